@@ -1,0 +1,1165 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * shmkit: shared memory for programs on one Linux machine.
+ *
+ * A region is a range of memory that several processes map. Five kernel mechanisms make one, and a
+ * handle, shm_region, stands for any of them:
+ *
+ *     shm_region_create       memfd: nameless, sealed, to be handed over. The one to begin with.
+ *     shm_anon_create         anonymous memory, for children made by fork()
+ *     shm_file_create, _open  a file: the bytes outlive the machine's restart
+ *     shm_posix_create, _open a name that any process may open, gone with a restart
+ *     shm_sysv_create, ...    a System V segment, for programs that use shmget()
+ *     shm_region_from_fd      any descriptor of a file
+ *
+ * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
+ *
+ * Results. A function that can fail returns int: 0 or a positive result, or a negative code: -errno
+ * where the kernel or POSIX has a name for the failure, and a SHMKIT_E_ code (-4096 and below) where
+ * it has none. A function that sets something up takes a shm_error last, which may be NULL: on
+ * failure it says in one sentence what was tried, on what, and why it failed. Nothing is kept for a
+ * thread, and errno is not used. Outputs are written only on success.
+ *
+ * Arguments. NULL where something is needed, unknown flags, and numbers out of range are -EINVAL.
+ * Every string ends with a NUL. Every descriptor that a call returns is close-on-exec. Structures
+ * with a size may grow in later versions; set the size, and leave fields that you do not know 0.
+ *
+ * Threads. Every function may be called from any thread at any time, also on the same region, but
+ * for shm_region_close, which ends it. The bytes in a region are another matter: the library does
+ * not order what processes write there. Only shm_region_data, _size, _fd, _kind, _name, _can_shrink,
+ * _at, _read and _write on a region that cannot shrink, shm_version, shm_strerror and
+ * shm_error_name may be called in a signal handler.
+ *
+ * fork(). A child has the regions of its parent (but for SHMKIT_REGION_NO_FORK) and closes them for
+ * itself. exec() ends all mappings and closes all descriptors of regions.
+ *
+ * Manual: shmkit(7), shm_region(3), shm_handover(3), shm_sysv(3), shm_error(3).
+ */
+
+
+#ifndef SHMKIT_H
+#define SHMKIT_H
+
+/* Made from src/capi by cbindgen. Do not edit: change src/capi and run `make header`. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * The version that this header describes; `shm_version()` tells which library is running.
+ */
+#define SHMKIT_VERSION_MAJOR 0
+
+#define SHMKIT_VERSION_MINOR 1
+
+#define SHMKIT_VERSION_PATCH 0
+
+/**
+ * Map for reading only. Writes are -EACCES, and the region is sent with read rights.
+ */
+#define SHMKIT_REGION_READ_ONLY 1
+
+/**
+ * Copy on write: this process's writes stay its own (MAP_PRIVATE). Not for System V.
+ */
+#define SHMKIT_REGION_PRIVATE 2
+
+/**
+ * shm_file_create, shm_posix_create: put a new object in the place of an existing one. Whoever
+ * uses the old one keeps it; for a moment there may be no object under the name.
+ */
+#define SHMKIT_REGION_REPLACE 4
+
+/**
+ * shm_file_open, shm_region_from_fd: the mapping may be longer than its file. The raw pointer
+ * dies of SIGBUS beyond the file's last page; shm_region_read and _write answer SHMKIT_E_SHRUNK.
+ */
+#define SHMKIT_REGION_PAST_END 8
+
+/**
+ * shm_file_create, shm_posix_create, shm_sysv_create, shm_sysv_create_at: open the object where it
+ * exists already. The call returns 1 when it created, 0 when it found.
+ */
+#define SHMKIT_REGION_OR_OPEN 16
+
+/**
+ * Touch every page before the call returns, as shm_region_prefault does.
+ */
+#define SHMKIT_REGION_POPULATE 32
+
+/**
+ * Keep the pages in memory (mlock), within RLIMIT_MEMLOCK.
+ */
+#define SHMKIT_REGION_LOCKED 64
+
+/**
+ * Do not reserve the memory at creation. Sparse and quick, but a full file system or machine then
+ * shows at the first touch, as SIGBUS or SHMKIT_E_SHRUNK.
+ */
+#define SHMKIT_REGION_NO_RESERVE 128
+
+/**
+ * A child made by fork() does not get the mapping (MADV_DONTFORK).
+ */
+#define SHMKIT_REGION_NO_FORK 256
+
+/**
+ * System V: mark the segment removed as soon as it is attached, so that it goes with its last
+ * user. Nobody finds it by its key from then on; shm_sysv_attach_id still attaches.
+ */
+#define SHMKIT_REGION_AUTO_REMOVE 512
+
+/**
+ * shm_recv_region: accept a descriptor that other processes can shrink. Use shm_region_read and
+ * _write: the raw pointer can die of SIGBUS at any time.
+ */
+#define SHMKIT_REGION_RISK_SHRINK 1024
+
+/**
+ * shm_send_region may send this read-only region although the kernel cannot keep its receiver
+ * from opening it again for writing.
+ */
+#define SHMKIT_REGION_RISK_REOPEN 2048
+
+/**
+ * shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so
+ * that the object lies on a disk.
+ */
+#define SHMKIT_REGION_RISK_DISK 4096
+
+/**
+ * Nobody may add seals (F_SEAL_SEAL). The numbers are the kernel's.
+ */
+#define SHMKIT_SEAL_SEAL 1
+
+/**
+ * Nobody may make the object smaller (F_SEAL_SHRINK).
+ */
+#define SHMKIT_SEAL_SHRINK 2
+
+/**
+ * Nobody may make the object larger (F_SEAL_GROW).
+ */
+#define SHMKIT_SEAL_GROW 4
+
+/**
+ * Nobody may write, ever. -EBUSY while a writable shared mapping lives (F_SEAL_WRITE).
+ */
+#define SHMKIT_SEAL_WRITE 8
+
+/**
+ * Nobody may write but through mappings that exist already (F_SEAL_FUTURE_WRITE, Linux 5.1).
+ */
+#define SHMKIT_SEAL_FUTURE_WRITE 16
+
+/**
+ * Nobody may make the object executable (F_SEAL_EXEC, Linux 6.3; ignored on older kernels).
+ */
+#define SHMKIT_SEAL_EXEC 32
+
+/**
+ * In shm_region_options.seals: create without any seal. Then nobody receives the region without
+ * SHMKIT_REGION_RISK_SHRINK.
+ */
+#define SHMKIT_SEAL_NONE 1073741824
+
+/**
+ * A sealable memory file (memfd_create), with a descriptor to hand over.
+ */
+#define SHMKIT_KIND_MEMFD 1
+
+/**
+ * A file that was opened elsewhere (shm_region_from_fd), or received with _RISK_SHRINK.
+ */
+#define SHMKIT_KIND_DESCRIPTOR 2
+
+/**
+ * Anonymous memory, shared with children made by fork(). No descriptor.
+ */
+#define SHMKIT_KIND_ANONYMOUS 3
+
+/**
+ * A file with a path.
+ */
+#define SHMKIT_KIND_FILE 4
+
+/**
+ * A POSIX shared memory object, as shm_open(3) has it.
+ */
+#define SHMKIT_KIND_POSIX 5
+
+/**
+ * A System V segment. No descriptor.
+ */
+#define SHMKIT_KIND_SYSV 6
+
+/**
+ * shm_region_protect: no access at all.
+ */
+#define SHMKIT_RIGHTS_NONE 0
+
+/**
+ * shm_region_protect: reading.
+ */
+#define SHMKIT_RIGHTS_READ 1
+
+/**
+ * shm_region_protect: reading and writing.
+ */
+#define SHMKIT_RIGHTS_READ_WRITE 3
+
+/**
+ * shm_region_advise: no special treatment (MADV_NORMAL).
+ */
+#define SHMKIT_ADVICE_NORMAL 0
+
+/**
+ * Pages are touched in no order (MADV_RANDOM).
+ */
+#define SHMKIT_ADVICE_RANDOM 1
+
+/**
+ * Pages are touched in order (MADV_SEQUENTIAL).
+ */
+#define SHMKIT_ADVICE_SEQUENTIAL 2
+
+/**
+ * Pages are needed soon (MADV_WILLNEED).
+ */
+#define SHMKIT_ADVICE_WILL_NEED 3
+
+/**
+ * Use huge pages where the system allows them by advice (MADV_HUGEPAGE).
+ */
+#define SHMKIT_ADVICE_HUGE 4
+
+/**
+ * Use no huge pages (MADV_NOHUGEPAGE).
+ */
+#define SHMKIT_ADVICE_NO_HUGE 5
+
+/**
+ * Make huge pages now, whatever the system's setting (MADV_COLLAPSE, Linux 6.1).
+ */
+#define SHMKIT_ADVICE_COLLAPSE 6
+
+/**
+ * Leave the pages out of a core dump (MADV_DONTDUMP).
+ */
+#define SHMKIT_ADVICE_NO_DUMP 7
+
+/**
+ * Put the pages into a core dump again (MADV_DODUMP).
+ */
+#define SHMKIT_ADVICE_DUMP 8
+
+/**
+ * How many descriptors one message can carry at most (the kernel's SCM_MAX_FD).
+ */
+#define SHMKIT_FDS_MAX 253
+
+/**
+ * The bytes are inside the region, but its backing does not hold them: the file was truncated, was
+ * always shorter (`_PAST_END`), or its file system is full. The raw pointer would raise SIGBUS.
+ */
+#define SHMKIT_E_SHRUNK -4096
+
+/**
+ * What arrived is not a region, or not the one that its frame describes.
+ */
+#define SHMKIT_E_NOT_REGION -4097
+
+/**
+ * The other side speaks a version of the frame or layout that this library does not know.
+ */
+#define SHMKIT_E_VERSION -4098
+
+/**
+ * The received descriptor can be shrunk under its receiver, and `_RISK_SHRINK` was not given.
+ */
+#define SHMKIT_E_UNSEALED -4099
+
+/**
+ * A read-only region is to be sent that the receiver could re-open for writing, and `_RISK_REOPEN`
+ * was not given.
+ */
+#define SHMKIT_E_UNENFORCEABLE -4100
+
+/**
+ * The segment under this System V key was made for another path (an `ftok` collision), or not by
+ * `shm_sysv_create_at`.
+ */
+#define SHMKIT_E_COLLISION -4101
+
+/**
+ * `/dev/shm` is no memory file system here, so the object would lie on a disk, and `_RISK_DISK` was
+ * not given.
+ */
+#define SHMKIT_E_ON_DISK -4102
+
+/**
+ * Until when a call may wait: a time on CLOCK_MONOTONIC, or for ever.
+ *
+ * A call whose deadline is over tries once. Without a deadline a non-blocking socket answers EAGAIN;
+ * with one, the call waits on any socket.
+ */
+typedef struct Deadline Deadline;
+
+/**
+ * A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
+ */
+typedef struct shm_region shm_region;
+
+/**
+ * How to make or open a region. NULL in its place means all defaults, and so does a field that is
+ * 0. Start from `shm_region_options o = { .size = sizeof o };`.
+ */
+typedef struct shm_region_options {
+    /**
+     * sizeof(shm_region_options). 0 is -EINVAL. A newer program's larger struct is accepted while
+     * what this library does not know in it is 0, and is -E2BIG otherwise.
+     */
+    uint32_t size;
+    /**
+     * SHMKIT_REGION_ flags. One that is unknown, or that the call has no use for, is -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies to
+     * files and POSIX objects, not to memfd and System V.
+     */
+    uint32_t mode;
+    /**
+     * shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC.
+     */
+    uint32_t seals;
+    /**
+     * Where in the file the region begins, in bytes, a multiple of the page size: shm_file_open,
+     * shm_region_from_fd, shm_posix_open.
+     */
+    uint64_t offset;
+    /**
+     * Opening, attaching, receiving: a smaller object is -EINVAL, with the sizes in the message.
+     */
+    uint64_t size_min;
+    /**
+     * Receiving: a larger region is -EFBIG. 0 means no cap.
+     */
+    uint64_t size_max;
+} shm_region_options;
+
+/**
+ * What went wrong: the caller's own memory, filled on failure by calls that take it. Nothing in it
+ * is to be freed.
+ */
+typedef struct shm_error {
+    /**
+     * The code that the call returned.
+     */
+    int32_t code;
+    /**
+     * One sentence that says what was tried, on what, and why it failed; ends with a NUL.
+     */
+    char message[252];
+} shm_error;
+
+/**
+ * What the kernel knows of a System V segment (IPC_STAT). Times are seconds since 1970, 0 for
+ * never; pids are those of the caller's PID namespace, 0 for a process that is not in it.
+ */
+typedef struct shm_sysv_info {
+    /**
+     * The size asked for at creation, in bytes.
+     */
+    uint64_t size_bytes;
+    /**
+     * How many mappings there are, of all processes.
+     */
+    uint64_t attach_count;
+    /**
+     * Last attach, last detach, last change.
+     */
+    int64_t attached_at;
+    int64_t detached_at;
+    int64_t changed_at;
+    /**
+     * The key; 0 for a private segment, and for one that is marked removed.
+     */
+    int32_t key;
+    int32_t id;
+    uint32_t owner_uid;
+    uint32_t owner_gid;
+    uint32_t creator_uid;
+    uint32_t creator_gid;
+    int32_t creator_pid;
+    /**
+     * The process that attached or detached last.
+     */
+    int32_t last_pid;
+    /**
+     * Permission bits, at most 0777.
+     */
+    uint32_t mode;
+    /**
+     * 1 when the segment is marked removed and goes with its last user, else 0.
+     */
+    uint32_t removed;
+    /**
+     * 1 when shm_sysv_lock holds it in memory, else 0.
+     */
+    uint32_t locked;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_sysv_info;
+
+/**
+ * Who is at the other end of a Unix socket, as the kernel tells it.
+ */
+typedef struct shm_peer {
+    /**
+     * Process id in the caller's PID namespace; 0 when it is not in it.
+     */
+    int32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+    /**
+     * A pidfd of the peer, close-on-exec and the caller's to close; -1 where the kernel has none
+     * (before Linux 6.5).
+     */
+    int32_t pidfd;
+} shm_peer;
+
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * ---- Versions and errors ----------------------------------------------------------------
+ *
+ * The running library's version: major << 16 | minor << 8 | patch.
+ */
+uint32_t shm_version(void);
+
+/**
+ * One phrase for a result code ("No such file or directory"), also for the SHMKIT_E_ codes.
+ *
+ * `code`: what a call of this library returned: 0 or positive is "Success".
+ * Returns a string that lives as long as the program; never NULL. Any thread, also in a signal
+ * handler.
+ */
+const char *shm_strerror(int code);
+
+/**
+ * The name of a result code ("ENOENT", "SHMKIT_E_SHRUNK"); "UNKNOWN" for a number that has none.
+ *
+ * Returns a string that lives as long as the program; never NULL. Any thread, also in a signal
+ * handler.
+ */
+const char *shm_error_name(int code);
+
+/**
+ * ---- Making and opening regions ---------------------------------------------------------
+ *
+ * Makes a region without a name, to be handed over: memory with a descriptor (memfd_create(2)).
+ *
+ * The memory is reserved, close-on-exec, not executable, of mode 0600, and sealed, so that no
+ * holder can shrink or grow it: its raw pointer is safe for everybody.
+ *
+ * `name`: shown in /proc only, 249 bytes at most; need not be unique.
+ * `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode; seals.
+ * `region`: the new region, the caller's, to be closed once with shm_region_close.
+ * `error`: NULL, or filled on failure.
+ * Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
+ * -EMFILE, -ENFILE no descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
+ * Any thread.
+ */
+int shm_region_create(const char *name,
+                      size_t size,
+                      const struct shm_region_options *options,
+                      struct shm_region **region,
+                      struct shm_error *error);
+
+/**
+ * Makes a region of a descriptor from elsewhere: a file, a memfd, an object of shm_open(3).
+ *
+ * `fd`: stays the caller's; the region keeps a duplicate of its own.
+ * `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
+ * SHMKIT_REGION_PAST_END.
+ * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
+ * offset; size_min.
+ * Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
+ * file (pipes, directories, devices: /dev/zero would map, and share nothing); -EACCES opened
+ * without the rights for the mapping; -EPERM sealed against the writing that was asked for;
+ * -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW offset + size;
+ * -ENOMEM too long, or too many mappings. Any thread. The region is the caller's to close.
+ */
+int shm_region_from_fd(int fd,
+                       size_t size,
+                       const struct shm_region_options *options,
+                       struct shm_region **region,
+                       struct shm_error *error);
+
+/**
+ * Makes a region of anonymous memory, zeroed, to be shared with children made by fork().
+ *
+ * `size`: in bytes.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK.
+ * Returns 0, or: -EINVAL an argument; -ENOMEM no memory; -EAGAIN, -ENOMEM, -EPERM over
+ * RLIMIT_MEMLOCK (_LOCKED). Any thread. The region is the caller's to close, in each process.
+ */
+int shm_anon_create(size_t size,
+                    const struct shm_region_options *options,
+                    struct shm_region **region,
+                    struct shm_error *error);
+
+/**
+ * Creates a file of `size` zero bytes, its blocks reserved, and maps it.
+ *
+ * The file appears under its path complete: no opener sees it empty, and a creator that is killed
+ * leaves nothing (O_TMPFILE and linkat(2); on a file system without O_TMPFILE a hidden temporary
+ * name is used, which a kill can leave).
+ *
+ * `path`: of the new file; its directory must exist. An existing file is -EEXIST, unless _REPLACE
+ * or _OR_OPEN. With _OR_OPEN an existing file smaller than `size` is -EINVAL, and a larger one is
+ * mapped as far as `size`.
+ * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
+ * RISK_REOPEN; mode, which the umask narrows.
+ * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
+ * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
+ * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file.
+ * Any thread. The region is the caller's to close; the file stays until it is unlinked.
+ */
+int shm_file_create(const char *path,
+                    size_t size,
+                    const struct shm_region_options *options,
+                    struct shm_region **region,
+                    struct shm_error *error);
+
+/**
+ * Maps an existing file. The mapping never changes the file's size.
+ *
+ * `path`: the file; a symbolic link is followed.
+ * `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
+ * SHMKIT_REGION_PAST_END.
+ * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
+ * offset; size_min.
+ * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV no
+ * regular file; -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW;
+ * -ENOMEM. Any thread. The region is the caller's to close.
+ */
+int shm_file_open(const char *path,
+                  size_t size,
+                  const struct shm_region_options *options,
+                  struct shm_region **region,
+                  struct shm_error *error);
+
+/**
+ * Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it too.
+ *
+ * The object appears under its name complete: no opener sees it empty, and a creator that is
+ * killed leaves nothing.
+ *
+ * `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..".
+ * An existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
+ * smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
+ * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
+ * RISK_REOPEN RISK_DISK; mode, which the umask narrows.
+ * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
+ * name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV no regular
+ * file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK.
+ * Any thread. The region is the caller's to close; the name stays until shm_posix_unlink.
+ */
+int shm_posix_create(const char *name,
+                     size_t size,
+                     const struct shm_region_options *options,
+                     struct shm_region **region,
+                     struct shm_error *error);
+
+/**
+ * Maps all of an existing POSIX shared memory object, from the offset on.
+ *
+ * `name`: as for shm_posix_create.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
+ * offset; size_min.
+ * Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
+ * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM.
+ * Any thread. The region is the caller's to close.
+ */
+int shm_posix_open(const char *name,
+                   const struct shm_region_options *options,
+                   struct shm_region **region,
+                   struct shm_error *error);
+
+/**
+ * Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
+ *
+ * Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name. Any thread.
+ */
+int shm_posix_unlink(const char *name, struct shm_error *error);
+
+/**
+ * ---- Using a region ---------------------------------------------------------------------
+ *
+ * The region's first byte in this process; NULL for NULL. Other processes have other addresses:
+ * store offsets in a region, never pointers. Valid until shm_region_close. Any thread.
+ */
+void *shm_region_data(const struct shm_region *region);
+
+/**
+ * The region's size in bytes; 0 for NULL. Any thread.
+ */
+size_t shm_region_size(const struct shm_region *region);
+
+/**
+ * The region's descriptor. It stays the region's: do not close it; it is gone after
+ * shm_region_close.
+ *
+ * Returns the descriptor, or: -EINVAL NULL; -EOPNOTSUPP the kind has none (anonymous, System V).
+ * Any thread.
+ */
+int shm_region_fd(const struct shm_region *region);
+
+/**
+ * Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL. Any thread.
+ */
+int shm_region_kind(const struct shm_region *region);
+
+/**
+ * The name or path that the region was made or opened with; NULL where it has none (anonymous,
+ * System V by key, received, from a descriptor). The region's string. Any thread.
+ */
+const char *shm_region_name(const struct shm_region *region);
+
+/**
+ * Whether the memory behind the region can be taken away, so that the raw pointer can die of
+ * SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed memfds,
+ * anonymous memory and System V; -EINVAL for NULL. Any thread.
+ */
+int shm_region_can_shrink(const struct shm_region *region);
+
+/**
+ * Copies bytes out of the region, checked: an error where the raw pointer would be out of bounds
+ * or die of a signal.
+ *
+ * A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a copy
+ * by the kernel where it can: about 1 µs, and 5 times memcpy for long ranges. Bytes that another
+ * process writes meanwhile arrive old or new, in any mixture.
+ * `buffer`: at least `length` bytes; after a failure its content is undefined.
+ * Returns 0, or: -EINVAL NULL; -ERANGE offset + length is beyond the region; SHMKIT_E_SHRUNK the
+ * backing does not hold these bytes; -EACCES shm_region_protect forbids it; -EFAULT `buffer` is
+ * not writable (only noticed on a copy by the kernel). shm_region_check gives the sentence.
+ * Any thread.
+ */
+int shm_region_read(const struct shm_region *region, size_t offset, void *buffer, size_t length);
+
+/**
+ * Copies bytes into the region, checked as shm_region_read is. After a failure a prefix may have
+ * been copied.
+ *
+ * Returns 0, or: -EACCES the region is read-only, or shm_region_protect forbids it; and as
+ * shm_region_read, where -EFAULT says that `buffer` is not readable. Any thread.
+ */
+int shm_region_write(struct shm_region *region, size_t offset, const void *buffer, size_t length);
+
+/**
+ * The address of `length` bytes at `offset`, after a check of the bounds and of the alignment. The
+ * macro SHMKIT_AT of shmkit_helpers.h makes a typed pointer of it.
+ *
+ * `alignment`: a power of two; 1 for none.
+ * `pointer`: valid until shm_region_close; not protected against SIGBUS.
+ * Returns 0, or: -EINVAL NULL, the address is not a multiple of `alignment`, or that is no power
+ * of two; -ERANGE beyond the region. Any thread.
+ */
+int shm_region_at(const struct shm_region *region,
+                  size_t offset,
+                  size_t length,
+                  size_t alignment,
+                  void **pointer);
+
+/**
+ * Says in a sentence whether these bytes can be read (and written, where the region is writable):
+ * the reason behind an error of shm_region_read and _write, with the numbers.
+ *
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
+ * backing has now; -EACCES shm_region_protect forbids it. Any thread. Another process may truncate
+ * the file right afterwards: this is a diagnosis, no guarantee.
+ */
+int shm_region_check(const struct shm_region *region,
+                     size_t offset,
+                     size_t length,
+                     struct shm_error *error);
+
+/**
+ * Writes a range to the file on disk and waits until it is there (msync(2), MS_SYNC). Other
+ * processes see the bytes without it. For memory without a file there is nothing to do.
+ *
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+ */
+int shm_region_flush(struct shm_region *region, size_t offset, size_t length);
+
+/**
+ * Starts to write a range to the file on disk and returns (sync_file_range(2); on Linux
+ * msync(MS_ASYNC) does nothing). shm_region_flush waits for it.
+ *
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+ */
+int shm_region_flush_async(struct shm_region *region, size_t offset, size_t length);
+
+/**
+ * Touches every page of a range now, so that later accesses do not wait for page faults
+ * (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before
+ * Linux 5.14).
+ *
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
+ * backing does not hold the range, or has no room for it. Any thread.
+ */
+int shm_region_prefault(struct shm_region *region,
+                        size_t offset,
+                        size_t length,
+                        struct shm_error *error);
+
+/**
+ * Tells the kernel how a range will be used (madvise(2)). Only advice that cannot lose data is on
+ * offer.
+ *
+ * `offset`: on a page boundary. `advice`: SHMKIT_ADVICE_….
+ * Returns 0, or: -EINVAL NULL, unknown advice, an offset off the page grid, advice that this kernel
+ * or kind of memory does not know; -ERANGE beyond the region; -ENOMEM, -EAGAIN no memory for huge
+ * pages (_COLLAPSE). Any thread.
+ */
+int shm_region_advise(struct shm_region *region,
+                      size_t offset,
+                      size_t length,
+                      int advice,
+                      struct shm_error *error);
+
+/**
+ * Keeps the pages of a range in memory (mlock(2)), until shm_region_unlock or shm_region_close.
+ *
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM, -EAGAIN, -EPERM over
+ * RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+ */
+int shm_region_lock(struct shm_region *region,
+                    size_t offset,
+                    size_t length,
+                    struct shm_error *error);
+
+/**
+ * Ends shm_region_lock for a range (munlock(2)).
+ *
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region. Any thread.
+ */
+int shm_region_unlock(struct shm_region *region,
+                      size_t offset,
+                      size_t length,
+                      struct shm_error *error);
+
+/**
+ * Changes what this process may do with a range (mprotect(2)). From then on the raw pointer dies
+ * of SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES, and go through the
+ * kernel for the whole region.
+ *
+ * `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened with.
+ * Returns 0, or: -EINVAL NULL, unknown rights, an offset off the page grid; -ERANGE beyond the
+ * region; -EACCES more rights than the region has. Any thread.
+ */
+int shm_region_protect(struct shm_region *region,
+                       size_t offset,
+                       size_t length,
+                       uint32_t rights,
+                       struct shm_error *error);
+
+/**
+ * The seals that the region's object has: SHMKIT_SEAL_ bits.
+ *
+ * Returns the bits, 0 or positive, or: -EINVAL NULL, or a file system without seals (a disk's);
+ * -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL. Any thread.
+ */
+int shm_region_seals(const struct shm_region *region);
+
+/**
+ * Adds seals to a memfd region, for every process and for good (fcntl(2), F_ADD_SEALS). All of
+ * them or none.
+ *
+ * `seals`: SHMKIT_SEAL_ bits.
+ * Returns 0, or: -EINVAL NULL, unknown seals, a file system without seals; -EBUSY SEAL_WRITE while
+ * a writable shared mapping lives, this region's own too; -EPERM sealed against seals, or a
+ * read-only descriptor; -EOPNOTSUPP the kind has no descriptor. Any thread.
+ */
+int shm_region_seal(struct shm_region *region, uint32_t seals, struct shm_error *error);
+
+/**
+ * Unmaps the region and closes its descriptor. Names, files and System V segments stay.
+ *
+ * To be called once for each region, when no thread uses it any more: the handle and every pointer
+ * into the region are dangling afterwards, and using them is undefined. NULL is fine.
+ * SHMKIT_CLOSE of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
+ * Returns 0, or what the kernel had to say; the region is gone in any case.
+ */
+int shm_region_close(struct shm_region *region);
+
+/**
+ * ---- System V segments ------------------------------------------------------------------
+ *
+ * The System V key of a path and a project, as ftok(3) makes it, but with errors: ftok answers -1,
+ * which is a valid key.
+ *
+ * Only 8 bits of the project, 8 of the device and 16 of the inode enter the key: two paths can have
+ * the same one. shm_sysv_create_at notices.
+ * `path`: an existing file or directory. `project`: 0 to 255.
+ * Returns 0, or: -EINVAL an argument; -ENOENT, -ENOTDIR, -EACCES, -ELOOP, -ENAMETOOLONG the path.
+ * Any thread.
+ */
+int shm_sysv_key(const char *path, int project, int32_t *key, struct shm_error *error);
+
+/**
+ * Creates a System V segment and attaches it. It outlives every process until it is removed, or
+ * the machine restarts.
+ *
+ * `key`: 0 (IPC_PRIVATE) always makes a new segment without a key. -1 is -EINVAL: it is what ftok
+ * returns when it fails.
+ * `size`: in bytes. An existing segment is -EEXIST, unless _OR_OPEN; then the region has the
+ * existing segment's size, and one smaller than `size` is -EINVAL.
+ * `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK AUTO_REMOVE; mode, which
+ * the umask does not narrow.
+ * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an argument,
+ * or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the limit, its value
+ * and its file); -EACCES; -ENOMEM. Any thread. The region is the caller's to close, which detaches;
+ * the segment goes with shm_sysv_remove.
+ */
+int shm_sysv_create(int32_t key,
+                    size_t size,
+                    const struct shm_region_options *options,
+                    struct shm_region **region,
+                    struct shm_error *error);
+
+/**
+ * Attaches all of the System V segment that has this key.
+ *
+ * `key`: 0 and -1 are -EINVAL.
+ * `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
+ * segment has is the kernel's -EINVAL.
+ * Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. Any thread. The region is the caller's to
+ * close, which detaches.
+ */
+int shm_sysv_attach(int32_t key,
+                    const struct shm_region_options *options,
+                    struct shm_region **region,
+                    struct shm_error *error);
+
+/**
+ * Attaches all of the System V segment that has this id (shm_sysv_id, ipcs(1)), also one that is
+ * marked removed.
+ *
+ * `options`: as for shm_sysv_attach.
+ * Returns 0, or: -EINVAL no such id, or size_min; -EIDRM; -EACCES; -ENOMEM. Any thread. The region
+ * is the caller's to close, which detaches.
+ */
+int shm_sysv_attach_id(int id,
+                       const struct shm_region_options *options,
+                       struct shm_region **region,
+                       struct shm_error *error);
+
+/**
+ * shm_sysv_create with the key of a path, and an identity of that path stored behind the region's
+ * bytes, so that a segment made for another path under the same key (an ftok collision) is noticed.
+ *
+ * `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
+ * `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is replaced.
+ * Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
+ * segment belongs to another path; without it that is -EEXIST). Any thread.
+ */
+int shm_sysv_create_at(const char *path,
+                       int project,
+                       size_t size,
+                       const struct shm_region_options *options,
+                       struct shm_region **region,
+                       struct shm_error *error);
+
+/**
+ * Attaches the segment that shm_sysv_create_at made for this path and project.
+ *
+ * `options`: as for shm_sysv_attach.
+ * Returns as shm_sysv_key and shm_sysv_attach, and: SHMKIT_E_COLLISION the segment under this key
+ * was made for another path, or by other means; -EAGAIN its creator has not finished, or died half
+ * way (shm_sysv_create_at with _OR_OPEN replaces it). Any thread.
+ */
+int shm_sysv_attach_at(const char *path,
+                       int project,
+                       const struct shm_region_options *options,
+                       struct shm_region **region,
+                       struct shm_error *error);
+
+/**
+ * The System V id behind a region, for shm_sysv_stat, shm_sysv_remove, ipcs(1).
+ *
+ * Returns the id, 0 or positive, or: -EINVAL NULL; -EOPNOTSUPP not a System V region. Any thread.
+ */
+int shm_sysv_id(const struct shm_region *region);
+
+/**
+ * Marks a segment removed (IPC_RMID): its key is free at once, its memory goes with its last user.
+ * Removing it again while it is in use is no error.
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator. Any thread.
+ */
+int shm_sysv_remove(int id, struct shm_error *error);
+
+/**
+ * Reads what the kernel knows of a segment (IPC_STAT).
+ *
+ * `info`, `info_size`: the caller's struct and its sizeof. A shorter one is filled as far as it
+ * goes, what a longer one has behind it becomes 0.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read. Any thread.
+ */
+int shm_sysv_stat(int id, struct shm_sysv_info *info, size_t info_size, struct shm_error *error);
+
+/**
+ * Changes a segment's owner and permission bits (IPC_SET).
+ *
+ * `mode`: at most 0777.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
+ * Any thread.
+ */
+int shm_sysv_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
+
+/**
+ * Keeps a segment's pages in memory for all its users, once they are touched (SHM_LOCK).
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator, or RLIMIT_MEMLOCK
+ * is 0; -ENOMEM over RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+ */
+int shm_sysv_lock(int id, struct shm_error *error);
+
+/**
+ * Ends shm_sysv_lock (SHM_UNLOCK).
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator. Any thread.
+ */
+int shm_sysv_unlock(int id, struct shm_error *error);
+
+/**
+ * ---- Hand-over between processes --------------------------------------------------------
+ *
+ * Opens a Unix socket that waits for connections, of type SOCK_SEQPACKET, close-on-exec.
+ *
+ * `path`: at most 107 bytes; '@name' is a name in the abstract namespace, which any user of the
+ * machine may connect to and which goes with the socket. A socket file that nobody listens on is
+ * replaced; anything else that stands there is -EADDRINUSE. The umask narrows who may connect.
+ * `socket`: the caller's, for close(2). The file stays until it is unlinked.
+ * Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -EADDRINUSE; -EACCES, -ENOENT, -ENOTDIR,
+ * -EROFS the path; -EMFILE, -ENFILE. Any thread.
+ */
+int shm_listen(const char *path, int *socket, struct shm_error *error);
+
+/**
+ * Waits for a connection and takes it.
+ *
+ * `listener`: from shm_listen, or any listening Unix socket. `socket`: close-on-exec, the caller's.
+ * Returns 0, or: -EAGAIN nobody waits, on a non-blocking listener; -EBADF, -ENOTSOCK, -EINVAL not
+ * a listening socket; -EMFILE, -ENFILE. Any thread.
+ */
+int shm_accept(int listener, int *socket, struct shm_error *error);
+
+/**
+ * shm_accept until a deadline. `deadline_ns`: absolute, on CLOCK_MONOTONIC, in nanoseconds; one in
+ * the past tries once. Threads that share a listener set O_NONBLOCK on it, or one of them can wait
+ * longer when another takes its connection.
+ *
+ * Returns as shm_accept, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_accept_until(int listener, int64_t deadline_ns, int *socket, struct shm_error *error);
+
+/**
+ * Connects to a listening SOCK_SEQPACKET socket, and waits while its queue is full.
+ *
+ * `path`: as for shm_listen. `socket`: close-on-exec, the caller's.
+ * Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -ENOENT nothing is there; -ECONNREFUSED
+ * nobody listens; -EACCES; -EPROTOTYPE the listener is of another type; -EMFILE, -ENFILE.
+ * Any thread.
+ */
+int shm_connect(const char *path, int *socket, struct shm_error *error);
+
+/**
+ * shm_connect until a deadline, as for shm_accept_until.
+ *
+ * Returns as shm_connect, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_connect_until(const char *path, int64_t deadline_ns, int *socket, struct shm_error *error);
+
+/**
+ * Who is at the other end: the process that connected, or that listened, when it did so. On a
+ * socketpair(2) that is its creator.
+ *
+ * `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it is
+ * the caller's to close.
+ * Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EOPNOTSUPP not a Unix socket.
+ * Any thread.
+ */
+int shm_peer_get(int socket, struct shm_peer *peer, size_t peer_size, struct shm_error *error);
+
+/**
+ * Sends one descriptor and one byte, so that any program that receives descriptors understands it.
+ *
+ * What travels is the open file itself: the peer gets a number of its own for it, and the same
+ * file offset. The caller may close `fd` right afterwards.
+ * `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM.
+ * Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone (never
+ * SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors are in
+ * flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK, -EOPNOTSUPP not
+ * such a socket. Any thread.
+ */
+int shm_send_fd(int socket,
+                int fd,
+                struct shm_error *error);
+
+/**
+ * shm_send_fd until a deadline, as for shm_accept_until.
+ *
+ * Returns as shm_send_fd, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_send_fd_until(int socket, int fd, int64_t deadline_ns, struct shm_error *error);
+
+/**
+ * Receives one descriptor and one byte, from shm_send_fd or any program that sends descriptors.
+ *
+ * Nothing is checked of what the descriptor is: shm_recv_region does that.
+ * `fd`: close-on-exec, the caller's.
+ * Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the peer
+ * closed; -EMFILE no descriptor is left here: the message was consumed, the connection is in order;
+ * -EAGAIN nothing has come, on a non-blocking socket; -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
+ * Any thread.
+ */
+int shm_recv_fd(int socket,
+                int *fd,
+                struct shm_error *error);
+
+/**
+ * shm_recv_fd until a deadline, as for shm_accept_until.
+ *
+ * Returns as shm_recv_fd, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_recv_fd_until(int socket, int64_t deadline_ns, int *fd, struct shm_error *error);
+
+/**
+ * Sends descriptors and a payload as one message. The receiver has to expect as many of both.
+ *
+ * `fds`, `fd_count`: 1 to SHMKIT_FDS_MAX. `payload`, `payload_size`: at least 1 byte, because a
+ * message without bytes loses its descriptors; on SOCK_SEQPACKET no more than SO_SNDBUF allows.
+ * Returns as shm_send_fd, and: -EINVAL an argument; -EMSGSIZE the payload is too long for one
+ * message; -EPROTO a non-blocking SOCK_STREAM socket took only a part: close it. A bad number among
+ * good ones is -EBADF, and nothing is sent. Any thread.
+ */
+int shm_send_fds(int socket,
+                 const int *fds,
+                 size_t fd_count,
+                 const void *payload,
+                 size_t payload_size,
+                 struct shm_error *error);
+
+/**
+ * shm_send_fds until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
+ * payload on SOCK_STREAM the connection is of no more use: close it.
+ *
+ * Returns as shm_send_fds, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_send_fds_until(int socket,
+                       const int *fds,
+                       size_t fd_count,
+                       const void *payload,
+                       size_t payload_size,
+                       int64_t deadline_ns,
+                       struct shm_error *error);
+
+/**
+ * Receives exactly `fd_count` descriptors and `payload_size` bytes, all or nothing.
+ *
+ * `fds`: room for `fd_count` numbers, 1 to SHMKIT_FDS_MAX; close-on-exec, the caller's.
+ * `payload`: room for `payload_size` bytes, at least 1; undefined after a failure.
+ * Returns as shm_recv_fd, where -EPROTO says that another number of descriptors or bytes came; and:
+ * -EINVAL an argument. Any thread.
+ */
+int shm_recv_fds(int socket,
+                 int *fds,
+                 size_t fd_count,
+                 void *payload,
+                 size_t payload_size,
+                 struct shm_error *error);
+
+/**
+ * shm_recv_fds until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
+ * message on SOCK_STREAM the connection is of no more use: close it.
+ *
+ * Returns as shm_recv_fds, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_recv_fds_until(int socket,
+                       int *fds,
+                       size_t fd_count,
+                       void *payload,
+                       size_t payload_size,
+                       int64_t deadline_ns,
+                       struct shm_error *error);
+
+/**
+ * Hands a region to the process at the other end: its descriptor, and a frame of 64 bytes that says
+ * what it is. The region stays the caller's, who may close it right afterwards.
+ *
+ * The receiver gets the rights that the region has: a read-only region is sent only if the kernel
+ * keeps it so (SHMKIT_SEAL_FUTURE_WRITE or _WRITE), or with SHMKIT_REGION_RISK_REOPEN.
+ * Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
+ * writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE. Any thread.
+ */
+int shm_send_region(int socket, const struct shm_region *region, struct shm_error *error);
+
+/**
+ * shm_send_region until a deadline, as for shm_accept_until.
+ *
+ * Returns as shm_send_region, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_send_region_until(int socket,
+                          const struct shm_region *region,
+                          int64_t deadline_ns,
+                          struct shm_error *error);
+
+/**
+ * Receives a region from shm_send_region, checks it, and maps it. The sender is not trusted.
+ *
+ * Before anything is mapped: exactly one descriptor came; it was opened with the rights that the
+ * frame claims; it is a regular file; nobody can shrink it; it holds the range that the frame
+ * claims; the range fits size_min and size_max. Nothing is ever mapped executable. What is refused
+ * is closed.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK RISK_SHRINK RISK_REOPEN; size_min;
+ * size_max. NULL takes the sender's rights, READ_ONLY narrows them.
+ * Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is not
+ * what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
+ * -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -EPROTO also a non-blocking
+ * SOCK_STREAM socket that has only a part of the frame: close it. Any thread. The region is the
+ * caller's to close.
+ */
+int shm_recv_region(int socket,
+                    const struct shm_region_options *options,
+                    struct shm_region **region,
+                    struct shm_error *error);
+
+/**
+ * shm_recv_region until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
+ * frame on SOCK_STREAM the connection is of no more use: close it.
+ *
+ * Returns as shm_recv_region, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ */
+int shm_recv_region_until(int socket,
+                          const struct shm_region_options *options,
+                          int64_t deadline_ns,
+                          struct shm_region **region,
+                          struct shm_error *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SHMKIT_H */

@@ -1,0 +1,289 @@
+//! The caller's pointers: the one file that dereferences them. Every `unsafe` block here rests on the
+//! C caller's promise in the header: a pointer is NULL or points to what its type says.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+use std::ffi::{c_char, c_int, c_void, CStr, OsStr};
+use std::mem::{size_of, MaybeUninit};
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
+use crate::error::{Code, Error, Result};
+use crate::region::{Flags, Options, Region, Seals};
+use crate::sys::Errno;
+
+/// What went wrong: the caller's own memory, filled on failure by calls that take it. Nothing in it
+/// is to be freed.
+#[repr(C)]
+pub struct shm_error {
+    /// The code that the call returned.
+    pub code: i32,
+    /// One sentence that says what was tried, on what, and why it failed; ends with a NUL.
+    pub message: [c_char; 252],
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(Errno::EINVAL, message)
+}
+
+fn not_null<T>(pointer: *const T, what: &str) -> Result<*const T> {
+    if pointer.is_null() {
+        return Err(invalid(format!("{what} is NULL")));
+    }
+    Ok(pointer)
+}
+
+/// Fills the caller's `shm_error`, the message cut at a character's end.
+unsafe fn fill(out: *mut shm_error, error: &Error) {
+    let mut message = error.to_string();
+    let mut end = message.len().min(251);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    let mut filled = shm_error { code: error.code().raw(), message: [0; 252] };
+    for (to, from) in filled.message.iter_mut().zip(message.bytes()) {
+        *to = from as c_char;
+    }
+    unsafe { out.write(filled) };
+}
+
+/// Runs a call, turns its failure into a code, and tells the caller why.
+pub(super) unsafe fn report_as<T>(
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<T>,
+    done: impl FnOnce(T) -> c_int,
+) -> c_int {
+    match call() {
+        Ok(value) => done(value),
+        Err(failure) => {
+            if !error.is_null() {
+                unsafe { fill(error, &failure) };
+            }
+            failure.code().raw()
+        }
+    }
+}
+
+pub(super) unsafe fn report(error: *mut shm_error, call: impl FnOnce() -> Result<()>) -> c_int {
+    unsafe { report_as(error, call, |()| 0) }
+}
+
+/// Stores a call's result at `out`, after `out` was checked and only on success.
+pub(super) unsafe fn give<T>(out: *mut T, error: *mut shm_error, call: impl FnOnce() -> Result<T>) -> c_int {
+    let checked = || not_null(out, "the pointer for the result").and_then(|_| call());
+    unsafe {
+        report_as(error, checked, |value| {
+            out.write(value);
+            0
+        })
+    }
+}
+
+pub(super) unsafe fn give_fd(
+    out: *mut c_int,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<OwnedFd>,
+) -> c_int {
+    let checked = || not_null(out, "the pointer for the result").and_then(|_| call());
+    unsafe {
+        report_as(error, checked, |fd| {
+            out.write(fd.into_raw_fd());
+            0
+        })
+    }
+}
+
+pub(super) unsafe fn give_fds(
+    out: *mut c_int,
+    count: usize,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<Vec<OwnedFd>>,
+) -> c_int {
+    let checked = || not_null(out, "the array for the descriptors").and_then(|_| call());
+    unsafe {
+        report_as(error, checked, |fds| {
+            debug_assert_eq!(fds.len(), count);
+            for (index, fd) in fds.into_iter().enumerate() {
+                out.add(index).write(fd.into_raw_fd());
+            }
+            0
+        })
+    }
+}
+
+/// A call that opens a region: 0 on success.
+pub(super) unsafe fn open(
+    out: *mut *mut shm_region,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<Region>,
+) -> c_int {
+    unsafe { give(out, error, || Ok(Box::into_raw(Box::new(shm_region(call()?))))) }
+}
+
+/// A call that creates a region, and with _OR_OPEN tells whether it did.
+pub(super) unsafe fn create(
+    out: *mut *mut shm_region,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<(Region, Options)>,
+) -> c_int {
+    let mut told = 0;
+    let opened = || {
+        let (region, options) = call()?;
+        told = c_int::from(options.flags.contains(Flags::OR_OPEN) && region.created());
+        Ok(region)
+    };
+    match unsafe { open(out, error, opened) } {
+        0 => told,
+        failed => failed,
+    }
+}
+
+/// An extensible struct for information: filled as far as the caller's goes, zeros behind ours.
+pub(super) unsafe fn inform<T: Copy>(
+    out: *mut T,
+    size: usize,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<T>,
+) -> c_int {
+    let checked = || {
+        not_null(out, "the struct for the result")?;
+        if size == 0 || size > LONGEST_STRUCT {
+            return Err(invalid(format!("a struct of {size} bytes: pass its sizeof")));
+        }
+        call()
+    };
+    unsafe {
+        report_as(error, checked, |value| {
+            let ours = size_of::<T>().min(size);
+            std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), out.cast::<u8>(), ours);
+            out.cast::<u8>().add(ours).write_bytes(0, size - ours);
+            0
+        })
+    }
+}
+
+/// No struct of this interface will grow beyond a page; a larger size is a wild number.
+const LONGEST_STRUCT: usize = 4096;
+
+/// The caller's options, shorter or longer than ours (the openat2(2) rule).
+pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Options> {
+    if pointer.is_null() {
+        return Ok(Options::default());
+    }
+    let (size, ours) =
+        (unsafe { (&raw const (*pointer).size).read() } as usize, size_of::<shm_region_options>());
+    if size < size_of::<u32>() {
+        return Err(invalid(format!("options of size {size}: set .size = sizeof(shm_region_options)")));
+    }
+    if size > LONGEST_STRUCT {
+        return Err(Error::new(Errno::E2BIG, format!("options of size {size}: at most {LONGEST_STRUCT}")));
+    }
+    let mut known = MaybeUninit::<shm_region_options>::zeroed();
+    let known = unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), known.as_mut_ptr().cast::<u8>(), size.min(ours));
+        known.assume_init()
+    };
+    let tail = if size > ours {
+        unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(ours), size - ours) }
+    } else {
+        &[]
+    };
+    if let Some(at) = tail.iter().position(|&byte| byte != 0) {
+        let message = format!(
+            "options of size {size}: this library knows {ours} bytes, and byte {} is not 0",
+            ours + at
+        );
+        return Err(Error::new(Errno::E2BIG, message));
+    }
+    Ok(Options {
+        flags: Flags::from_raw(known.flags)?,
+        mode: known.mode,
+        seals: match known.seals {
+            0 => None,
+            SHMKIT_SEAL_NONE => Some(Seals::empty()),
+            seals => Some(Seals::from_raw(seals)?),
+        },
+        offset: known.offset,
+        size_min: known.size_min,
+        size_max: known.size_max,
+    })
+}
+
+pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+    not_null(pointer, what)?;
+    Ok(OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes()))
+}
+
+pub(super) unsafe fn fds<'a>(pointer: *const c_int, count: usize) -> Result<&'a [c_int]> {
+    not_null(pointer, "the array of descriptors")?;
+    if count > super::SHMKIT_FDS_MAX {
+        return Err(crate::handover::too_many(count));
+    }
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+}
+
+pub(super) unsafe fn bytes<'a>(pointer: *const c_void, size: usize) -> Result<&'a [u8]> {
+    not_null(pointer, "the payload")?;
+    in_memory(size)?;
+    Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), size) })
+}
+
+pub(super) unsafe fn bytes_mut<'a>(pointer: *mut c_void, size: usize) -> Result<&'a mut [u8]> {
+    not_null(pointer, "the payload")?;
+    in_memory(size)?;
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), size) })
+}
+
+fn in_memory(size: usize) -> Result<()> {
+    if size > isize::MAX as usize {
+        return Err(invalid(format!("a payload of {size} bytes is larger than memory")));
+    }
+    Ok(())
+}
+
+/// The region behind a handle, where NULL is no error.
+pub(super) unsafe fn peek<'a>(pointer: *const shm_region) -> Option<&'a Region> {
+    unsafe { pointer.as_ref() }.map(|handle| &handle.0)
+}
+
+/// The region behind a handle, for calls that return a code alone.
+pub(super) unsafe fn region<'a>(pointer: *const shm_region) -> Result<&'a Region, Code> {
+    unsafe { peek(pointer) }.ok_or(Code::from(Errno::EINVAL))
+}
+
+/// The region behind a handle, for calls that explain.
+pub(super) unsafe fn known<'a>(pointer: *const shm_region) -> Result<&'a Region> {
+    unsafe { peek(pointer) }.ok_or_else(|| invalid("the region is NULL"))
+}
+
+/// Ends the handle.
+pub(super) unsafe fn take(pointer: *mut shm_region) -> Option<Region> {
+    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) }.0)
+}
+
+/// A result that is a number or nothing, or a code.
+pub(super) fn answer<T: Into<Answer>>(result: Result<T, Code>) -> c_int {
+    result.map_or_else(Code::raw, |value| value.into().0)
+}
+
+pub(super) struct Answer(c_int);
+
+impl From<()> for Answer {
+    fn from((): ()) -> Answer {
+        Answer(0)
+    }
+}
+
+impl From<c_int> for Answer {
+    fn from(value: c_int) -> Answer {
+        Answer(value)
+    }
+}
+
+pub(super) unsafe fn locate(out: *mut *mut c_void, call: impl FnOnce() -> Result<*mut u8, Code>) -> c_int {
+    if out.is_null() {
+        return Code::from(Errno::EINVAL).raw();
+    }
+    answer(call().map(|pointer| unsafe { out.write(pointer.cast()) }))
+}

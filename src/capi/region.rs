@@ -1,0 +1,543 @@
+use std::ffi::{c_char, c_int, c_void};
+
+use super::args::{self, shm_error};
+use crate::region::{self, Advice, Region, Rights, Seals};
+
+/// Map for reading only. Writes are -EACCES, and the region is sent with read rights.
+pub const SHMKIT_REGION_READ_ONLY: u32 = 1;
+/// Copy on write: this process's writes stay its own (MAP_PRIVATE). Not for System V.
+pub const SHMKIT_REGION_PRIVATE: u32 = 2;
+/// shm_file_create, shm_posix_create: put a new object in the place of an existing one. Whoever
+/// uses the old one keeps it; for a moment there may be no object under the name.
+pub const SHMKIT_REGION_REPLACE: u32 = 4;
+/// shm_file_open, shm_region_from_fd: the mapping may be longer than its file. The raw pointer
+/// dies of SIGBUS beyond the file's last page; shm_region_read and _write answer SHMKIT_E_SHRUNK.
+pub const SHMKIT_REGION_PAST_END: u32 = 8;
+/// shm_file_create, shm_posix_create, shm_sysv_create, shm_sysv_create_at: open the object where it
+/// exists already. The call returns 1 when it created, 0 when it found.
+pub const SHMKIT_REGION_OR_OPEN: u32 = 16;
+/// Touch every page before the call returns, as shm_region_prefault does.
+pub const SHMKIT_REGION_POPULATE: u32 = 32;
+/// Keep the pages in memory (mlock), within RLIMIT_MEMLOCK.
+pub const SHMKIT_REGION_LOCKED: u32 = 64;
+/// Do not reserve the memory at creation. Sparse and quick, but a full file system or machine then
+/// shows at the first touch, as SIGBUS or SHMKIT_E_SHRUNK.
+pub const SHMKIT_REGION_NO_RESERVE: u32 = 128;
+/// A child made by fork() does not get the mapping (MADV_DONTFORK).
+pub const SHMKIT_REGION_NO_FORK: u32 = 256;
+/// System V: mark the segment removed as soon as it is attached, so that it goes with its last
+/// user. Nobody finds it by its key from then on; shm_sysv_attach_id still attaches.
+pub const SHMKIT_REGION_AUTO_REMOVE: u32 = 512;
+/// shm_recv_region: accept a descriptor that other processes can shrink. Use shm_region_read and
+/// _write: the raw pointer can die of SIGBUS at any time.
+pub const SHMKIT_REGION_RISK_SHRINK: u32 = 1024;
+/// shm_send_region may send this read-only region although the kernel cannot keep its receiver
+/// from opening it again for writing.
+pub const SHMKIT_REGION_RISK_REOPEN: u32 = 2048;
+/// shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so
+/// that the object lies on a disk.
+pub const SHMKIT_REGION_RISK_DISK: u32 = 4096;
+
+/// Nobody may add seals (F_SEAL_SEAL). The numbers are the kernel's.
+pub const SHMKIT_SEAL_SEAL: u32 = 1;
+/// Nobody may make the object smaller (F_SEAL_SHRINK).
+pub const SHMKIT_SEAL_SHRINK: u32 = 2;
+/// Nobody may make the object larger (F_SEAL_GROW).
+pub const SHMKIT_SEAL_GROW: u32 = 4;
+/// Nobody may write, ever. -EBUSY while a writable shared mapping lives (F_SEAL_WRITE).
+pub const SHMKIT_SEAL_WRITE: u32 = 8;
+/// Nobody may write but through mappings that exist already (F_SEAL_FUTURE_WRITE, Linux 5.1).
+pub const SHMKIT_SEAL_FUTURE_WRITE: u32 = 16;
+/// Nobody may make the object executable (F_SEAL_EXEC, Linux 6.3; ignored on older kernels).
+pub const SHMKIT_SEAL_EXEC: u32 = 32;
+/// In shm_region_options.seals: create without any seal. Then nobody receives the region without
+/// SHMKIT_REGION_RISK_SHRINK.
+pub const SHMKIT_SEAL_NONE: u32 = 1073741824;
+
+/// A sealable memory file (memfd_create), with a descriptor to hand over.
+pub const SHMKIT_KIND_MEMFD: c_int = 1;
+/// A file that was opened elsewhere (shm_region_from_fd), or received with _RISK_SHRINK.
+pub const SHMKIT_KIND_DESCRIPTOR: c_int = 2;
+/// Anonymous memory, shared with children made by fork(). No descriptor.
+pub const SHMKIT_KIND_ANONYMOUS: c_int = 3;
+/// A file with a path.
+pub const SHMKIT_KIND_FILE: c_int = 4;
+/// A POSIX shared memory object, as shm_open(3) has it.
+pub const SHMKIT_KIND_POSIX: c_int = 5;
+/// A System V segment. No descriptor.
+pub const SHMKIT_KIND_SYSV: c_int = 6;
+
+/// shm_region_protect: no access at all.
+pub const SHMKIT_RIGHTS_NONE: u32 = 0;
+/// shm_region_protect: reading.
+pub const SHMKIT_RIGHTS_READ: u32 = 1;
+/// shm_region_protect: reading and writing.
+pub const SHMKIT_RIGHTS_READ_WRITE: u32 = 3;
+
+/// shm_region_advise: no special treatment (MADV_NORMAL).
+pub const SHMKIT_ADVICE_NORMAL: c_int = 0;
+/// Pages are touched in no order (MADV_RANDOM).
+pub const SHMKIT_ADVICE_RANDOM: c_int = 1;
+/// Pages are touched in order (MADV_SEQUENTIAL).
+pub const SHMKIT_ADVICE_SEQUENTIAL: c_int = 2;
+/// Pages are needed soon (MADV_WILLNEED).
+pub const SHMKIT_ADVICE_WILL_NEED: c_int = 3;
+/// Use huge pages where the system allows them by advice (MADV_HUGEPAGE).
+pub const SHMKIT_ADVICE_HUGE: c_int = 4;
+/// Use no huge pages (MADV_NOHUGEPAGE).
+pub const SHMKIT_ADVICE_NO_HUGE: c_int = 5;
+/// Make huge pages now, whatever the system's setting (MADV_COLLAPSE, Linux 6.1).
+pub const SHMKIT_ADVICE_COLLAPSE: c_int = 6;
+/// Leave the pages out of a core dump (MADV_DONTDUMP).
+pub const SHMKIT_ADVICE_NO_DUMP: c_int = 7;
+/// Put the pages into a core dump again (MADV_DODUMP).
+pub const SHMKIT_ADVICE_DUMP: c_int = 8;
+
+/// A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
+pub struct shm_region(pub(super) Region);
+
+/// How to make or open a region. NULL in its place means all defaults, and so does a field that is
+/// 0. Start from `shm_region_options o = { .size = sizeof o };`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_region_options {
+    /// sizeof(shm_region_options). 0 is -EINVAL. A newer program's larger struct is accepted while
+    /// what this library does not know in it is 0, and is -E2BIG otherwise.
+    pub size: u32,
+    /// SHMKIT_REGION_ flags. One that is unknown, or that the call has no use for, is -EINVAL.
+    pub flags: u32,
+    /// Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies to
+    /// files and POSIX objects, not to memfd and System V.
+    pub mode: u32,
+    /// shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC.
+    pub seals: u32,
+    /// Where in the file the region begins, in bytes, a multiple of the page size: shm_file_open,
+    /// shm_region_from_fd, shm_posix_open.
+    pub offset: u64,
+    /// Opening, attaching, receiving: a smaller object is -EINVAL, with the sizes in the message.
+    pub size_min: u64,
+    /// Receiving: a larger region is -EFBIG. 0 means no cap.
+    pub size_max: u64,
+}
+
+/// ---- Making and opening regions ---------------------------------------------------------
+///
+/// Makes a region without a name, to be handed over: memory with a descriptor (memfd_create(2)).
+///
+/// The memory is reserved, close-on-exec, not executable, of mode 0600, and sealed, so that no
+/// holder can shrink or grow it: its raw pointer is safe for everybody.
+///
+/// `name`: shown in /proc only, 249 bytes at most; need not be unique.
+/// `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode; seals.
+/// `region`: the new region, the caller's, to be closed once with shm_region_close.
+/// `error`: NULL, or filled on failure.
+/// Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
+/// -EMFILE, -ENFILE no descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
+/// Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_create(
+    name: *const c_char,
+    size: usize,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::open(region, error, || Region::create(args::text(name, "name")?, size, &args::options(options)?))
+}
+
+/// Makes a region of a descriptor from elsewhere: a file, a memfd, an object of shm_open(3).
+///
+/// `fd`: stays the caller's; the region keeps a duplicate of its own.
+/// `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
+/// SHMKIT_REGION_PAST_END.
+/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
+/// offset; size_min.
+/// Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
+/// file (pipes, directories, devices: /dev/zero would map, and share nothing); -EACCES opened
+/// without the rights for the mapping; -EPERM sealed against the writing that was asked for;
+/// -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW offset + size;
+/// -ENOMEM too long, or too many mappings. Any thread. The region is the caller's to close.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_from_fd(
+    fd: c_int,
+    size: usize,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::open(region, error, || Region::from_fd(&fd, size, &args::options(options)?))
+}
+
+/// Makes a region of anonymous memory, zeroed, to be shared with children made by fork().
+///
+/// `size`: in bytes.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK.
+/// Returns 0, or: -EINVAL an argument; -ENOMEM no memory; -EAGAIN, -ENOMEM, -EPERM over
+/// RLIMIT_MEMLOCK (_LOCKED). Any thread. The region is the caller's to close, in each process.
+#[no_mangle]
+pub unsafe extern "C" fn shm_anon_create(
+    size: usize,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::open(region, error, || Region::anon_create(size, &args::options(options)?))
+}
+
+/// Creates a file of `size` zero bytes, its blocks reserved, and maps it.
+///
+/// The file appears under its path complete: no opener sees it empty, and a creator that is killed
+/// leaves nothing (O_TMPFILE and linkat(2); on a file system without O_TMPFILE a hidden temporary
+/// name is used, which a kill can leave).
+///
+/// `path`: of the new file; its directory must exist. An existing file is -EEXIST, unless _REPLACE
+/// or _OR_OPEN. With _OR_OPEN an existing file smaller than `size` is -EINVAL, and a larger one is
+/// mapped as far as `size`.
+/// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
+/// RISK_REOPEN; mode, which the umask narrows.
+/// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
+/// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
+/// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file.
+/// Any thread. The region is the caller's to close; the file stays until it is unlinked.
+#[no_mangle]
+pub unsafe extern "C" fn shm_file_create(
+    path: *const c_char,
+    size: usize,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::create(region, error, || {
+        let options = args::options(options)?;
+        Ok((Region::file_create(args::text(path, "path")?, size, &options)?, options))
+    })
+}
+
+/// Maps an existing file. The mapping never changes the file's size.
+///
+/// `path`: the file; a symbolic link is followed.
+/// `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
+/// SHMKIT_REGION_PAST_END.
+/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
+/// offset; size_min.
+/// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV no
+/// regular file; -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW;
+/// -ENOMEM. Any thread. The region is the caller's to close.
+#[no_mangle]
+pub unsafe extern "C" fn shm_file_open(
+    path: *const c_char,
+    size: usize,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::open(region, error, || Region::file_open(args::text(path, "path")?, size, &args::options(options)?))
+}
+
+/// Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it too.
+///
+/// The object appears under its name complete: no opener sees it empty, and a creator that is
+/// killed leaves nothing.
+///
+/// `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..".
+/// An existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
+/// smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
+/// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
+/// RISK_REOPEN RISK_DISK; mode, which the umask narrows.
+/// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
+/// name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV no regular
+/// file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK.
+/// Any thread. The region is the caller's to close; the name stays until shm_posix_unlink.
+#[no_mangle]
+pub unsafe extern "C" fn shm_posix_create(
+    name: *const c_char,
+    size: usize,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::create(region, error, || {
+        let options = args::options(options)?;
+        Ok((Region::posix_create(args::text(name, "name")?, size, &options)?, options))
+    })
+}
+
+/// Maps all of an existing POSIX shared memory object, from the offset on.
+///
+/// `name`: as for shm_posix_create.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
+/// offset; size_min.
+/// Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
+/// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM.
+/// Any thread. The region is the caller's to close.
+#[no_mangle]
+pub unsafe extern "C" fn shm_posix_open(
+    name: *const c_char,
+    options: *const shm_region_options,
+    region: *mut *mut shm_region,
+    error: *mut shm_error,
+) -> c_int {
+    args::open(region, error, || Region::posix_open(args::text(name, "name")?, &args::options(options)?))
+}
+
+/// Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
+///
+/// Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_error) -> c_int {
+    args::report(error, || region::posix_unlink(args::text(name, "name")?))
+}
+
+/// ---- Using a region ---------------------------------------------------------------------
+///
+/// The region's first byte in this process; NULL for NULL. Other processes have other addresses:
+/// store offsets in a region, never pointers. Valid until shm_region_close. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_data(region: *const shm_region) -> *mut c_void {
+    args::peek(region).map_or(std::ptr::null_mut(), |region| region.as_ptr().cast())
+}
+
+/// The region's size in bytes; 0 for NULL. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_size(region: *const shm_region) -> usize {
+    args::peek(region).map_or(0, Region::size)
+}
+
+/// The region's descriptor. It stays the region's: do not close it; it is gone after
+/// shm_region_close.
+///
+/// Returns the descriptor, or: -EINVAL NULL; -EOPNOTSUPP the kind has none (anonymous, System V).
+/// Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_fd(region: *const shm_region) -> c_int {
+    args::answer(args::region(region).and_then(Region::fd))
+}
+
+/// Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_kind(region: *const shm_region) -> c_int {
+    args::answer(args::region(region).map(|region| region.kind() as c_int))
+}
+
+/// The name or path that the region was made or opened with; NULL where it has none (anonymous,
+/// System V by key, received, from a descriptor). The region's string. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_name(region: *const shm_region) -> *const c_char {
+    args::peek(region).and_then(Region::name_c).map_or(std::ptr::null(), |name| name.as_ptr())
+}
+
+/// Whether the memory behind the region can be taken away, so that the raw pointer can die of
+/// SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed memfds,
+/// anonymous memory and System V; -EINVAL for NULL. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_can_shrink(region: *const shm_region) -> c_int {
+    args::answer(args::region(region).map(|region| c_int::from(region.can_shrink())))
+}
+
+/// Copies bytes out of the region, checked: an error where the raw pointer would be out of bounds
+/// or die of a signal.
+///
+/// A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a copy
+/// by the kernel where it can: about 1 µs, and 5 times memcpy for long ranges. Bytes that another
+/// process writes meanwhile arrive old or new, in any mixture.
+/// `buffer`: at least `length` bytes; after a failure its content is undefined.
+/// Returns 0, or: -EINVAL NULL; -ERANGE offset + length is beyond the region; SHMKIT_E_SHRUNK the
+/// backing does not hold these bytes; -EACCES shm_region_protect forbids it; -EFAULT `buffer` is
+/// not writable (only noticed on a copy by the kernel). shm_region_check gives the sentence.
+/// Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_read(
+    region: *const shm_region,
+    offset: usize,
+    buffer: *mut c_void,
+    length: usize,
+) -> c_int {
+    args::answer(args::region(region).and_then(|region| region.copy_out(offset, buffer.cast(), length)))
+}
+
+/// Copies bytes into the region, checked as shm_region_read is. After a failure a prefix may have
+/// been copied.
+///
+/// Returns 0, or: -EACCES the region is read-only, or shm_region_protect forbids it; and as
+/// shm_region_read, where -EFAULT says that `buffer` is not readable. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_write(
+    region: *mut shm_region,
+    offset: usize,
+    buffer: *const c_void,
+    length: usize,
+) -> c_int {
+    args::answer(args::region(region).and_then(|region| region.copy_in(offset, buffer.cast(), length)))
+}
+
+/// The address of `length` bytes at `offset`, after a check of the bounds and of the alignment. The
+/// macro SHMKIT_AT of shmkit_helpers.h makes a typed pointer of it.
+///
+/// `alignment`: a power of two; 1 for none.
+/// `pointer`: valid until shm_region_close; not protected against SIGBUS.
+/// Returns 0, or: -EINVAL NULL, the address is not a multiple of `alignment`, or that is no power
+/// of two; -ERANGE beyond the region. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_at(
+    region: *const shm_region,
+    offset: usize,
+    length: usize,
+    alignment: usize,
+    pointer: *mut *mut c_void,
+) -> c_int {
+    args::locate(pointer, || args::region(region).and_then(|region| region.locate(offset, length, alignment)))
+}
+
+/// Says in a sentence whether these bytes can be read (and written, where the region is writable):
+/// the reason behind an error of shm_region_read and _write, with the numbers.
+///
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
+/// backing has now; -EACCES shm_region_protect forbids it. Any thread. Another process may truncate
+/// the file right afterwards: this is a diagnosis, no guarantee.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_check(
+    region: *const shm_region,
+    offset: usize,
+    length: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.check(offset, length))
+}
+
+/// Writes a range to the file on disk and waits until it is there (msync(2), MS_SYNC). Other
+/// processes see the bytes without it. For memory without a file there is nothing to do.
+///
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_flush(region: *mut shm_region, offset: usize, length: usize) -> c_int {
+    args::answer(args::region(region).and_then(|region| region.flush_code(offset, length)))
+}
+
+/// Starts to write a range to the file on disk and returns (sync_file_range(2); on Linux
+/// msync(MS_ASYNC) does nothing). shm_region_flush waits for it.
+///
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_flush_async(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+) -> c_int {
+    args::answer(args::region(region).and_then(|region| region.flush_async_code(offset, length)))
+}
+
+/// Touches every page of a range now, so that later accesses do not wait for page faults
+/// (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before
+/// Linux 5.14).
+///
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
+/// backing does not hold the range, or has no room for it. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_prefault(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.prefault(offset, length))
+}
+
+/// Tells the kernel how a range will be used (madvise(2)). Only advice that cannot lose data is on
+/// offer.
+///
+/// `offset`: on a page boundary. `advice`: SHMKIT_ADVICE_….
+/// Returns 0, or: -EINVAL NULL, unknown advice, an offset off the page grid, advice that this kernel
+/// or kind of memory does not know; -ERANGE beyond the region; -ENOMEM, -EAGAIN no memory for huge
+/// pages (_COLLAPSE). Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_advise(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+    advice: c_int,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.advise(offset, length, Advice::from_raw(advice)?))
+}
+
+/// Keeps the pages of a range in memory (mlock(2)), until shm_region_unlock or shm_region_close.
+///
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM, -EAGAIN, -EPERM over
+/// RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_lock(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.lock(offset, length))
+}
+
+/// Ends shm_region_lock for a range (munlock(2)).
+///
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_unlock(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.unlock(offset, length))
+}
+
+/// Changes what this process may do with a range (mprotect(2)). From then on the raw pointer dies
+/// of SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES, and go through the
+/// kernel for the whole region.
+///
+/// `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened with.
+/// Returns 0, or: -EINVAL NULL, unknown rights, an offset off the page grid; -ERANGE beyond the
+/// region; -EACCES more rights than the region has. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_protect(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+    rights: u32,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.protect(offset, length, Rights::from_raw(rights)?))
+}
+
+/// The seals that the region's object has: SHMKIT_SEAL_ bits.
+///
+/// Returns the bits, 0 or positive, or: -EINVAL NULL, or a file system without seals (a disk's);
+/// -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_seals(region: *const shm_region) -> c_int {
+    args::answer(args::region(region).and_then(Region::seals_code).map(|seals| seals.bits() as c_int))
+}
+
+/// Adds seals to a memfd region, for every process and for good (fcntl(2), F_ADD_SEALS). All of
+/// them or none.
+///
+/// `seals`: SHMKIT_SEAL_ bits.
+/// Returns 0, or: -EINVAL NULL, unknown seals, a file system without seals; -EBUSY SEAL_WRITE while
+/// a writable shared mapping lives, this region's own too; -EPERM sealed against seals, or a
+/// read-only descriptor; -EOPNOTSUPP the kind has no descriptor. Any thread.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_seal(
+    region: *mut shm_region,
+    seals: u32,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || args::known(region)?.seal(Seals::from_raw(seals)?))
+}
+
+/// Unmaps the region and closes its descriptor. Names, files and System V segments stay.
+///
+/// To be called once for each region, when no thread uses it any more: the handle and every pointer
+/// into the region are dangling afterwards, and using them is undefined. NULL is fine.
+/// SHMKIT_CLOSE of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
+/// Returns 0, or what the kernel had to say; the region is gone in any case.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
+    args::answer(args::take(region).map_or(Ok(()), Region::close_code).map(|()| 0))
+}

@@ -1,0 +1,127 @@
+//! A region's journey: what the sender may send, and what the receiver checks before it maps.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::frame::{self, Frame};
+use super::message;
+use super::Deadline;
+use crate::error::{During, Error, Result, SHMKIT_E_NOT_REGION, SHMKIT_E_UNENFORCEABLE, SHMKIT_E_UNSEALED};
+use crate::region::{descriptor, options, Flags, Kind, Options, Region, Rights, Seals};
+use crate::sys::file::{self, OFlag};
+use crate::sys::Errno;
+
+/// Hands a region to the process at the other end. The receiver gets the rights that the region has.
+pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -> Result<()> {
+    let refused =
+        |errno, why: &str| Err(Error::new(errno, format!("cannot send {}: {why}", region.describe())));
+    let flags = region.options().flags;
+    let Some(fd) = region.descriptor() else {
+        return refused(Errno::EOPNOTSUPP, "this kind has no descriptor");
+    };
+    if flags.contains(Flags::PRIVATE) && region.rights().writable() {
+        return refused(Errno::EOPNOTSUPP, "it is private, and nobody else can see what is written to it");
+    }
+    let seals = descriptor::seals(fd).unwrap_or_default();
+    let enforced = seals.intersects(Seals::READ_ONLY);
+    if !region.rights().writable() && !enforced && !flags.contains(Flags::RISK_REOPEN) {
+        let message = format!(
+            "cannot send {} read-only: its receiver could open it again for writing (RISK_REOPEN allows it)",
+            region.describe()
+        );
+        return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
+    }
+    let frame = Frame {
+        kind: region.kind() as u32,
+        size: region.size() as u64,
+        offset: region.options().offset,
+        rights: if enforced { Rights::READ } else { region.rights() },
+        growable: !seals.contains(Seals::GROW),
+    };
+    message::send(socket.as_raw_fd(), &[fd.as_raw_fd()], &frame.encode(), deadline)
+}
+
+/// Receives a region, checks it against what the kernel says of it, and maps it.
+pub fn recv_region(socket: &impl AsRawFd, options: &Options, deadline: Deadline) -> Result<Region> {
+    const CALL: &str = "shm_recv_region";
+    options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::RISK_SHRINK)?;
+    options.without_seals(CALL)?;
+    options.without_offset(CALL)?;
+    let mut bytes = [0; frame::SIZE];
+    let fds = message::receive(socket.as_raw_fd(), 1, &mut bytes, deadline)?;
+    let fd = fds.into_iter().next().expect("receive() counted them");
+    accept(fd, &Frame::decode(&bytes)?, options)
+}
+
+fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
+    let refused = |why: String| Error::own(SHMKIT_E_NOT_REGION, format!("refused a region: {why}"));
+    let what = || "the received region".to_string();
+    let looked = || format!("cannot look at {}", what());
+
+    let access = file::open_flags(fd.as_raw_fd()).during(looked)?;
+    if access.contains(OFlag::O_PATH) {
+        return Err(refused("its descriptor was opened with O_PATH".to_string()));
+    }
+    let enough = match access & OFlag::O_ACCMODE {
+        OFlag::O_RDWR => true,
+        OFlag::O_RDONLY => !frame.rights.writable(),
+        _ => false,
+    };
+    if !enough {
+        return Err(refused(
+            "its descriptor was not opened with the rights that its frame claims".to_string(),
+        ));
+    }
+    let stat = file::stat(fd.as_fd()).during(looked)?;
+    if let Some(instead) = file::irregular(&stat) {
+        return Err(refused(format!("its descriptor is {instead}")));
+    }
+    // Before the size: what is sealed now stays as it is then.
+    let seals = sealed_enough(fd.as_fd(), frame, options)?;
+    if file::on_huge_pages(fd.as_fd()).during(looked)? {
+        return Err(refused("huge pages stand behind it, which can run out".to_string()));
+    }
+    let object_size = descriptor::regular_size(fd.as_fd(), what)?;
+    let holds = frame.offset.checked_add(frame.size).is_some_and(|end| end <= object_size);
+    if frame.size == 0 || !holds {
+        let (size, offset) = (frame.size, frame.offset);
+        return Err(refused(format!(
+            "its frame claims {size} bytes at offset {offset}, its descriptor has {object_size}"
+        )));
+    }
+    if options.size_max != 0 && frame.size > options.size_max {
+        let message =
+            format!("refused a region of {} bytes: at most {} were allowed", frame.size, options.size_max);
+        return Err(Error::new(Errno::EFBIG, message));
+    }
+
+    let mut options = Options { offset: frame.offset, ..*options };
+    if !frame.rights.writable() {
+        options.flags |= Flags::READ_ONLY;
+    }
+    let size = options::window(object_size, frame.size, &options, what)?;
+    Region::over_descriptor(fd, seals, size, &options)
+}
+
+/// The seals, if they keep everybody from shrinking the object, or the caller takes that risk.
+fn sealed_enough(fd: BorrowedFd<'_>, frame: &Frame, options: &Options) -> Result<Option<Seals>> {
+    let seals = descriptor::seals(fd);
+    let has = seals.unwrap_or_default();
+    if options.flags.contains(Flags::RISK_SHRINK) {
+        return Ok(seals);
+    }
+    if !has.contains(Seals::SHRINK) {
+        let claimed = if frame.kind == Kind::Memfd as u32 {
+            ""
+        } else {
+            " (it is no memfd, which alone can be sealed)"
+        };
+        let message = format!("refused a region that others can shrink{claimed}: RISK_SHRINK allows it");
+        return Err(Error::own(SHMKIT_E_UNSEALED, message));
+    }
+    if !has.contains(Seals::GROW) && !frame.growable {
+        let message = "refused a region: others can grow it, and its frame says that nobody can";
+        return Err(Error::own(SHMKIT_E_NOT_REGION, message));
+    }
+    Ok(seals)
+}

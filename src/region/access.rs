@@ -1,0 +1,137 @@
+//! Checked access: an error where the raw pointer would be out of bounds or die of a signal.
+//!
+//! Where the memory cannot be taken away, that is a bounds check and a memcpy. Where it can, the kernel
+//! copies, through the mapping: never pread or pwrite, which see neither a private mapping's bytes nor
+//! where it ends, and never a signal handler behind the program's back.
+
+use std::sync::atomic::Ordering;
+
+use super::{Flags, Region};
+use crate::error::{Code, Error, Result, SHMKIT_E_SHRUNK};
+use crate::sys::{self, mmap, Errno};
+
+impl Region {
+    /// Copies bytes out of the region. After a failure the buffer's content is undefined.
+    pub fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<()> {
+        // SAFETY: the buffer is the caller's alone.
+        let copied = unsafe { self.copy_out(offset, buffer.as_mut_ptr(), buffer.len()) };
+        copied.map_err(|code| self.explain("read", code, offset, buffer.len()))
+    }
+
+    /// Copies bytes into the region. After a failure a prefix may have been copied.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        // SAFETY: the bytes stay readable meanwhile.
+        let copied = unsafe { self.copy_in(offset, bytes.as_ptr(), bytes.len()) };
+        copied.map_err(|code| self.explain("write", code, offset, bytes.len()))
+    }
+
+    /// [`Region::read`] with a code alone, into any memory.
+    ///
+    /// # Safety
+    /// `to` is writable as far as `length`, and nobody reads it meanwhile.
+    pub unsafe fn copy_out(&self, offset: usize, to: *mut u8, length: usize) -> Result<(), Code> {
+        self.within(offset, length)?;
+        let from = self.mapping.at(offset);
+        unsafe { self.copy(to, from, offset, length) }
+    }
+
+    /// [`Region::write`] with a code alone, from any memory.
+    ///
+    /// # Safety
+    /// `from` is readable as far as `length`.
+    pub unsafe fn copy_in(&self, offset: usize, from: *const u8, length: usize) -> Result<(), Code> {
+        if !self.rights().writable() {
+            return Err(Errno::EACCES.into());
+        }
+        self.within(offset, length)?;
+        let to = self.mapping.at(offset);
+        unsafe { self.copy(to, from, offset, length) }
+    }
+
+    unsafe fn copy(&self, to: *mut u8, from: *const u8, offset: usize, length: usize) -> Result<(), Code> {
+        if length == 0 {
+            return Ok(());
+        }
+        if to.is_null() || from.is_null() {
+            return Err(Errno::EINVAL.into());
+        }
+        if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
+            // SAFETY (kernel): nothing can take these pages away; (caller) the other side is good. Another
+            // process may write meanwhile: the bytes are copied, never looked at through a reference.
+            unsafe { std::ptr::copy(from, to, length) };
+            return Ok(());
+        }
+        let copied = unsafe { sys::copy::copy(to, from, length) }?;
+        if copied == length {
+            return Ok(());
+        }
+        // One side's next byte is bad. If it is the caller's, that is EFAULT.
+        let mut byte = 0;
+        let source_is_bad = unsafe { sys::copy::copy(&mut byte, from.wrapping_add(copied), 1) }? == 0;
+        let reading = std::ptr::eq(from, self.mapping.at(offset));
+        if reading != source_is_bad {
+            return Err(Errno::EFAULT.into());
+        }
+        match self.check(offset + copied, length - copied) {
+            Err(error) => Err(error.code()),
+            Ok(()) if self.protected.load(Ordering::Relaxed) => Err(Errno::EACCES.into()),
+            Ok(()) => Err(Code::from_raw(SHMKIT_E_SHRUNK)),
+        }
+    }
+
+    /// Says whether these bytes can be read, and written where the region is writable: the reason
+    /// behind a failed read or write, with the numbers. A diagnosis, no guarantee for later.
+    pub fn check(&self, offset: usize, length: usize) -> Result<()> {
+        self.within_or_say(offset, length)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let shrunk = |why: String| {
+            let what = self.describe();
+            Error::own(
+                SHMKIT_E_SHRUNK,
+                format!("{length} bytes at offset {offset} of a region are not there: {what} {why}"),
+            )
+        };
+        if let Some(fd) = self.descriptor().filter(|_| self.can_shrink()) {
+            let stat = sys::file::stat(fd)
+                .map_err(|errno| Error::new(errno, format!("{}: {errno}", self.describe())))?;
+            let has = stat.st_size as u64;
+            // Up to the last page that the file reaches there is memory.
+            let there = has.next_multiple_of(mmap::page_size() as u64).saturating_sub(self.options.offset);
+            if (offset + length) as u64 > there {
+                let begins = match self.options.offset {
+                    0 => String::new(),
+                    at => format!(", and the region begins at byte {at} of it"),
+                };
+                return Err(shrunk(format!("has {has} bytes now{begins}")));
+            }
+        }
+        if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // The pages themselves: what the kernel would answer to a touch.
+        let write = self.rights().writable() && !self.options.flags.contains(Flags::PRIVATE);
+        let touch = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        match self.mapping.advise(offset, length, touch) {
+            Err(Errno::EFAULT) => Err(shrunk("has no room for them (is its file system full?)".to_string())),
+            Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
+                let message =
+                    format!("{length} bytes at offset {offset} of {}: protect() forbids it", self.describe());
+                Err(Error::new(Errno::EACCES, message))
+            }
+            // Before Linux 5.14 there is no such advice, and nothing more to say.
+            _ => Ok(()),
+        }
+    }
+
+    fn explain(&self, what: &str, code: Code, offset: usize, length: usize) -> Error {
+        match self.check(offset, length) {
+            Err(error) if error.code() == code => error,
+            _ => Error::new(
+                code,
+                format!("cannot {what} {length} bytes at offset {offset} of {}: {code}", self.describe()),
+            ),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Anonymous memory, shared with children made by fork: `mmap(MAP_ANONYMOUS)`.
+#![forbid(unsafe_code)]
+
+use super::options::creatable;
+use super::{Backing, Flags, Options, Parts, Region};
+use crate::error::Result;
+
+impl Region {
+    /// Makes a region of zeroed memory without a name or descriptor.
+    pub fn anon_create(size: usize, options: &Options) -> Result<Region> {
+        const CALL: &str = "shm_anon_create";
+        options.allow(CALL, Flags::ANY | Flags::PRIVATE | Flags::NO_RESERVE)?;
+        options.without_seals(CALL)?;
+        options.without_offset(CALL)?;
+        creatable(size, || "anonymous memory".to_string())?;
+        let parts = Parts { backing: Backing::Anonymous, size, name: None, created: true, can_shrink: false };
+        Region::map(parts, options)
+    }
+}

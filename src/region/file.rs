@@ -1,0 +1,84 @@
+//! Files with a path.
+#![forbid(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::descriptor::regular_size;
+use super::naming::{self, Unnamed};
+use super::options::{creatable, window};
+use super::{c_name, give_size, Backing, Flags, Options, Parts, Region};
+use crate::error::{shown, During, Error, Result};
+use crate::sys::file::{self, OFlag};
+use crate::sys::Errno;
+
+impl Region {
+    /// Creates a file of `size` zero bytes, its blocks reserved, and maps it.
+    pub fn file_create(path: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
+        const CALL: &str = "shm_file_create";
+        let what = || describe(path.as_ref());
+        let flags = Flags::WITH_DESCRIPTOR | Flags::REPLACE | Flags::OR_OPEN | Flags::NO_RESERVE;
+        options.allow(CALL, flags)?;
+        options.without_seals(CALL)?;
+        options.without_offset(CALL)?;
+        creatable(size, what)?;
+        let (path, directory) = (c_name(path.as_ref(), "path")?, parent(path.as_ref())?);
+        let make = || {
+            let (fd, unnamed) = Unnamed::open(&directory, options.mode_or_default())
+                .during(|| format!("cannot create {}", what()))?;
+            give_size(fd.as_fd(), size, options, what)?;
+            let (backing, name) = (Backing::File(fd), Some(path.clone()));
+            let region =
+                Region::map(Parts { backing, size, name, created: true, can_shrink: true }, options)?;
+            Ok((region, unnamed))
+        };
+        naming::create(&path, options, what, make, || open(&path, size, options))
+    }
+
+    /// Maps `size` bytes of an existing file, or all of it for 0.
+    pub fn file_open(path: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
+        const CALL: &str = "shm_file_open";
+        options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::PAST_END | Flags::NO_RESERVE)?;
+        options.without_seals(CALL)?;
+        open(&c_name(path.as_ref(), "path")?, size, options)
+    }
+}
+
+fn open(path: &CStr, size: usize, options: &Options) -> Result<Region> {
+    let what = || describe(OsStr::from_bytes(path.to_bytes()));
+    let access = if options.flags.contains(Flags::READ_ONLY) || options.flags.contains(Flags::PRIVATE) {
+        // A private mapping writes nothing to the file.
+        OFlag::O_RDONLY
+    } else {
+        OFlag::O_RDWR
+    };
+    // O_NONBLOCK: a FIFO is to be refused, not waited for.
+    let fd = file::open(path, access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, 0)
+        .during(|| format!("cannot open {}", what()))?;
+    let object_size = regular_size(fd.as_fd(), what)?;
+    let size = window(object_size, size as u64, options, what)?;
+    let (backing, name) = (Backing::File(fd), Some(path.to_owned()));
+    Region::map(Parts { backing, size, name, created: false, can_shrink: true }, options)
+}
+
+fn describe(path: &OsStr) -> String {
+    format!("the file {}", shown(path.as_bytes()))
+}
+
+/// The directory that a new file goes to.
+fn parent(path: &OsStr) -> Result<CString> {
+    let refuse = |errno, why| Err(Error::new(errno, format!("cannot create {}: {why}", describe(path))));
+    if path.is_empty() {
+        return refuse(Errno::ENOENT, "the path is empty");
+    }
+    let no_file = path.as_bytes().ends_with(b"/") || path.as_bytes().ends_with(b"/.");
+    match Path::new(path).parent() {
+        Some(directory) if !no_file && Path::new(path).file_name().is_some() => {
+            let directory = directory.as_os_str();
+            c_name(if directory.is_empty() { OsStr::new(".") } else { directory }, "path")
+        }
+        _ => refuse(Errno::EISDIR, "the path names a directory"),
+    }
+}

@@ -1,0 +1,88 @@
+//! Memory files and their seals: memfd_create(2).
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::Ordering;
+
+use super::options::creatable;
+use super::{c_name, give_size, Backing, Flags, Options, Parts, Region, Seals};
+use crate::error::{shown, Code, During, Error, Result};
+use crate::sys::{file, memfd, Errno};
+
+/// The kernel's limit: 255 less "memfd:".
+const NAME_MAX: usize = 249;
+
+impl Region {
+    /// Makes a region without a name in any directory, to be handed over: reserved, sealed, of mode 0600.
+    pub fn create(name: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
+        const CALL: &str = "shm_region_create";
+        let name = name.as_ref();
+        let what = || format!("the memfd {}", shown(name.as_bytes()));
+        options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE)?;
+        options.without_offset(CALL)?;
+        creatable(size, what)?;
+        if name.len() > NAME_MAX {
+            let message = format!(
+                "cannot create {}: its name has {} bytes, and {NAME_MAX} are allowed",
+                what(),
+                name.len()
+            );
+            return Err(Error::new(Errno::EINVAL, message));
+        }
+        let seals = options.seals.unwrap_or(Seals::DEFAULT);
+        let name = c_name(name, "name")?;
+
+        let fd = memfd::create(&name, !seals.contains(Seals::EXEC))
+            .during(|| format!("cannot create {}", what()))?;
+        file::change_mode(fd.as_fd(), options.mode_or_default())
+            .during(|| format!("cannot give {} mode {:#o}", what(), options.mode_or_default()))?;
+        give_size(fd.as_fd(), size, options, what)?;
+        let parts = Parts {
+            backing: Backing::Memfd(fd),
+            size,
+            name: Some(name),
+            created: true,
+            can_shrink: !seals.contains(Seals::SHRINK),
+        };
+        // Sealed first where the seals allow this region's own mapping; F_SEAL_SEAL comes last of all.
+        let region = Region::map(parts, options)?;
+        region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
+        Ok(region)
+    }
+
+    /// The seals that the region's object has; EINVAL where its file system knows none.
+    pub fn seals(&self) -> Result<Seals> {
+        self.seals_code()
+            .map_err(|code| Error::new(code, format!("cannot read the seals of {}: {code}", self.describe())))
+    }
+
+    pub(crate) fn seals_code(&self) -> Result<Seals, Code> {
+        let fd = self.descriptor().ok_or(Errno::EOPNOTSUPP)?;
+        Ok(Seals::from_bits_retain(memfd::seals(fd)?))
+    }
+
+    /// Adds seals, for every process and for good: all of them or none.
+    pub fn seal(&self, seals: Seals) -> Result<()> {
+        self.add_seals(seals).during(|| format!("cannot seal {} ({seals:?})", self.describe()))
+    }
+
+    fn add_seals(&self, seals: Seals) -> crate::sys::Result<()> {
+        let fd = self.descriptor().ok_or(Errno::EOPNOTSUPP)?;
+        if seals.is_empty() {
+            return Ok(());
+        }
+        match memfd::add_seals(fd, seals.bits()) {
+            // Before Linux 6.3 there is no F_SEAL_EXEC: do without.
+            Err(Errno::EINVAL) if seals.contains(Seals::EXEC) && memfd::seals(fd).is_ok() => {
+                memfd::add_seals(fd, (seals - Seals::EXEC).bits())?;
+            }
+            result => result?,
+        }
+        if seals.contains(Seals::SHRINK) {
+            self.can_shrink.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}

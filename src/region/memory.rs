@@ -1,0 +1,137 @@
+//! What the kernel does with a region's pages: write them to disk, fetch, pin, protect them.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::Ordering;
+
+use super::{Advice, Flags, Region, Rights};
+use crate::error::{Code, During, Error, Result, SHMKIT_E_SHRUNK};
+use crate::sys::{self, limits, mmap, Errno};
+
+impl Region {
+    /// Writes a range to the file on disk, and waits until it is there.
+    pub fn flush(&self, offset: usize, length: usize) -> Result<()> {
+        self.flush_code(offset, length).map_err(|code| self.failed("flush", offset, length, code))
+    }
+
+    pub(crate) fn flush_code(&self, offset: usize, length: usize) -> Result<(), Code> {
+        self.within(offset, length)?;
+        if length == 0 || self.descriptor().is_none() {
+            return Ok(());
+        }
+        match self.mapping.sync(offset, length) {
+            // Memory that went with its file has nothing to be written.
+            Err(Errno::ENOMEM) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Starts to write a range to the file on disk.
+    pub fn flush_async(&self, offset: usize, length: usize) -> Result<()> {
+        self.flush_async_code(offset, length).map_err(|code| self.failed("flush", offset, length, code))
+    }
+
+    pub(crate) fn flush_async_code(&self, offset: usize, length: usize) -> Result<(), Code> {
+        self.within(offset, length)?;
+        match self.descriptor() {
+            // To sync_file_range, a length of 0 is all the rest of the file.
+            Some(fd) if length > 0 && !self.options.flags.contains(Flags::PRIVATE) => {
+                Ok(sys::file::start_writing(fd, self.options.offset + offset as u64, length as u64)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Touches every page of a range, so that later accesses do not wait for page faults.
+    pub fn prefault(&self, offset: usize, length: usize) -> Result<()> {
+        self.within_or_say(offset, length)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let touch =
+            if self.rights().writable() { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        match sys::uninterrupted(|| self.mapping.advise(offset, length, touch)) {
+            Ok(()) => Ok(()),
+            Err(Errno::EFAULT) => Err(self.check(offset, length).err().unwrap_or_else(|| {
+                let what = self.describe();
+                Error::own(
+                    SHMKIT_E_SHRUNK,
+                    format!("cannot prefault {length} bytes at offset {offset} of {what}"),
+                )
+            })),
+            // Before Linux 5.14: touch them one by one, for reading.
+            Err(Errno::EINVAL) if !self.protected.load(Ordering::Relaxed) => (offset..offset + length)
+                .step_by(mmap::page_size())
+                .try_for_each(|page| self.read(page, &mut [0])),
+            Err(errno) => Err(self.failed("prefault", offset, length, errno.into())),
+        }
+    }
+
+    /// Tells the kernel how a range will be used.
+    pub fn advise(&self, offset: usize, length: usize, advice: Advice) -> Result<()> {
+        self.on_pages(offset, length)?;
+        self.mapping.advise(offset, length, advice.for_kernel()).during(|| {
+            format!("cannot advise {advice:?} for {length} bytes at offset {offset} of {}", self.describe())
+        })
+    }
+
+    /// Keeps the pages of a range in memory, within RLIMIT_MEMLOCK.
+    pub fn lock(&self, offset: usize, length: usize) -> Result<()> {
+        self.within_or_say(offset, length)?;
+        self.mapping.lock(offset, length).map_err(|errno| {
+            let tried =
+                format!("cannot lock {length} bytes at offset {offset} of {} in memory", self.describe());
+            over_memlock(errno, tried)
+        })
+    }
+
+    /// Ends [`Region::lock`] for a range.
+    pub fn unlock(&self, offset: usize, length: usize) -> Result<()> {
+        self.within_or_say(offset, length)?;
+        self.mapping
+            .unlock(offset, length)
+            .map_err(|errno| self.failed("unlock", offset, length, errno.into()))
+    }
+
+    /// Changes what this process may do with a range, within what the region was opened for. Checked
+    /// access goes through the kernel from then on.
+    pub fn protect(&self, offset: usize, length: usize, rights: Rights) -> Result<()> {
+        self.on_pages(offset, length)?;
+        if !self.rights().contains(rights) {
+            let message = format!("cannot protect {} for writing: it was opened read-only", self.describe());
+            return Err(Error::new(Errno::EACCES, message));
+        }
+        self.protected.store(true, Ordering::Relaxed);
+        self.mapping
+            .protect(offset, length, rights)
+            .during(|| format!("cannot protect {length} bytes at offset {offset} of {}", self.describe()))
+    }
+
+    fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
+        self.within_or_say(offset, length)?;
+        let page = mmap::page_size();
+        if offset % page != 0 {
+            let message =
+                format!("offset {offset} of {} is not a multiple of the page size, {page}", self.describe());
+            return Err(Error::new(Errno::EINVAL, message));
+        }
+        Ok(())
+    }
+
+    fn failed(&self, what: &str, offset: usize, length: usize, code: Code) -> Error {
+        Error::new(
+            code,
+            format!("cannot {what} {length} bytes at offset {offset} of {}: {code}", self.describe()),
+        )
+    }
+}
+
+/// A failure to lock memory, with the limit that is mostly behind it.
+pub(crate) fn over_memlock(errno: Errno, tried: String) -> Error {
+    let code = Code::from(errno);
+    match limits::locked_memory() {
+        Some(limit) if matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM) => {
+            Error::new(code, format!("{tried}: {code} (RLIMIT_MEMLOCK is {limit} bytes, ulimit -l)"))
+        }
+        _ => Error::new(code, format!("{tried}: {code}")),
+    }
+}

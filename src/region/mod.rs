@@ -1,0 +1,306 @@
+//! Regions: one type over every mechanism that the kernel has. One file a kind, and what they share:
+//! `options`, `mapping`, `access` (checked copies), `memory` (what the kernel does with pages),
+//! `typed`, `naming` (complete before it has a name).
+
+mod access;
+mod anonymous;
+pub(crate) mod descriptor;
+mod file;
+mod mapping;
+mod memfd;
+mod memory;
+mod naming;
+pub(crate) mod options;
+mod posix;
+mod segment;
+pub mod sysv;
+mod typed;
+
+pub use options::{Advice, Flags, Kind, Options, Rights, Seals};
+pub use posix::unlink as posix_unlink;
+pub use typed::{Array, Word};
+
+use std::ffi::{c_int, CStr, CString, OsStr};
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{shown, Code, During, Error, Result};
+use crate::sys::{self, limits, Errno};
+use mapping::Mapping;
+
+/// A range of memory that processes share. Dropping it unmaps; names, files and System V segments
+/// stay until they are removed.
+///
+/// Every method may be called from any thread. What other processes do to the bytes is never behind
+/// a Rust reference: [`Region::read`] and [`Region::write`] copy, [`Region::array`] and
+/// [`Region::atomic`] give typed cells, [`Region::as_ptr`] a raw pointer.
+pub struct Region {
+    mapping: Mapping,
+    backing: Backing,
+    /// In bytes, as it was asked for; the mapping is whole pages.
+    size: usize,
+    options: Options,
+    name: Option<CString>,
+    created: bool,
+    /// Whether the raw pointer can die of SIGBUS.
+    can_shrink: AtomicBool,
+    /// Whether protect() was called, so that it can die of SIGSEGV.
+    protected: AtomicBool,
+}
+
+/// What the kernel keeps behind a mapping, and what ends with the region.
+#[derive(Debug)]
+pub(crate) enum Backing {
+    Memfd(OwnedFd),
+    Descriptor(OwnedFd),
+    Anonymous,
+    File(OwnedFd),
+    Posix(OwnedFd),
+    /// A segment's id.
+    SysV(c_int),
+}
+
+impl Backing {
+    fn kind(&self) -> Kind {
+        match self {
+            Backing::Memfd(_) => Kind::Memfd,
+            Backing::Descriptor(_) => Kind::Descriptor,
+            Backing::Anonymous => Kind::Anonymous,
+            Backing::File(_) => Kind::File,
+            Backing::Posix(_) => Kind::Posix,
+            Backing::SysV(_) => Kind::SysV,
+        }
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Backing::Memfd(fd) | Backing::Descriptor(fd) | Backing::File(fd) | Backing::Posix(fd) => {
+                Some(fd.as_fd())
+            }
+            Backing::Anonymous | Backing::SysV(_) => None,
+        }
+    }
+
+    /// As messages name it.
+    fn describe(&self, name: Option<&CStr>) -> String {
+        let named = |what: &str| match name {
+            Some(name) => format!("{what} {}", shown(name.to_bytes())),
+            None => what.to_string(),
+        };
+        match self {
+            Backing::Memfd(_) => named("the memfd"),
+            Backing::Descriptor(fd) => format!("the file of descriptor {}", fd.as_raw_fd()),
+            Backing::Anonymous => "anonymous memory".to_string(),
+            Backing::File(_) => named("the file"),
+            Backing::Posix(_) => named("the POSIX object"),
+            Backing::SysV(id) => format!("the System V segment {id}"),
+        }
+    }
+}
+
+/// What a region is to be made of, once the kind has found or made it.
+pub(crate) struct Parts {
+    pub backing: Backing,
+    pub size: usize,
+    pub name: Option<CString>,
+    pub created: bool,
+    pub can_shrink: bool,
+}
+
+impl Region {
+    /// Maps a file's bytes, or anonymous memory, and does to them what the options say.
+    pub(crate) fn map(parts: Parts, options: &Options) -> Result<Region> {
+        let mut options = *options;
+        let mapped = match parts.backing.fd() {
+            Some(fd) => match Mapping::of_file(fd, parts.size, &options) {
+                // Before Linux 6.7 a frozen memfd (F_SEAL_WRITE) opened read-write cannot be mapped shared, not
+                // even for reading. Nothing changes any more, so a private mapping is the same.
+                Err(Errno::EPERM) if options.flags.contains(Flags::READ_ONLY) => {
+                    options.flags |= Flags::PRIVATE;
+                    Mapping::of_file(fd, parts.size, &options)
+                }
+                mapped => mapped,
+            },
+            None => Mapping::anonymous(parts.size, &options),
+        };
+        let mapping = mapped.during(|| {
+            let what = parts.backing.describe(parts.name.as_deref());
+            format!("cannot map {} bytes at offset {} of {what}", parts.size, options.offset)
+        })?;
+        Region::finish(mapping, parts, options)
+    }
+
+    fn finish(mapping: Mapping, parts: Parts, options: Options) -> Result<Region> {
+        let Parts { backing, size, name, created, can_shrink } = parts;
+        let region = Region {
+            mapping,
+            backing,
+            size,
+            options,
+            name,
+            created,
+            can_shrink: AtomicBool::new(can_shrink),
+            protected: AtomicBool::new(false),
+        };
+        let flags = options.flags;
+        if flags.contains(Flags::NO_FORK) {
+            region
+                .mapping
+                .advise(0, size, libc::MADV_DONTFORK)
+                .during(|| format!("cannot keep {} from children", region.describe()))?;
+        }
+        if flags.contains(Flags::POPULATE) {
+            region.prefault(0, size)?;
+        }
+        if flags.contains(Flags::LOCKED) {
+            region.lock(0, size)?;
+        }
+        Ok(region)
+    }
+
+    /// The first byte's address in this process. Valid while the region lives.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.mapping.start()
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.backing.kind()
+    }
+
+    /// The name or path that the region was made or opened with.
+    pub fn name(&self) -> Option<&OsStr> {
+        self.name.as_deref().map(|name| OsStr::from_bytes(name.to_bytes()))
+    }
+
+    pub(crate) fn name_c(&self) -> Option<&CStr> {
+        self.name.as_deref()
+    }
+
+    /// Whether this call of a `…_create` made the object, rather than found it.
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// What the region was opened for; [`Region::protect`] gives no more.
+    pub fn rights(&self) -> Rights {
+        self.options.rights()
+    }
+
+    /// The region's descriptor number; EOPNOTSUPP for a kind without one. It stays the region's.
+    pub fn fd(&self) -> Result<c_int, Code> {
+        self.descriptor().map(|fd| fd.as_raw_fd()).ok_or(Errno::EOPNOTSUPP.into())
+    }
+
+    /// The region's descriptor, for a kind that has one.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.backing.fd()
+    }
+
+    /// The System V id; EOPNOTSUPP for other kinds.
+    pub fn sysv_id(&self) -> Result<c_int, Code> {
+        match self.backing {
+            Backing::SysV(id) => Ok(id),
+            _ => Err(Errno::EOPNOTSUPP.into()),
+        }
+    }
+
+    /// Whether the memory behind the region can be taken away, so that the raw pointer can die of
+    /// SIGBUS.
+    pub fn can_shrink(&self) -> bool {
+        self.can_shrink.load(Ordering::Relaxed)
+    }
+
+    /// Unmaps, and tells what the kernel had to say. Dropping the region does the same in silence.
+    pub fn close(self) -> Result<()> {
+        let described = self.describe();
+        self.close_code().map_err(|code| Error::new(code, format!("cannot close {described}: {code}")))
+    }
+
+    pub(crate) fn close_code(self) -> Result<(), Code> {
+        let Region { mapping, backing, .. } = self;
+        let unmapped = mapping.close();
+        let closed = match backing {
+            Backing::Memfd(fd) | Backing::Descriptor(fd) | Backing::File(fd) | Backing::Posix(fd) => {
+                sys::file::close(fd)
+            }
+            Backing::Anonymous | Backing::SysV(_) => Ok(()),
+        };
+        unmapped.and(closed).map_err(Code::from)
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        self.backing.describe(self.name.as_deref())
+    }
+
+    /// `offset <= size && length <= size - offset`, with no sum that could wrap.
+    fn within(&self, offset: usize, length: usize) -> Result<(), Code> {
+        match self.size.checked_sub(offset) {
+            Some(behind) if length <= behind => Ok(()),
+            _ => Err(Errno::ERANGE.into()),
+        }
+    }
+
+    /// The same, with the sentence.
+    fn within_or_say(&self, offset: usize, length: usize) -> Result<()> {
+        self.within(offset, length).map_err(|code| {
+            let size = self.size;
+            Error::new(
+                code,
+                format!(
+                    "{length} bytes at offset {offset} are beyond {}: it has {size} bytes",
+                    self.describe()
+                ),
+            )
+        })
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region")
+            .field("kind", &self.kind())
+            .field("name", &self.name)
+            .field("size", &self.size)
+            .field("at", &self.as_ptr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A name from outside, as the kernel takes it.
+pub(crate) fn c_name(name: &OsStr, what: &str) -> Result<CString> {
+    CString::new(name.as_bytes()).map_err(|_| {
+        Error::new(Errno::EINVAL, format!("the {what} {} has a NUL byte in it", shown(name.as_bytes())))
+    })
+}
+
+/// Gives a new file its size, and its memory or blocks unless the caller does without.
+pub(crate) fn give_size(
+    fd: BorrowedFd<'_>,
+    size: usize,
+    options: &Options,
+    what: impl Fn() -> String,
+) -> Result<()> {
+    let size = size as u64;
+    // Beyond the limit the kernel would send SIGXFSZ, which kills.
+    if let Some(limit) = limits::file_size().filter(|&limit| size > limit) {
+        let message =
+            format!("cannot reserve {size} bytes for {}: RLIMIT_FSIZE is {limit} bytes (ulimit -f)", what());
+        return Err(Error::new(Errno::EFBIG, message));
+    }
+    if options.flags.contains(Flags::NO_RESERVE) {
+        sys::file::resize(fd, size).during(|| format!("cannot make {} {size} bytes long", what()))
+    } else {
+        sys::file::reserve(fd, size).during(|| format!("cannot reserve {size} bytes for {}", what()))
+    }
+}

@@ -1,0 +1,300 @@
+//! What a caller may ask for, and the checks that need no kernel.
+#![forbid(unsafe_code)]
+
+use std::ffi::c_int;
+
+use crate::error::{Error, Result};
+use crate::sys::{mmap, Errno};
+
+bitflags::bitflags! {
+    /// How to make, open and map a region: SHMKIT_REGION_… of the header.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        /// Map for reading only.
+        const READ_ONLY = 1;
+        /// Copy on write: this process's writes stay its own.
+        const PRIVATE = 2;
+        /// Put a new object in the place of an existing one (file, POSIX).
+        const REPLACE = 4;
+        /// The mapping may be longer than its file.
+        const PAST_END = 8;
+        /// Open the object where it exists already (file, POSIX, System V).
+        const OR_OPEN = 16;
+        /// Touch every page at once.
+        const POPULATE = 32;
+        /// Keep the pages in memory.
+        const LOCKED = 64;
+        /// Do not reserve the memory at creation.
+        const NO_RESERVE = 128;
+        /// A child made by fork does not get the mapping.
+        const NO_FORK = 256;
+        /// System V: mark the segment removed once it is attached.
+        const AUTO_REMOVE = 512;
+        /// Accept a received descriptor that other processes can shrink.
+        const RISK_SHRINK = 1024;
+        /// Send a read-only region that its receiver could open again for writing.
+        const RISK_REOPEN = 2048;
+        /// Accept a POSIX object that lies on a disk.
+        const RISK_DISK = 4096;
+    }
+
+    /// What nobody may do to a memfd any more: the kernel's F_SEAL_… numbers.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Seals: u32 {
+        const SEAL = 1;
+        const SHRINK = 2;
+        const GROW = 4;
+        const WRITE = 8;
+        const FUTURE_WRITE = 16;
+        const EXEC = 32;
+    }
+
+    /// What a mapping allows.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Rights: u32 {
+        const READ = 1;
+        const READ_WRITE = 3;
+    }
+}
+
+impl Flags {
+    /// What every kind of region takes.
+    pub(crate) const ANY: Flags =
+        Flags::READ_ONLY.union(Flags::POPULATE).union(Flags::LOCKED).union(Flags::NO_FORK);
+    /// What every kind of region with a descriptor takes.
+    pub(crate) const WITH_DESCRIPTOR: Flags = Flags::ANY.union(Flags::PRIVATE).union(Flags::RISK_REOPEN);
+
+    /// The caller's bits; EINVAL names those that mean nothing.
+    pub fn from_raw(bits: u32) -> Result<Flags> {
+        known(bits, Flags::from_bits(bits), Flags::all().bits(), "region flags")
+    }
+}
+
+impl Seals {
+    /// The seals of a region that does not ask for others.
+    pub const DEFAULT: Seals = Seals::SHRINK.union(Seals::GROW).union(Seals::EXEC);
+    /// Either keeps the receiver of a descriptor from writing.
+    pub(crate) const READ_ONLY: Seals = Seals::WRITE.union(Seals::FUTURE_WRITE);
+
+    /// The caller's bits; EINVAL names those that mean nothing.
+    pub fn from_raw(bits: u32) -> Result<Seals> {
+        known(bits, Seals::from_bits(bits), Seals::all().bits(), "seals")
+    }
+}
+
+impl Rights {
+    /// The caller's bits; EINVAL names those that mean nothing.
+    pub fn from_raw(bits: u32) -> Result<Rights> {
+        let rights = Rights::from_bits(bits).filter(|rights| bits == 0 || rights.contains(Rights::READ));
+        known(bits, rights, Rights::all().bits(), "rights")
+    }
+
+    pub(crate) fn writable(self) -> bool {
+        self == Rights::READ_WRITE
+    }
+}
+
+fn known<T>(bits: u32, set: Option<T>, all: u32, what: &str) -> Result<T> {
+    set.ok_or_else(|| {
+        let unknown = if bits & !all == 0 { bits } else { bits & !all };
+        Error::new(Errno::EINVAL, format!("unknown {what}: {unknown:#x}"))
+    })
+}
+
+/// Which mechanism stands behind a region: SHMKIT_KIND_… of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    Memfd = 1,
+    Descriptor = 2,
+    Anonymous = 3,
+    File = 4,
+    Posix = 5,
+    SysV = 6,
+}
+
+/// How a range will be used: SHMKIT_ADVICE_… of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Advice {
+    Normal = 0,
+    Random = 1,
+    Sequential = 2,
+    WillNeed = 3,
+    Huge = 4,
+    NoHuge = 5,
+    Collapse = 6,
+    NoDump = 7,
+    Dump = 8,
+}
+
+impl Advice {
+    const ALL: [(Advice, c_int); 9] = [
+        (Advice::Normal, libc::MADV_NORMAL),
+        (Advice::Random, libc::MADV_RANDOM),
+        (Advice::Sequential, libc::MADV_SEQUENTIAL),
+        (Advice::WillNeed, libc::MADV_WILLNEED),
+        (Advice::Huge, libc::MADV_HUGEPAGE),
+        (Advice::NoHuge, libc::MADV_NOHUGEPAGE),
+        (Advice::Collapse, libc::MADV_COLLAPSE),
+        (Advice::NoDump, libc::MADV_DONTDUMP),
+        (Advice::Dump, libc::MADV_DODUMP),
+    ];
+
+    /// The caller's number; EINVAL names one that means nothing.
+    pub fn from_raw(number: c_int) -> Result<Advice> {
+        let advice = Advice::ALL.iter().find(|(advice, _)| *advice as c_int == number);
+        advice
+            .map(|&(advice, _)| advice)
+            .ok_or_else(|| Error::new(Errno::EINVAL, format!("unknown advice: {number}")))
+    }
+
+    pub(crate) fn for_kernel(self) -> c_int {
+        Advice::ALL[self as usize].1
+    }
+}
+
+/// How to make or open a region; the default is what most callers want.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub flags: Flags,
+    /// Permission bits of a new object; 0 means 0600.
+    pub mode: u32,
+    /// Seals of a new memfd; None means [`Seals::DEFAULT`].
+    pub seals: Option<Seals>,
+    /// Where in the file the region begins, a multiple of the page size.
+    pub offset: u64,
+    /// Opening, attaching, receiving: refuse less than this.
+    pub size_min: u64,
+    /// Receiving: refuse more than this; 0 means no cap.
+    pub size_max: u64,
+}
+
+impl Options {
+    pub fn with_flags(flags: Flags) -> Options {
+        Options { flags, ..Options::default() }
+    }
+
+    /// Refuses what `call` has no use for.
+    pub(crate) fn allow(&self, call: &str, flags: Flags) -> Result<()> {
+        let useless = self.flags - flags;
+        if !useless.is_empty() {
+            let names: Vec<_> = useless.iter_names().map(|(name, _)| name).collect();
+            return Err(invalid(format!("{call} has no use for the flag {}", names.join(", "))));
+        }
+        if self.flags.contains(Flags::REPLACE | Flags::OR_OPEN) {
+            return Err(invalid(format!("{call} cannot both REPLACE an object and open it (OR_OPEN)")));
+        }
+        if self.mode & !0o777 != 0 {
+            return Err(invalid(format!("mode {:#o} has more than permission bits (0777)", self.mode)));
+        }
+        Ok(())
+    }
+
+    /// Refuses seals where there is nothing to seal.
+    pub(crate) fn without_seals(&self, call: &str) -> Result<()> {
+        match self.seals {
+            None => Ok(()),
+            Some(seals) => {
+                let names: Vec<_> = seals.iter_names().map(|(name, _)| name).collect();
+                let names = if names.is_empty() { "NONE".to_string() } else { names.join(", ") };
+                Err(invalid(format!("{call} has no use for seals ({names}): only shm_region_create has")))
+            }
+        }
+    }
+
+    /// Refuses an offset where a region begins at the start of its object.
+    pub(crate) fn without_offset(&self, call: &str) -> Result<()> {
+        if self.offset != 0 {
+            return Err(invalid(format!("{call} has no use for an offset ({})", self.offset)));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mode_or_default(&self) -> u32 {
+        if self.mode == 0 {
+            0o600
+        } else {
+            self.mode
+        }
+    }
+
+    pub(crate) fn rights(&self) -> Rights {
+        if self.flags.contains(Flags::READ_ONLY) {
+            Rights::READ
+        } else {
+            Rights::READ_WRITE
+        }
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(Errno::EINVAL, message)
+}
+
+/// A size that a new object can have.
+pub(crate) fn creatable(size: usize, what: impl Fn() -> String) -> Result<usize> {
+    if size == 0 {
+        return Err(invalid(format!("cannot create {} of 0 bytes", what())));
+    }
+    if i64::try_from(size).is_err() || mmap::whole_pages(size).is_none() {
+        let message = format!("cannot create {} of {size} bytes: no address range is that long", what());
+        return Err(Error::new(Errno::ENOMEM, message));
+    }
+    Ok(size)
+}
+
+/// The bytes of an object that a region is to show: `size` from `offset` on, or all that is there.
+pub(crate) fn window(
+    object_size: u64,
+    size: u64,
+    options: &Options,
+    what: impl Fn() -> String,
+) -> Result<usize> {
+    let (offset, page) = (options.offset, mmap::page_size() as u64);
+    if offset % page != 0 {
+        let message =
+            format!("cannot map {} at offset {offset}: not a multiple of the page size, {page}", what());
+        return Err(invalid(message));
+    }
+    let past_end = options.flags.contains(Flags::PAST_END);
+    let wanted = match size {
+        0 if object_size > offset => object_size - offset,
+        0 if object_size == 0 => return Err(invalid(format!("cannot map all of {}: it is empty", what()))),
+        0 => {
+            return Err(invalid(format!(
+                "cannot map {} from offset {offset} on: it has {object_size} bytes",
+                what()
+            )))
+        }
+        size => size,
+    };
+    let end = offset.checked_add(wanted).filter(|&end| i64::try_from(end).is_ok()).ok_or_else(|| {
+        let message = format!("cannot map {wanted} bytes at offset {offset} of {}: beyond all files", what());
+        Error::new(Errno::EOVERFLOW, message)
+    })?;
+    if end > object_size && !past_end {
+        let message =
+            format!("cannot map {wanted} bytes at offset {offset} of {}: it has {object_size} bytes", what());
+        return Err(invalid(message));
+    }
+    large_enough(wanted, options, &what)?;
+    usize::try_from(wanted).map_err(|_| {
+        Error::new(
+            Errno::ENOMEM,
+            format!("cannot map {wanted} bytes of {}: no address range is that long", what()),
+        )
+    })
+}
+
+/// Holds an object against `size_min`.
+pub(crate) fn large_enough(size: u64, options: &Options, what: impl Fn() -> String) -> Result<()> {
+    if size < options.size_min {
+        let wanted = options.size_min;
+        return Err(invalid(format!(
+            "{} has {size} bytes here, and at least {wanted} were asked for",
+            what()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! POSIX shared memory objects: files of /dev/shm, as glibc's shm_open(3) makes them.
+#![forbid(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use super::descriptor::regular_size;
+use super::naming::{self, Unnamed};
+use super::options::{creatable, window};
+use super::{give_size, Backing, Flags, Options, Parts, Region};
+use crate::error::{shown, During, Error, Result, SHMKIT_E_ON_DISK};
+use crate::sys::file::{self, OFlag};
+use crate::sys::Errno;
+
+const DIRECTORY: &CStr = c"/dev/shm";
+const NAME_MAX: usize = 255;
+
+impl Region {
+    /// Creates an object of `size` zero bytes, its memory reserved, and maps it.
+    pub fn posix_create(name: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
+        const CALL: &str = "shm_posix_create";
+        let name = name.as_ref();
+        let what = || describe(name);
+        let flags =
+            Flags::WITH_DESCRIPTOR | Flags::REPLACE | Flags::OR_OPEN | Flags::NO_RESERVE | Flags::RISK_DISK;
+        options.allow(CALL, flags)?;
+        options.without_seals(CALL)?;
+        options.without_offset(CALL)?;
+        creatable(size, what)?;
+        let path = path(name)?;
+        let make = || {
+            let (fd, unnamed) = Unnamed::open(DIRECTORY, options.mode_or_default())
+                .during(|| format!("cannot create {}", what()))?;
+            in_memory(fd.as_fd(), options, what)?;
+            give_size(fd.as_fd(), size, options, what)?;
+            let backing = Backing::Posix(fd);
+            let parts = Parts { backing, size, name: c_string(name), created: true, can_shrink: true };
+            Ok((Region::map(parts, options)?, unnamed))
+        };
+        naming::create(&path, options, what, make, || open(name, size, options))
+    }
+
+    /// Maps all of an existing object.
+    pub fn posix_open(name: impl AsRef<OsStr>, options: &Options) -> Result<Region> {
+        const CALL: &str = "shm_posix_open";
+        options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE | Flags::RISK_DISK)?;
+        options.without_seals(CALL)?;
+        open(name.as_ref(), 0, options)
+    }
+}
+
+/// Removes a name. Whoever has the object mapped or open keeps it.
+pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
+    let name = name.as_ref();
+    file::unlink(&path(name)?).during(|| format!("cannot remove {}", describe(name)))
+}
+
+fn open(name: &OsStr, size: usize, options: &Options) -> Result<Region> {
+    let what = || describe(name);
+    let access = if options.flags.contains(Flags::READ_ONLY) || options.flags.contains(Flags::PRIVATE) {
+        OFlag::O_RDONLY
+    } else {
+        OFlag::O_RDWR
+    };
+    // Whatever was planted under the name: not followed, not waited for.
+    let fd = file::open(&path(name)?, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0)
+        .during(|| format!("cannot open {}", what()))?;
+    let object_size = regular_size(fd.as_fd(), what)?;
+    in_memory(fd.as_fd(), options, what)?;
+    let size = window(object_size, size as u64, options, what)?;
+    let backing = Backing::Posix(fd);
+    Region::map(Parts { backing, size, name: c_string(name), created: false, can_shrink: true }, options)
+}
+
+fn describe(name: &OsStr) -> String {
+    format!("the POSIX object {}", shown(name.as_bytes()))
+}
+
+/// A name that [`path`] has accepted.
+fn c_string(name: &OsStr) -> Option<CString> {
+    CString::new(name.as_bytes()).ok()
+}
+
+/// Where the object of this name lies, by shm_open's rules.
+fn path(name: &OsStr) -> Result<CString> {
+    let refuse = |errno, why: String| {
+        let shown = shown(name.as_bytes());
+        Err(Error::new(errno, format!("{shown} is no name of a POSIX object: {why}")))
+    };
+    let bytes = name.as_bytes();
+    let slashes = bytes.iter().take_while(|&&byte| byte == b'/').count();
+    let bare = &bytes[slashes..];
+    if bare.len() > NAME_MAX {
+        return refuse(
+            Errno::ENAMETOOLONG,
+            format!("it has {} bytes, and {NAME_MAX} are allowed", bare.len()),
+        );
+    }
+    if bare.is_empty() || bare == b"." || bare == b".." {
+        return refuse(Errno::EINVAL, "nothing is behind the slashes but a directory".to_string());
+    }
+    if bare.contains(&b'/') || bare.contains(&0) {
+        return refuse(Errno::EINVAL, "only leading slashes are allowed, and no NUL".to_string());
+    }
+    Ok(CString::new([DIRECTORY.to_bytes(), b"/", bare].concat()).expect("looked for NUL"))
+}
+
+/// Where no memory file system is mounted on /dev/shm, shm_open silently uses the disk below it.
+fn in_memory(fd: BorrowedFd<'_>, options: &Options, what: impl Fn() -> String) -> Result<()> {
+    if options.flags.contains(Flags::RISK_DISK)
+        || file::in_memory(fd).during(|| format!("cannot look at the file system of {}", what()))?
+    {
+        return Ok(());
+    }
+    let message =
+        format!("{} would lie on a disk: no tmpfs is mounted on /dev/shm (RISK_DISK allows it)", what());
+    Err(Error::own(SHMKIT_E_ON_DISK, message))
+}

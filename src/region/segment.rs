@@ -1,0 +1,230 @@
+//! Regions over System V segments: shmget(2), shmat(2).
+#![forbid(unsafe_code)]
+
+use std::ffi::{c_int, OsStr};
+use std::time::Duration;
+
+use super::mapping::Mapping;
+use super::options::large_enough;
+use super::sysv::{self, Identity, Place};
+use super::{Backing, Flags, Options, Parts, Region};
+use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
+use crate::sys::{clock, segment, Errno};
+
+/// Two processes that create, find and remove the same key can keep each other from it for so long.
+const ROUNDS: usize = 100;
+
+impl Region {
+    /// Creates a segment and attaches it. Key 0 (IPC_PRIVATE) always makes a new one.
+    pub fn sysv_create(key: i32, size: usize, options: &Options) -> Result<Region> {
+        allow("shm_sysv_create", options, Flags::OR_OPEN | Flags::NO_RESERVE)?;
+        no_failed_key(key)?;
+        for _ in 0..ROUNDS {
+            match get_new(key, size, options.mode_or_default(), options) {
+                Ok(id) => return attach_new(id, options),
+                Err(Errno::EEXIST) if options.flags.contains(Flags::OR_OPEN) => {}
+                Err(errno) => return Err(sysv::not_created(errno, key, size)),
+            }
+            // Removed meanwhile: once more.
+            match segment::get(key, size, 0) {
+                Err(Errno::ENOENT) => continue,
+                Err(errno) => return Err(sysv::not_found(errno, key, size as u64)),
+                Ok(id) => match attach(id, options, false) {
+                    Err(_) if gone(id) => continue,
+                    attached => return attached,
+                },
+            }
+        }
+        Err(Error::new(
+            Errno::EEXIST,
+            format!("the System V key {key:#x} is created and removed all the time"),
+        ))
+    }
+
+    /// Attaches all of the segment that has this key.
+    pub fn sysv_attach(key: i32, options: &Options) -> Result<Region> {
+        allow("shm_sysv_attach", options, Flags::empty())?;
+        no_failed_key(key)?;
+        if key == segment::IPC_PRIVATE {
+            let message = "the System V key 0 (IPC_PRIVATE) names no segment: attach by id".to_string();
+            return Err(Error::new(Errno::EINVAL, message));
+        }
+        let size_min = usize::try_from(options.size_min).unwrap_or(usize::MAX);
+        let id =
+            segment::get(key, size_min, 0).map_err(|errno| sysv::not_found(errno, key, options.size_min))?;
+        attach(id, options, false)
+    }
+
+    /// Attaches all of the segment that has this id.
+    pub fn sysv_attach_id(id: c_int, options: &Options) -> Result<Region> {
+        allow("shm_sysv_attach_id", options, Flags::empty())?;
+        attach(id, options, false)
+    }
+
+    /// Creates a segment under the key of a path, with the identity of the path behind its bytes.
+    pub fn sysv_create_at(
+        path: impl AsRef<OsStr>,
+        project: c_int,
+        size: usize,
+        options: &Options,
+    ) -> Result<Region> {
+        allow("shm_sysv_create_at", options, Flags::OR_OPEN | Flags::NO_RESERVE)?;
+        let place = Place::of(path.as_ref(), project)?;
+        let or_open = options.flags.contains(Flags::OR_OPEN);
+        let full = Identity::segment_size(size)
+            .ok_or_else(|| sysv::not_created(Errno::EINVAL, place.key(), size))?;
+        for _ in 0..ROUNDS {
+            match get_new(place.key(), full, Identity::UNFINISHED_MODE, options) {
+                Ok(id) => match finish_new(id, size, &place, options)? {
+                    Some(region) => return Ok(region),
+                    None => continue,
+                },
+                Err(Errno::EEXIST) if or_open => {}
+                Err(errno) => return Err(sysv::not_created(errno, place.key(), size)),
+            }
+            let id = match segment::get(place.key(), 0, 0) {
+                Err(Errno::ENOENT) => continue,
+                Err(errno) => return Err(sysv::not_found(errno, place.key(), 0)),
+                Ok(id) => id,
+            };
+            if !wait_until_finished(id) {
+                // Its creator died half way, or stood still for long enough to be taken for dead. The mode
+                // tells that the segment is one of these, so nobody else's data goes.
+                match segment::remove(id) {
+                    Ok(()) | Err(Errno::EINVAL | Errno::EIDRM) => continue,
+                    Err(errno) => {
+                        return Err(errno).during(|| format!("cannot remove the unfinished segment {id}"))
+                    }
+                }
+            }
+            match attach_placed(id, &place, options) {
+                Err(_) if gone(id) => continue,
+                Ok(region) if region.size() < size => {
+                    let message = format!(
+                        "the System V segment of {place} has {} bytes, and {size} were asked for",
+                        region.size()
+                    );
+                    return Err(Error::new(Errno::EINVAL, message));
+                }
+                attached => return attached,
+            }
+        }
+        Err(Error::new(
+            Errno::EEXIST,
+            format!("the System V segment of {place} is created and removed all the time"),
+        ))
+    }
+
+    /// Attaches the segment that was created for this path and project.
+    pub fn sysv_attach_at(path: impl AsRef<OsStr>, project: c_int, options: &Options) -> Result<Region> {
+        allow("shm_sysv_attach_at", options, Flags::empty())?;
+        let place = Place::of(path.as_ref(), project)?;
+        let id = segment::get(place.key(), 0, 0).map_err(|errno| sysv::not_found(errno, place.key(), 0))?;
+        if sysv::is_unfinished(id) {
+            let message =
+                format!("the System V segment of {place} is not finished: its creator is at it, or died");
+            return Err(Error::new(Errno::EAGAIN, message));
+        }
+        attach_placed(id, &place, options)
+    }
+}
+
+fn allow(call: &str, options: &Options, more: Flags) -> Result<()> {
+    options.allow(call, Flags::ANY | Flags::AUTO_REMOVE | more)?;
+    options.without_seals(call)?;
+    options.without_offset(call)
+}
+
+/// -1 is a valid key, and what ftok(3) answers when it fails: nobody means it.
+fn no_failed_key(key: i32) -> Result<()> {
+    if key == -1 {
+        let message = "the System V key -1 is what ftok() returns when it fails: use shm_sysv_key";
+        return Err(Error::new(Errno::EINVAL, message));
+    }
+    Ok(())
+}
+
+fn get_new(key: i32, size: usize, mode: u32, options: &Options) -> crate::sys::Result<c_int> {
+    let reserve = if options.flags.contains(Flags::NO_RESERVE) { segment::SHM_NORESERVE } else { 0 };
+    segment::get(key, size, segment::IPC_CREAT | segment::IPC_EXCL | reserve | mode as c_int)
+}
+
+/// Attaches; a new segment that cannot be is removed again.
+fn attach_new(id: c_int, options: &Options) -> Result<Region> {
+    attach(id, options, true).inspect_err(|_| {
+        let _ = segment::remove(id);
+    })
+}
+
+fn attach(id: c_int, options: &Options, created: bool) -> Result<Region> {
+    let (mapping, stat) =
+        Mapping::of_segment(id, options).during(|| format!("cannot attach the System V segment {id}"))?;
+    large_enough(stat.shm_segsz as u64, options, || format!("the System V segment {id}"))?;
+    if options.flags.contains(Flags::AUTO_REMOVE) {
+        sysv::remove(id)?;
+    }
+    let backing = Backing::SysV(id);
+    let parts = Parts { backing, size: stat.shm_segsz, name: None, created, can_shrink: false };
+    Region::finish(mapping, parts, *options)
+}
+
+/// Writes the identity into a new segment and opens it to others. None when it was removed meanwhile.
+fn finish_new(id: c_int, size: usize, place: &Place, options: &Options) -> Result<Option<Region>> {
+    // Attached for writing first, whatever the caller wants of it, and removed only once it is finished.
+    let writable = Options { flags: Flags::empty(), ..*options };
+    let finish = || {
+        let region = attach(id, &writable, true)?;
+        Identity::store(&region, size, place);
+        let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
+        segment::set(id, stat.shm_perm.uid, stat.shm_perm.gid, options.mode_or_default()).during(|| {
+            format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default())
+        })?;
+        let mut region = attach(id, options, true)?;
+        region.size = size;
+        let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
+        let removed = u32::from(stat.shm_perm.mode) & segment::SHM_DEST != 0;
+        Ok((region, removed && !options.flags.contains(Flags::AUTO_REMOVE)))
+    };
+    match finish() {
+        Ok((_, true)) => Ok(None),
+        Ok((region, false)) => Ok(Some(region)),
+        Err(_) if gone(id) => Ok(None),
+        Err(error) => {
+            let _ = segment::remove(id);
+            Err(error)
+        }
+    }
+}
+
+fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> {
+    // Whoever it belongs to: looked at before the options (AUTO_REMOVE) are done to it.
+    let looking = Options { flags: Flags::READ_ONLY, size_min: 0, ..*options };
+    let size = Identity::load(&attach(id, &looking, false)?, place).ok_or_else(|| {
+        let message = format!(
+            "the System V key {:#x} of {place} belongs to a segment that was not made for it",
+            place.key()
+        );
+        Error::own(SHMKIT_E_COLLISION, message)
+    })?;
+    large_enough(size as u64, options, || format!("the System V segment of {place}"))?;
+    let mut region = attach(id, options, false)?;
+    region.size = size;
+    Ok(region)
+}
+
+/// Whether the segment was removed between two calls of ours.
+fn gone(id: c_int) -> bool {
+    matches!(segment::stat(id), Err(Errno::EINVAL | Errno::EIDRM))
+}
+
+/// Waits for a creator that is half way: microseconds, unless it died or was stopped.
+fn wait_until_finished(id: c_int) -> bool {
+    let patience = clock::monotonic_ns() + Duration::from_secs(1).as_nanos() as i64;
+    while sysv::is_unfinished(id) {
+        if clock::monotonic_ns() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    true
+}

@@ -1,0 +1,252 @@
+//! System V segments by id: keys, removal, what the kernel knows, and the identity that tells whose a
+//! segment is.
+
+use std::ffi::{c_int, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::memory::over_memlock;
+use super::{c_name, Region};
+use crate::error::{shown, Code, During, Error, Result};
+use crate::sys::{file, mmap, segment, Errno};
+
+/// What the kernel knows of a segment. Times are seconds since 1970, 0 for never.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    pub size_bytes: u64,
+    pub attach_count: u64,
+    pub attached_at: i64,
+    pub detached_at: i64,
+    pub changed_at: i64,
+    pub key: i32,
+    pub id: c_int,
+    pub owner_uid: u32,
+    pub owner_gid: u32,
+    pub creator_uid: u32,
+    pub creator_gid: u32,
+    pub creator_pid: i32,
+    pub last_pid: i32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Marked removed: it goes with its last user.
+    pub removed: bool,
+    /// Kept in memory by [`lock`].
+    pub locked: bool,
+}
+
+/// The key of a path and a project, as ftok(3) makes it.
+pub fn key(path: impl AsRef<OsStr>, project: c_int) -> Result<i32> {
+    Ok(Place::of(path.as_ref(), project)?.key())
+}
+
+/// Marks a segment removed: its key is free at once, its memory goes with its last user.
+pub fn remove(id: c_int) -> Result<()> {
+    segment::remove(id).during(|| format!("cannot remove the System V segment {id}"))
+}
+
+/// Reads what the kernel knows of a segment.
+pub fn stat(id: c_int) -> Result<Info> {
+    let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
+    let mode = u32::from(stat.shm_perm.mode);
+    Ok(Info {
+        size_bytes: stat.shm_segsz as u64,
+        attach_count: stat.shm_nattch,
+        attached_at: stat.shm_atime,
+        detached_at: stat.shm_dtime,
+        changed_at: stat.shm_ctime,
+        key: stat.shm_perm.__key,
+        id,
+        owner_uid: stat.shm_perm.uid,
+        owner_gid: stat.shm_perm.gid,
+        creator_uid: stat.shm_perm.cuid,
+        creator_gid: stat.shm_perm.cgid,
+        creator_pid: stat.shm_cpid,
+        last_pid: stat.shm_lpid,
+        mode: mode & 0o777,
+        removed: mode & segment::SHM_DEST != 0,
+        locked: mode & segment::SHM_LOCKED != 0,
+    })
+}
+
+/// Changes a segment's owner and permission bits.
+pub fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
+    if mode & !0o777 != 0 {
+        return Err(Error::new(
+            Errno::EINVAL,
+            format!("mode {mode:#o} has more than permission bits (0777)"),
+        ));
+    }
+    segment::set(id, uid, gid, mode)
+        .during(|| format!("cannot give the System V segment {id} owner {uid}:{gid} and mode {mode:#o}"))
+}
+
+/// Keeps a segment's pages in memory, once they are touched.
+pub fn lock(id: c_int) -> Result<()> {
+    segment::lock(id)
+        .map_err(|errno| over_memlock(errno, format!("cannot lock the System V segment {id} in memory")))
+}
+
+/// Ends [`lock`].
+pub fn unlock(id: c_int) -> Result<()> {
+    segment::unlock(id).during(|| format!("cannot unlock the System V segment {id}"))
+}
+
+/// Why a segment could not be created, with the limit that is reached.
+pub(super) fn not_created(errno: Errno, key: i32, size: usize) -> Error {
+    let tried = format!("cannot create a System V segment of {size} bytes under key {key:#x}");
+    let why = match errno {
+        Errno::EINVAL if size == 0 => "a segment has at least 1 byte".to_string(),
+        Errno::EINVAL => match segment::limits() {
+            Ok(limits) => format!("shmmax is {} bytes (/proc/sys/kernel/shmmax)", limits.shmmax),
+            Err(_) => Code::from(errno).to_string(),
+        },
+        Errno::ENOSPC => full(size),
+        errno => Code::from(errno).to_string(),
+    };
+    Error::new(errno, format!("{tried}: {why}"))
+}
+
+/// "No space left on device" has misled many: it is a number of segments, or of pages.
+fn full(size: usize) -> String {
+    let (Ok(limits), Ok(used)) = (segment::limits(), segment::used()) else {
+        return Code::from(Errno::ENOSPC).to_string();
+    };
+    let pages = (size as u64).div_ceil(mmap::page_size() as u64);
+    if used.segments as u64 >= limits.shmmni {
+        format!("{} segments exist, and shmmni is {} (/proc/sys/kernel/shmmni)", used.segments, limits.shmmni)
+    } else {
+        let (in_use, all) = (used.pages, limits.shmall);
+        format!("{in_use} pages are in use, {pages} more are needed, and shmall is {all} pages (/proc/sys/kernel/shmall)")
+    }
+}
+
+/// Why a segment could not be found.
+pub(super) fn not_found(errno: Errno, key: i32, size: u64) -> Error {
+    let why = match errno {
+        Errno::ENOENT => "no segment has it".to_string(),
+        Errno::EINVAL => {
+            let has = segment::get(key, 0, 0).and_then(segment::stat).map(|stat| stat.shm_segsz);
+            match has {
+                Ok(has) => format!("the segment has {has} bytes, and at least {size} were asked for"),
+                Err(_) => format!("the segment has less than the {size} bytes that were asked for"),
+            }
+        }
+        errno => Code::from(errno).to_string(),
+    };
+    Error::new(errno, format!("cannot find the System V key {key:#x}: {why}"))
+}
+
+/// A path and a project, and what the kernel knows them by.
+pub(super) struct Place {
+    path: String,
+    device: u64,
+    inode: u64,
+    project: u8,
+}
+
+impl Place {
+    pub(super) fn of(path: &OsStr, project: c_int) -> Result<Place> {
+        let Ok(project) = u8::try_from(project) else {
+            let message =
+                format!("project {project} of a System V key is not in 0..=255: only 8 bits enter the key");
+            return Err(Error::new(Errno::EINVAL, message));
+        };
+        let shown = shown(path.as_bytes());
+        let stat = file::stat_path(&c_name(path, "path")?)
+            .during(|| format!("cannot make a System V key of {shown}"))?;
+        Ok(Place { path: shown, device: stat.st_dev, inode: stat.st_ino, project })
+    }
+
+    /// ftok(3): 8 bits of the project, 8 of the device, 16 of the inode.
+    pub(super) fn key(&self) -> i32 {
+        (u32::from(self.project) << 24 | (self.device as u32 & 0xff) << 16 | self.inode as u32 & 0xffff)
+            as i32
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (project {})", self.path, self.project)
+    }
+}
+
+/// What stands in the last 64 bytes of a segment that was created by path; docs/layout.md.
+///
+/// | `ready` | meaning | written by | after a crash |
+/// |---|---|---|---|
+/// | 0 | being made | the kernel's zeros | the mode is still UNFINISHED_MODE: the next creator replaces it |
+/// | READY | complete, never changes again | the creator, last, with release | stays |
+#[repr(C)]
+pub(super) struct Identity {
+    magic: AtomicU64,
+    version: AtomicU64,
+    /// What the region shows of the segment, in bytes.
+    size: AtomicU64,
+    device: AtomicU64,
+    inode: AtomicU64,
+    project: AtomicU64,
+    reserved: AtomicU64,
+    ready: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Identity>() == 64 && std::mem::offset_of!(Identity, ready) == 56);
+
+impl Identity {
+    const MAGIC: u64 = u64::from_le_bytes(*b"shmkitID");
+    const VERSION: u64 = 1;
+    const READY: u64 = u64::from_le_bytes(*b"complete");
+
+    /// The mode of a segment whose creator is not done: the kernel ignores the execute bits, and nobody
+    /// else would set these, so it marks what may be removed.
+    pub(super) const UNFINISHED_MODE: u32 = 0o611;
+
+    /// A segment's size that leaves room for the identity behind `size` bytes.
+    pub(super) fn segment_size(size: usize) -> Option<usize> {
+        let size = Some(size).filter(|&size| size > 0)?;
+        size.checked_next_multiple_of(size_of::<Identity>())?.checked_add(size_of::<Identity>())
+    }
+
+    /// The identity at the end of a segment that is attached whole, if there is room for one.
+    fn behind(region: &Region) -> Option<&Identity> {
+        let at = region.size().checked_sub(size_of::<Identity>())?;
+        if at % size_of::<Identity>() != 0 {
+            return None;
+        }
+        // SAFETY (kernel): a segment cannot shrink, so these 64 bytes stay mapped while the region lives;
+        // (protocol) they are atomics for everybody.
+        Some(unsafe { &*region.as_ptr().wrapping_add(at).cast::<Identity>() })
+    }
+
+    pub(super) fn store(region: &Region, size: usize, place: &Place) {
+        let identity = Identity::behind(region).expect("a segment of segment_size() has room");
+        identity.magic.store(Identity::MAGIC, Ordering::Relaxed);
+        identity.version.store(Identity::VERSION, Ordering::Relaxed);
+        identity.size.store(size as u64, Ordering::Relaxed);
+        identity.device.store(place.device, Ordering::Relaxed);
+        identity.inode.store(place.inode, Ordering::Relaxed);
+        identity.project.store(place.project.into(), Ordering::Relaxed);
+        identity.ready.store(Identity::READY, Ordering::Release);
+    }
+
+    /// The size stored for this place; None where the segment is not its.
+    pub(super) fn load(region: &Region, place: &Place) -> Option<usize> {
+        let identity = Identity::behind(region)?;
+        let ours = identity.ready.load(Ordering::Acquire) == Identity::READY
+            && identity.magic.load(Ordering::Relaxed) == Identity::MAGIC
+            && identity.version.load(Ordering::Relaxed) == Identity::VERSION
+            && identity.device.load(Ordering::Relaxed) == place.device
+            && identity.inode.load(Ordering::Relaxed) == place.inode
+            && identity.project.load(Ordering::Relaxed) == u64::from(place.project);
+        let size = usize::try_from(identity.size.load(Ordering::Relaxed)).ok()?;
+        (ours && Identity::segment_size(size) == Some(region.size())).then_some(size)
+    }
+}
+
+/// Whether a segment's creator is not done with it, or died before it was.
+pub(super) fn is_unfinished(id: c_int) -> bool {
+    segment::stat(id).is_ok_and(|stat| {
+        let mode = u32::from(stat.shm_perm.mode);
+        mode & 0o777 == Identity::UNFINISHED_MODE && mode & segment::SHM_DEST == 0
+    })
+}

@@ -1,0 +1,153 @@
+//! Files and descriptors: open(2), fstat(2), fallocate(2), linkat(2).
+
+use std::ffi::{c_int, CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+pub(crate) use nix::fcntl::OFlag;
+use nix::fcntl::{self, AtFlags, FallocateFlags};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{fstatfs, FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC};
+use nix::unistd;
+
+use super::{uninterrupted, Errno, Result};
+
+pub(crate) use nix::sys::stat::FileStat;
+
+/// ramfs has no constant in nix.
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+
+pub(crate) fn open(path: &CStr, flags: OFlag, mode: u32) -> Result<OwnedFd> {
+    uninterrupted(|| fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::from_bits_truncate(mode)))
+}
+
+/// A file of `directory` without a name, to be given one by [`link`] or to vanish.
+pub(crate) fn open_nameless(directory: &CStr, mode: u32) -> Result<OwnedFd> {
+    open(directory, OFlag::O_TMPFILE | OFlag::O_RDWR, mode)
+}
+
+/// Gives an open file a name, unless something stands there (EEXIST). Needs no temporary name.
+pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    match unistd::linkat(fd, c"", fcntl::AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
+        // Before Linux 6.10 only CAP_DAC_READ_SEARCH may link by descriptor alone.
+        Err(Errno::ENOENT | Errno::EPERM) => {
+            let own = CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("digits have no NUL");
+            unistd::linkat(fcntl::AT_FDCWD, own.as_c_str(), fcntl::AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
+        }
+        result => result,
+    }
+}
+
+/// `link(2)`: a second name for a file, unless something stands there.
+pub(crate) fn link_path(from: &CStr, to: &CStr) -> Result<()> {
+    unistd::linkat(fcntl::AT_FDCWD, from, fcntl::AT_FDCWD, to, AtFlags::empty())
+}
+
+pub(crate) fn unlink(path: &CStr) -> Result<()> {
+    unistd::unlink(path)
+}
+
+pub(crate) fn stat(fd: BorrowedFd<'_>) -> Result<FileStat> {
+    nix::sys::stat::fstat(fd)
+}
+
+pub(crate) fn stat_path(path: &CStr) -> Result<FileStat> {
+    nix::sys::stat::stat(path)
+}
+
+/// What stands there itself, be it a symbolic link.
+pub(crate) fn stat_name(path: &CStr) -> Result<FileStat> {
+    nix::sys::stat::lstat(path)
+}
+
+pub(crate) fn is_socket(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
+}
+
+/// The kind of a file that is no regular one.
+pub(crate) fn irregular(stat: &FileStat) -> Option<&'static str> {
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => None,
+        libc::S_IFDIR => Some("a directory"),
+        libc::S_IFIFO => Some("a pipe"),
+        libc::S_IFSOCK => Some("a socket"),
+        libc::S_IFCHR | libc::S_IFBLK => Some("a device"),
+        _ => Some("no regular file"),
+    }
+}
+
+pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))
+}
+
+pub(crate) fn resize(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
+    let size = libc::off_t::try_from(size).map_err(|_| Errno::EFBIG)?;
+    uninterrupted(|| unistd::ftruncate(fd, size))
+}
+
+/// Makes an empty file `size` bytes long, with room for them. In steps, so that a program that gets
+/// signals all the time gets through too: an interrupted step begins again.
+pub(crate) fn reserve(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
+    const STEP: i64 = 64 << 20;
+    let size = libc::off_t::try_from(size).map_err(|_| Errno::EFBIG)?;
+    let mut done = 0;
+    while done < size {
+        let step = STEP.min(size - done);
+        match uninterrupted(|| fcntl::fallocate(fd, FallocateFlags::empty(), done, step)) {
+            Ok(()) => done += step,
+            // A file system without fallocate(2): glibc writes the blocks one by one.
+            Err(Errno::EOPNOTSUPP) => return uninterrupted(|| fcntl::posix_fallocate(fd, 0, size)),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Starts to write a range to the device, and returns.
+pub(crate) fn start_writing(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<()> {
+    // SAFETY (kernel): numbers only.
+    Errno::result(unsafe {
+        libc::sync_file_range(fd.as_raw_fd(), offset as i64, length as i64, libc::SYNC_FILE_RANGE_WRITE)
+    })
+    .map(drop)
+}
+
+/// Whether the file lies in memory only.
+pub(crate) fn in_memory(fd: BorrowedFd<'_>) -> Result<bool> {
+    let system = fstatfs(fd)?.filesystem_type();
+    Ok([TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC].contains(&system))
+}
+
+/// Whether huge pages stand behind the file.
+pub(crate) fn on_huge_pages(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(fstatfs(fd)?.filesystem_type() == HUGETLBFS_MAGIC)
+}
+
+/// `fcntl(fd, F_GETFL)`; EBADF where `fd` is no open descriptor.
+pub(crate) fn open_flags(fd: RawFd) -> Result<OFlag> {
+    control(fd, libc::F_GETFL, 0).map(OFlag::from_bits_retain)
+}
+
+/// A duplicate, close-on-exec; EBADF where `fd` is no open descriptor.
+pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
+    let copy = control(fd, libc::F_DUPFD_CLOEXEC, 0)?;
+    // SAFETY (kernel): a fresh descriptor, nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// The same number, borrowed after the kernel said that it is open: a caller's plain number cannot
+/// promise that.
+pub(crate) fn control(fd: RawFd, command: c_int, argument: c_int) -> Result<c_int> {
+    // SAFETY (kernel): the commands above take numbers; a bad descriptor is EBADF.
+    Errno::result(unsafe { libc::fcntl(fd, command, argument) })
+}
+
+/// `flock(fd, LOCK_EX | LOCK_NB)`: held until the descriptor is closed.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY (kernel): numbers only.
+    Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map(drop)
+}
+
+/// `close(2)` with its result.
+pub(crate) fn close(fd: OwnedFd) -> Result<()> {
+    unistd::close(fd)
+}

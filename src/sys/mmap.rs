@@ -1,0 +1,78 @@
+//! Mappings: mmap(2) and its relatives. The callers own the ranges that they pass.
+
+use std::ffi::c_int;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+
+use nix::sys::mman::{self, MapFlags, MsFlags, ProtFlags};
+
+use super::{Errno, Result};
+
+pub(crate) fn page_size() -> usize {
+    // SAFETY (kernel): sysconf reads a constant.
+    (unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) as usize
+}
+
+/// `size` rounded up to whole pages, if there are that many.
+pub(crate) fn whole_pages(size: usize) -> Option<usize> {
+    size.checked_next_multiple_of(page_size())
+}
+
+/// A new mapping, at an address of the kernel's choice; `near` is a wish that replaces nothing.
+pub(crate) fn map(
+    near: Option<NonZeroUsize>,
+    length: NonZeroUsize,
+    protection: ProtFlags,
+    flags: MapFlags,
+    file: Option<(BorrowedFd<'_>, u64)>,
+) -> Result<NonNull<u8>> {
+    debug_assert!(!flags.contains(MapFlags::MAP_FIXED));
+    // SAFETY (kernel): without MAP_FIXED a mapping takes addresses that nobody uses.
+    let start = unsafe {
+        match file {
+            Some((fd, offset)) => {
+                let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+                mman::mmap(near, length, protection, flags, fd, offset)?
+            }
+            None => mman::mmap_anonymous(near, length, protection, flags)?,
+        }
+    };
+    Ok(start.cast())
+}
+
+/// # Safety
+/// The caller owns the range, and nobody uses it afterwards.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, length: usize) -> Result<()> {
+    unsafe { mman::munmap(start.cast(), length) }
+}
+
+/// # Safety
+/// The caller owns the range.
+pub(crate) unsafe fn protect(start: NonNull<u8>, length: usize, protection: ProtFlags) -> Result<()> {
+    unsafe { mman::mprotect(start.cast(), length, protection) }
+}
+
+/// # Safety
+/// The caller owns the range, and `advice` does not change its content.
+pub(crate) unsafe fn advise(start: NonNull<u8>, length: usize, advice: c_int) -> Result<()> {
+    Errno::result(unsafe { libc::madvise(start.as_ptr().cast(), length, advice) }).map(drop)
+}
+
+/// # Safety
+/// The caller owns the range.
+pub(crate) unsafe fn sync(start: NonNull<u8>, length: usize) -> Result<()> {
+    unsafe { mman::msync(start.cast(), length, MsFlags::MS_SYNC) }
+}
+
+/// # Safety
+/// The caller owns the range.
+pub(crate) unsafe fn lock(start: NonNull<u8>, length: usize) -> Result<()> {
+    unsafe { mman::mlock(start.cast(), length) }
+}
+
+/// # Safety
+/// The caller owns the range.
+pub(crate) unsafe fn unlock(start: NonNull<u8>, length: usize) -> Result<()> {
+    unsafe { mman::munlock(start.cast(), length) }
+}
