@@ -1,0 +1,245 @@
+# `make help` lists the targets. Nothing here installs tools: `./dev TARGET` does that first.
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+CBINDGEN_VERSION := 0.29.4
+SONAME := libshmkit.so.0
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+DESTDIR ?=
+
+CFLAGS ?= -O2 -g
+C_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror -Iinclude -Ibindings/c $(CFLAGS)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What the static library needs from the system; the .pc file is the one place that says it.
+NATIVE := $(shell sed -n 's/^Libs.private: //p' bindings/c/shmkit.pc.in)
+
+RUST := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
+HEADERS := include/shmkit.h bindings/c/shmkit_helpers.h
+STATIC := target/lib/libshmkit.a
+SHARED := target/lib/libshmkit.so.$(VERSION)
+LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/lib/shmkit-uninstalled.pc
+EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
+TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
+TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
+CHECKS := format lint header test c valgrind asan examples demo abi install readme docs
+
+.DEFAULT_GOAL := lib
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: lib demo check bench bench-quick header install uninstall clean help examples rust $(CHECKS:%=check-%)
+# The paths here are cargo's own, whatever the user has set for other projects.
+unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
+export CC CXX
+
+# $(call need,TOOL...): one line, and the end, where a tool is missing.
+define need
+@for tool in $1; do command -v $$tool >/dev/null || { \
+    echo "make: $$tool is missing; ./dev check installs it" >&2; exit 1; }; done
+endef
+
+# The same for libcrypto, from which the examples have SHA-256.
+define need_libcrypto
+$(call need,pkg-config)
+@pkg-config --exists libcrypto || { \
+    echo "make: libcrypto's header is missing (libssl-dev); ./dev check installs it" >&2; exit 1; }
+endef
+
+define need_rust
+@have=$$(rustc --version 2>/dev/null | cut -d' ' -f2); printf '%s\n' $(RUST_MIN) "$${have:-0}" | sort -VC || { \
+    echo "make: Rust $(RUST_MIN) or newer is needed, here is $${have:-none}; to get it:" \
+        "rustup update, or curl -sSf https://sh.rustup.rs | sh" >&2; exit 1; }
+$(call need,cargo)
+endef
+
+# cbindgen's output differs from version to version.
+define need_cbindgen
+@[ "$$(cbindgen --version 2>/dev/null)" = "cbindgen $(CBINDGEN_VERSION)" ] || { \
+    echo "make: cbindgen $(CBINDGEN_VERSION) is missing; ./dev check installs it" >&2; exit 1; }
+endef
+
+heading = @printf '\n== %s ==\n' '$1'
+
+## the libraries and their .pc file, in target/lib (the default)
+lib: $(LIB)
+
+## two processes and a region between them [FILE=what the sender puts into it]
+demo: target/examples-c/sender target/examples-c/receiver
+	@tests/demo.sh "$(or $(FILE),$(SHARED))"
+
+## every check; nothing may be left behind
+check:
+	$(need_rust)
+	$(need_cbindgen)
+	$(need_libcrypto)
+	$(call need,cargo-fmt cargo-clippy $(CC) $(CXX) pkg-config man groff valgrind)
+	@tests/leftovers.sh $(MAKE) --no-print-directory $(CHECKS:%=check-%)
+	@printf '\nmake check: all checks passed\n'
+
+## what shmkit costs, against raw system calls; figures in target/bench
+bench:
+	$(need_rust)
+	cargo run --locked --release --manifest-path benches/Cargo.toml
+
+## the same in under two minutes
+bench-quick:
+	$(need_rust)
+	cargo run --locked --release --manifest-path benches/Cargo.toml -- --quick
+
+## include/shmkit.h, from src/capi
+header:
+	$(need_cbindgen)
+	cbindgen --quiet --config cbindgen.toml --output include/shmkit.h .
+
+## remove what was built
+clean:
+	rm -rf target
+
+## this list
+help:
+	@awk '/^## / { text = substr($$0, 4) } /^[a-z-]+:/ && text { \
+	    sub(":.*", ""); printf "make %-12s %s\n", $$0, text; text = "" }' Makefile
+
+# ---- The library -------------------------------------------------------------------------
+
+rust:
+	$(need_rust)
+
+target/release/libshmkit.a: $(RUST)
+	$(need_rust)
+	cargo build --locked --release
+	@touch $@
+
+$(STATIC): target/release/libshmkit.a
+	@mkdir -p $(@D)
+	cp $< $@
+
+# rustc cannot give symbols a version: it has a version script of its own, and the linker takes one.
+$(SHARED): target/release/libshmkit.a abi/shmkit.map bindings/c/shmkit.pc.in
+	$(call need,$(CC))
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(LDFLAGS) \
+	    -Wl,--version-script=abi/shmkit.map -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,-z,relro,-z,now \
+	    -Wl,--gc-sections $(NATIVE)
+
+target/lib/$(SONAME) target/lib/libshmkit.so: $(SHARED)
+	ln -sf $(<F) $@
+
+# $(call pc,LIBDIR,INCLUDEDIR): the .pc file; directories below the prefix move with it.
+pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+    -e 's|@LIBDIR@|$(1:$(PREFIX)/%=$${prefix}/%)|' -e 's|@INCLUDEDIR@|$(2:$(PREFIX)/%=$${prefix}/%)|' \
+    bindings/c/shmkit.pc.in
+
+target/lib/shmkit-uninstalled.pc: bindings/c/shmkit.pc.in Cargo.toml
+	@mkdir -p $(@D)
+	@$(call pc,$(CURDIR)/target/lib,$(CURDIR)/include) | \
+	    sed -e '/^Cflags:/s|$$| -I$(CURDIR)/bindings/c|' -e '/^Libs:/s|$$| -Wl,-rpath,$${libdir}|' >$@
+
+# ---- Installation ------------------------------------------------------------------------
+
+MAN3 := $(notdir $(wildcard man/*.3))
+MAN7 := $(notdir $(wildcard man/*.7))
+D_LIB := $(DESTDIR)$(LIBDIR)
+D_INCLUDE := $(DESTDIR)$(INCLUDEDIR)
+D_MAN := $(DESTDIR)$(MANDIR)
+INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
+    $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%)
+
+# The loader finds the library once its cache knows it; a DESTDIR is not where it will be.
+ldconfig = @if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; \
+    else echo "where the library is used, run as root: ldconfig"; fi
+
+## to PREFIX=/usr/local; LIBDIR=, INCLUDEDIR=, MANDIR=, DESTDIR= also count
+install: $(LIB)
+	install -d "$(D_LIB)/pkgconfig" "$(D_INCLUDE)" "$(D_MAN)/man3" "$(D_MAN)/man7"
+	install $(SHARED) "$(D_LIB)"
+	ln -sf $(notdir $(SHARED)) "$(D_LIB)/$(SONAME)"
+	ln -sf $(SONAME) "$(D_LIB)/libshmkit.so"
+	install -m 644 $(STATIC) "$(D_LIB)"
+	install -m 644 $(HEADERS) "$(D_INCLUDE)"
+	install -m 644 $(MAN3:%=man/%) "$(D_MAN)/man3"
+	install -m 644 $(MAN7:%=man/%) "$(D_MAN)/man7"
+	$(call pc,$(LIBDIR),$(INCLUDEDIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
+	$(ldconfig)
+
+## remove what install brought, with the same variables
+uninstall:
+	rm -f $(foreach file,$(INSTALLED),"$(file)")
+	$(ldconfig)
+
+# ---- C programs --------------------------------------------------------------------------
+
+examples: $(EXAMPLES)
+
+target/examples-c/%: examples-c/%.c $(wildcard examples-c/*.h) $(HEADERS) $(LIB)
+	$(call need,$(CC))
+	$(need_libcrypto)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $< -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib -Wl,--as-needed -lcrypto
+
+target/tests-c/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) -pthread -o $@ $< -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib
+
+target/tests-asan/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) $(SANITIZE) -pthread -o $@ $< $(STATIC) $(NATIVE)
+
+# ---- The parts of `make check`, each of which also runs alone -----------------------------
+
+check-format:
+	$(call heading,format: cargo fmt)
+	cargo fmt --check
+	cargo fmt --check --manifest-path benches/Cargo.toml
+
+check-lint:
+	$(call heading,lint: cargo clippy)
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path benches/Cargo.toml -- -D warnings
+
+check-header:
+	$(call heading,header: fresh; plain C and C++)
+	@tests/header.sh
+
+check-test:
+	$(call heading,Rust tests)
+	cargo test --locked
+
+check-c: $(TESTS)
+	$(call heading,C tests)
+	@tests/c.sh plain
+
+check-valgrind: $(TESTS)
+	$(call heading,C tests under valgrind)
+	@tests/c.sh valgrind
+
+check-asan: $(TESTS_ASAN)
+	$(call heading,C tests with the address and undefined behaviour sanitizers)
+	@tests/c.sh asan
+
+check-examples: $(EXAMPLES)
+	$(call heading,examples)
+	@tests/examples.sh
+
+check-demo: target/examples-c/sender target/examples-c/receiver
+	$(call heading,the main job)
+	@tests/demo.sh $(SHARED)
+
+check-abi: $(LIB)
+	$(call heading,ABI)
+	@tests/abi.sh
+
+check-install: $(LIB)
+	$(call heading,installation)
+	@tests/install.sh
+
+check-readme: $(LIB)
+	$(call heading,README)
+	@tests/readme.sh
+
+check-docs: $(LIB)
+	$(call heading,documents)
+	@tests/docs.sh

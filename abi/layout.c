@@ -1,0 +1,103 @@
+/* The sizes, offsets and numbers that programs have compiled in. They stay as they are: a struct may
+ * grow at its end, a constant may be added. tests/abi.sh compiles this as C11. */
+
+#include <shmkit.h>
+#include <stddef.h>
+
+#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " has another size")
+#define FIELD(type, field, offset, bytes) \
+    _Static_assert(offsetof(type, field) == (offset) && sizeof(((type *)0)->field) == (bytes), \
+                   #type "." #field " lies elsewhere or has another size")
+#define VALUE(constant, number) \
+    _Static_assert((constant) == (number) && sizeof(constant) == sizeof(int), #constant " has another value")
+
+SIZE(shm_region_options, 40);
+FIELD(shm_region_options, size, 0, 4);
+FIELD(shm_region_options, flags, 4, 4);
+FIELD(shm_region_options, mode, 8, 4);
+FIELD(shm_region_options, seals, 12, 4);
+FIELD(shm_region_options, offset, 16, 8);
+FIELD(shm_region_options, size_min, 24, 8);
+FIELD(shm_region_options, size_max, 32, 8);
+
+SIZE(shm_error, 256);
+FIELD(shm_error, code, 0, 4);
+FIELD(shm_error, message, 4, 252);
+
+SIZE(shm_sysv_info, 88);
+FIELD(shm_sysv_info, size_bytes, 0, 8);
+FIELD(shm_sysv_info, attach_count, 8, 8);
+FIELD(shm_sysv_info, attached_at, 16, 8);
+FIELD(shm_sysv_info, detached_at, 24, 8);
+FIELD(shm_sysv_info, changed_at, 32, 8);
+FIELD(shm_sysv_info, key, 40, 4);
+FIELD(shm_sysv_info, id, 44, 4);
+FIELD(shm_sysv_info, owner_uid, 48, 4);
+FIELD(shm_sysv_info, owner_gid, 52, 4);
+FIELD(shm_sysv_info, creator_uid, 56, 4);
+FIELD(shm_sysv_info, creator_gid, 60, 4);
+FIELD(shm_sysv_info, creator_pid, 64, 4);
+FIELD(shm_sysv_info, last_pid, 68, 4);
+FIELD(shm_sysv_info, mode, 72, 4);
+FIELD(shm_sysv_info, removed, 76, 4);
+FIELD(shm_sysv_info, locked, 80, 4);
+FIELD(shm_sysv_info, reserved, 84, 4);
+
+SIZE(shm_peer, 16);
+FIELD(shm_peer, pid, 0, 4);
+FIELD(shm_peer, uid, 4, 4);
+FIELD(shm_peer, gid, 8, 4);
+FIELD(shm_peer, pidfd, 12, 4);
+
+VALUE(SHMKIT_REGION_READ_ONLY, 1);
+VALUE(SHMKIT_REGION_PRIVATE, 2);
+VALUE(SHMKIT_REGION_REPLACE, 4);
+VALUE(SHMKIT_REGION_PAST_END, 8);
+VALUE(SHMKIT_REGION_OR_OPEN, 16);
+VALUE(SHMKIT_REGION_POPULATE, 32);
+VALUE(SHMKIT_REGION_LOCKED, 64);
+VALUE(SHMKIT_REGION_NO_RESERVE, 128);
+VALUE(SHMKIT_REGION_NO_FORK, 256);
+VALUE(SHMKIT_REGION_AUTO_REMOVE, 512);
+VALUE(SHMKIT_REGION_RISK_SHRINK, 1024);
+VALUE(SHMKIT_REGION_RISK_REOPEN, 2048);
+VALUE(SHMKIT_REGION_RISK_DISK, 4096);
+
+VALUE(SHMKIT_SEAL_SEAL, 1);
+VALUE(SHMKIT_SEAL_SHRINK, 2);
+VALUE(SHMKIT_SEAL_GROW, 4);
+VALUE(SHMKIT_SEAL_WRITE, 8);
+VALUE(SHMKIT_SEAL_FUTURE_WRITE, 16);
+VALUE(SHMKIT_SEAL_EXEC, 32);
+VALUE(SHMKIT_SEAL_NONE, 1073741824);
+
+VALUE(SHMKIT_KIND_MEMFD, 1);
+VALUE(SHMKIT_KIND_DESCRIPTOR, 2);
+VALUE(SHMKIT_KIND_ANONYMOUS, 3);
+VALUE(SHMKIT_KIND_FILE, 4);
+VALUE(SHMKIT_KIND_POSIX, 5);
+VALUE(SHMKIT_KIND_SYSV, 6);
+
+VALUE(SHMKIT_RIGHTS_NONE, 0);
+VALUE(SHMKIT_RIGHTS_READ, 1);
+VALUE(SHMKIT_RIGHTS_READ_WRITE, 3);
+
+VALUE(SHMKIT_ADVICE_NORMAL, 0);
+VALUE(SHMKIT_ADVICE_RANDOM, 1);
+VALUE(SHMKIT_ADVICE_SEQUENTIAL, 2);
+VALUE(SHMKIT_ADVICE_WILL_NEED, 3);
+VALUE(SHMKIT_ADVICE_HUGE, 4);
+VALUE(SHMKIT_ADVICE_NO_HUGE, 5);
+VALUE(SHMKIT_ADVICE_COLLAPSE, 6);
+VALUE(SHMKIT_ADVICE_NO_DUMP, 7);
+VALUE(SHMKIT_ADVICE_DUMP, 8);
+
+VALUE(SHMKIT_FDS_MAX, 253);
+
+VALUE(SHMKIT_E_SHRUNK, -4096);
+VALUE(SHMKIT_E_NOT_REGION, -4097);
+VALUE(SHMKIT_E_VERSION, -4098);
+VALUE(SHMKIT_E_UNSEALED, -4099);
+VALUE(SHMKIT_E_UNENFORCEABLE, -4100);
+VALUE(SHMKIT_E_COLLISION, -4101);
+VALUE(SHMKIT_E_ON_DISK, -4102);
