@@ -2,8 +2,8 @@
  *
  * shmkit: shared memory for programs on one Linux machine.
  *
- * A region is a range of memory that several processes map. Five kernel mechanisms make one, and a
- * handle, shm_region, stands for any of them:
+ * A region is a range of memory that several processes map. A handle, shm_region, stands for one,
+ * whichever of the kernel's mechanisms made it:
  *
  *     shm_region_create       memfd: nameless, sealed, to be handed over. The one to begin with.
  *     shm_anon_create         anonymous memory, for children made by fork()
@@ -13,12 +13,17 @@
  *     shm_region_from_fd      any descriptor of a file
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
+ * shmkit_helpers.h adds typed pointers, closing at the end of a scope, and deadlines from now.
+ * Compile with `pkg-config --cflags --libs shmkit`.
  *
  * Results. A function that can fail returns int: 0 or a positive result, or a negative code: -errno
  * where the kernel or POSIX has a name for the failure, and a SHMKIT_E_ code (-4096 and below) where
- * it has none. A function that sets something up takes a shm_error last, which may be NULL: on
- * failure it says in one sentence what was tried, on what, and why it failed. Nothing is kept for a
- * thread, and errno is not used. Outputs are written only on success.
+ * it has none. Each function lists the codes to expect; the kernel may have others, so take every
+ * negative result for a failure. A function that sets something up takes a shm_error last, which may
+ * be NULL: on failure it says in one sentence what was tried, on what, and why it failed. Nothing is
+ * kept for a thread; errno carries no result, and may have changed. -EINTR is never returned: a call
+ * that a signal handler interrupts goes on. Outputs are written only on success, so let a handle
+ * start as NULL.
  *
  * Arguments. NULL where something is needed, unknown flags, and numbers out of range are -EINVAL.
  * Every string ends with a NUL. Every descriptor that a call returns is close-on-exec. Structures
@@ -26,12 +31,18 @@
  *
  * Threads. Every function may be called from any thread at any time, also on the same region, but
  * for shm_region_close, which ends it. The bytes in a region are another matter: the library does
- * not order what processes write there. Only shm_region_data, _size, _fd, _kind, _name, _can_shrink,
- * _at, _read and _write on a region that cannot shrink, shm_version, shm_strerror and
- * shm_error_name may be called in a signal handler.
+ * not order what processes write there; use atomics.
  *
- * fork(). A child has the regions of its parent (but for SHMKIT_REGION_NO_FORK) and closes them for
- * itself. exec() ends all mappings and closes all descriptors of regions.
+ * Signal handlers may call shm_region_data, _size, _fd, _kind, _name, _can_shrink and _at,
+ * shm_version, shm_strerror and shm_error_name; and shm_region_read and _write on a region that
+ * cannot shrink and was never protected.
+ *
+ * fork(). A child has the regions of its parent and closes them for itself; shm_region_close is fine
+ * in the child of a threaded process where free() is. With SHMKIT_REGION_NO_FORK the child must leave
+ * the handle alone, and not close it either. exec() ends all mappings and closes all descriptors.
+ *
+ * The library installs no signal handlers, starts no threads, prints nothing, and does not end the
+ * process, unless an invariant of its own is broken.
  *
  * Manual: shmkit(7), shm_region(3), shm_handover(3), shm_sysv(3), shm_error(3).
  */
@@ -55,7 +66,8 @@
 #define SHMKIT_VERSION_PATCH 0
 
 /**
- * Map for reading only. Writes are -EACCES, and the region is sent with read rights.
+ * Map for reading only: shm_region_write answers -EACCES, a store through the pointer raises
+ * SIGSEGV, and a receiver of the region gets it for reading.
  */
 #define SHMKIT_REGION_READ_ONLY 1
 
@@ -71,14 +83,17 @@
 #define SHMKIT_REGION_REPLACE 4
 
 /**
- * shm_file_open, shm_region_from_fd: the mapping may be longer than its file. The raw pointer
- * dies of SIGBUS beyond the file's last page; shm_region_read and _write answer SHMKIT_E_SHRUNK.
+ * shm_file_open, shm_region_from_fd: the mapping may be longer than its file. Access through the
+ * pointer beyond the file's last page raises SIGBUS; shm_region_read and _write answer
+ * SHMKIT_E_SHRUNK.
  */
 #define SHMKIT_REGION_PAST_END 8
 
 /**
  * shm_file_create, shm_posix_create, shm_sysv_create, shm_sysv_create_at: open the object where it
- * exists already. The call returns 1 when it created, 0 when it found.
+ * exists already (mode is then of no account). The call returns 1 when it created, 0 when it
+ * found. A finder may run before the creator has written anything: the object has its size, and
+ * zeros.
  */
 #define SHMKIT_REGION_OR_OPEN 16
 
@@ -93,37 +108,38 @@
 #define SHMKIT_REGION_LOCKED 64
 
 /**
- * Do not reserve the memory at creation. Sparse and quick, but a full file system or machine then
- * shows at the first touch, as SIGBUS or SHMKIT_E_SHRUNK.
+ * Creating: do not reserve the memory. Sparse and quick, but a full file system or machine then
+ * shows at the first touch, as SIGBUS or SHMKIT_E_SHRUNK. Opening: MAP_NORESERVE.
  */
 #define SHMKIT_REGION_NO_RESERVE 128
 
 /**
- * A child made by fork() does not get the mapping (MADV_DONTFORK).
+ * A child made by fork() does not get the mapping (MADV_DONTFORK), and must not use or close the
+ * handle that it has inherited.
  */
 #define SHMKIT_REGION_NO_FORK 256
 
 /**
- * System V: mark the segment removed as soon as it is attached, so that it goes with its last
- * user. Nobody finds it by its key from then on; shm_sysv_attach_id still attaches.
+ * System V: mark the segment removed as soon as it is attached, so that it is destroyed with its
+ * last user. Nobody finds it by its key from then on; shm_sysv_attach_id still attaches.
  */
 #define SHMKIT_REGION_AUTO_REMOVE 512
 
 /**
  * shm_recv_region: accept a descriptor that other processes can shrink. Use shm_region_read and
- * _write: the raw pointer can die of SIGBUS at any time.
+ * _write: access through the pointer can raise SIGBUS at any time.
  */
 #define SHMKIT_REGION_RISK_SHRINK 1024
 
 /**
- * shm_send_region may send this read-only region although the kernel cannot keep its receiver
- * from opening it again for writing.
+ * Making, opening or receiving a read-only region: shm_send_region may send it later, although the
+ * kernel cannot keep its receiver from opening it again for writing.
  */
 #define SHMKIT_REGION_RISK_REOPEN 2048
 
 /**
- * shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so
- * that the object lies on a disk.
+ * shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so that
+ * the object lies on a disk.
  */
 #define SHMKIT_REGION_RISK_DISK 4096
 
@@ -298,14 +314,6 @@
 #define SHMKIT_E_ON_DISK -4102
 
 /**
- * Until when a call may wait: a time on CLOCK_MONOTONIC, or for ever.
- *
- * A call whose deadline is over tries once. Without a deadline a non-blocking socket answers EAGAIN;
- * with one, the call waits on any socket.
- */
-typedef struct Deadline Deadline;
-
-/**
  * A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
  */
 typedef struct shm_region shm_region;
@@ -325,8 +333,8 @@ typedef struct shm_region_options {
      */
     uint32_t flags;
     /**
-     * Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies to
-     * files and POSIX objects, not to memfd and System V.
+     * Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies
+     * to files and POSIX objects, not to memfd and System V.
      */
     uint32_t mode;
     /**
@@ -448,16 +456,14 @@ uint32_t shm_version(void);
  * One phrase for a result code ("No such file or directory"), also for the SHMKIT_E_ codes.
  *
  * `code`: what a call of this library returned: 0 or positive is "Success".
- * Returns a string that lives as long as the program; never NULL. Any thread, also in a signal
- * handler.
+ * Returns a string that lives as long as the program; never NULL.
  */
 const char *shm_strerror(int code);
 
 /**
  * The name of a result code ("ENOENT", "SHMKIT_E_SHRUNK"); "UNKNOWN" for a number that has none.
  *
- * Returns a string that lives as long as the program; never NULL. Any thread, also in a signal
- * handler.
+ * Returns a string that lives as long as the program; never NULL.
  */
 const char *shm_error_name(int code);
 
@@ -467,7 +473,7 @@ const char *shm_error_name(int code);
  * Makes a region without a name, to be handed over: memory with a descriptor (memfd_create(2)).
  *
  * The memory is reserved, close-on-exec, not executable, of mode 0600, and sealed, so that no
- * holder can shrink or grow it: its raw pointer is safe for everybody.
+ * holder can shrink or grow it: access through its pointer never raises SIGBUS, for anybody.
  *
  * `name`: shown in /proc only, 249 bytes at most; need not be unique.
  * `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
@@ -476,7 +482,6 @@ const char *shm_error_name(int code);
  * `error`: NULL, or filled on failure.
  * Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
  * -EMFILE, -ENFILE no descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
- * Any thread.
  */
 int shm_region_create(const char *name,
                       size_t size,
@@ -495,8 +500,8 @@ int shm_region_create(const char *name,
  * Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
  * file (pipes, directories, devices: /dev/zero would map, and share nothing); -EACCES opened
  * without the rights for the mapping; -EPERM sealed against the writing that was asked for;
- * -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW offset + size;
- * -ENOMEM too long, or too many mappings. Any thread. The region is the caller's to close.
+ * -EINVAL an argument, an offset that is no multiple of the page size, an empty file; -EOVERFLOW
+ * offset + size; -ENOMEM too long, or too many mappings. The region is the caller's to close.
  */
 int shm_region_from_fd(int fd,
                        size_t size,
@@ -510,7 +515,7 @@ int shm_region_from_fd(int fd,
  * `size`: in bytes.
  * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK.
  * Returns 0, or: -EINVAL an argument; -ENOMEM no memory; -EAGAIN, -ENOMEM, -EPERM over
- * RLIMIT_MEMLOCK (_LOCKED). Any thread. The region is the caller's to close, in each process.
+ * RLIMIT_MEMLOCK (_LOCKED). The region is the caller's to close, in each process.
  */
 int shm_anon_create(size_t size,
                     const struct shm_region_options *options,
@@ -520,9 +525,9 @@ int shm_anon_create(size_t size,
 /**
  * Creates a file of `size` zero bytes, its blocks reserved, and maps it.
  *
- * The file appears under its path complete: no opener sees it empty, and a creator that is killed
- * leaves nothing (O_TMPFILE and linkat(2); on a file system without O_TMPFILE a hidden temporary
- * name is used, which a kill can leave).
+ * The file appears under its path with all its bytes, zeros: no opener sees it empty, and a
+ * creator that is killed leaves nothing (O_TMPFILE and linkat(2); on a file system without
+ * O_TMPFILE a hidden temporary name is used, which a kill can leave).
  *
  * `path`: of the new file; its directory must exist. An existing file is -EEXIST, unless _REPLACE
  * or _OR_OPEN. With _OR_OPEN an existing file smaller than `size` is -EINVAL, and a larger one is
@@ -531,8 +536,8 @@ int shm_anon_create(size_t size,
  * RISK_REOPEN; mode, which the umask narrows.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
  * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
- * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file.
- * Any thread. The region is the caller's to close; the file stays until it is unlinked.
+ * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file. The
+ * region is the caller's to close; the file stays until it is unlinked.
  */
 int shm_file_create(const char *path,
                     size_t size,
@@ -549,8 +554,8 @@ int shm_file_create(const char *path,
  * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
  * offset; size_min.
  * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV no
- * regular file; -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW;
- * -ENOMEM. Any thread. The region is the caller's to close.
+ * regular file; -EINVAL an argument, an offset that is no multiple of the page size, an empty
+ * file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
  */
 int shm_file_open(const char *path,
                   size_t size,
@@ -559,20 +564,23 @@ int shm_file_open(const char *path,
                   struct shm_error *error);
 
 /**
- * Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it too.
+ * Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it
+ * too.
  *
- * The object appears under its name complete: no opener sees it empty, and a creator that is
- * killed leaves nothing.
+ * The object appears under its name with all its bytes, zeros: no opener sees it empty, and a
+ * creator that is killed leaves nothing. Any process that may write to it can also truncate it:
+ * then access through the pointer raises SIGBUS, and shm_region_read and _write answer
+ * SHMKIT_E_SHRUNK.
  *
- * `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..".
- * An existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
+ * `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..". An
+ * existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
  * smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
  * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
  * RISK_REOPEN RISK_DISK; mode, which the umask narrows.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
  * name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV no regular
- * file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK.
- * Any thread. The region is the caller's to close; the name stays until shm_posix_unlink.
+ * file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK. The
+ * region is the caller's to close; the name stays until shm_posix_unlink.
  */
 int shm_posix_create(const char *name,
                      size_t size,
@@ -587,8 +595,8 @@ int shm_posix_create(const char *name,
  * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
  * offset; size_min.
  * Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
- * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM.
- * Any thread. The region is the caller's to close.
+ * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM. The
+ * region is the caller's to close.
  */
 int shm_posix_open(const char *name,
                    const struct shm_region_options *options,
@@ -598,20 +606,20 @@ int shm_posix_open(const char *name,
 /**
  * Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
  *
- * Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name. Any thread.
+ * Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name.
  */
 int shm_posix_unlink(const char *name, struct shm_error *error);
 
 /**
  * ---- Using a region ---------------------------------------------------------------------
  *
- * The region's first byte in this process; NULL for NULL. Other processes have other addresses:
- * store offsets in a region, never pointers. Valid until shm_region_close. Any thread.
+ * The region's first byte in this process, at a page's start; NULL for NULL. Other processes have
+ * other addresses: store offsets in a region, never pointers. Valid until shm_region_close.
  */
 void *shm_region_data(const struct shm_region *region);
 
 /**
- * The region's size in bytes; 0 for NULL. Any thread.
+ * The region's size in bytes; 0 for NULL.
  */
 size_t shm_region_size(const struct shm_region *region);
 
@@ -620,40 +628,39 @@ size_t shm_region_size(const struct shm_region *region);
  * shm_region_close.
  *
  * Returns the descriptor, or: -EINVAL NULL; -EOPNOTSUPP the kind has none (anonymous, System V).
- * Any thread.
  */
 int shm_region_fd(const struct shm_region *region);
 
 /**
- * Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL. Any thread.
+ * Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL.
  */
 int shm_region_kind(const struct shm_region *region);
 
 /**
  * The name or path that the region was made or opened with; NULL where it has none (anonymous,
- * System V by key, received, from a descriptor). The region's string. Any thread.
+ * System V by key, received, from a descriptor). The region's string.
  */
 const char *shm_region_name(const struct shm_region *region);
 
 /**
- * Whether the memory behind the region can be taken away, so that the raw pointer can die of
- * SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed memfds,
- * anonymous memory and System V; -EINVAL for NULL. Any thread.
+ * Whether the memory behind the region can be taken away, so that access through the pointer can
+ * raise SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed
+ * memfds, anonymous memory and System V; -EINVAL for NULL.
  */
 int shm_region_can_shrink(const struct shm_region *region);
 
 /**
- * Copies bytes out of the region, checked: an error where the raw pointer would be out of bounds
- * or die of a signal.
+ * Copies bytes out of the region, checked: an error where access through the pointer would be out
+ * of bounds or raise a signal, also when the file is truncated during the call.
  *
- * A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a copy
- * by the kernel where it can: about 1 µs, and 5 times memcpy for long ranges. Bytes that another
- * process writes meanwhile arrive old or new, in any mixture.
+ * A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a
+ * copy by the kernel where it can, which costs a system call. Memory goes by whole pages: what a
+ * truncated file leaves of its last page reads as zeros. Bytes that another process writes
+ * meanwhile arrive old or new, in any mixture.
  * `buffer`: at least `length` bytes; after a failure its content is undefined.
  * Returns 0, or: -EINVAL NULL; -ERANGE offset + length is beyond the region; SHMKIT_E_SHRUNK the
  * backing does not hold these bytes; -EACCES shm_region_protect forbids it; -EFAULT `buffer` is
  * not writable (only noticed on a copy by the kernel). shm_region_check gives the sentence.
- * Any thread.
  */
 int shm_region_read(const struct shm_region *region, size_t offset, void *buffer, size_t length);
 
@@ -662,7 +669,7 @@ int shm_region_read(const struct shm_region *region, size_t offset, void *buffer
  * been copied.
  *
  * Returns 0, or: -EACCES the region is read-only, or shm_region_protect forbids it; and as
- * shm_region_read, where -EFAULT says that `buffer` is not readable. Any thread.
+ * shm_region_read, where -EFAULT says that `buffer` is not readable.
  */
 int shm_region_write(struct shm_region *region, size_t offset, const void *buffer, size_t length);
 
@@ -673,7 +680,7 @@ int shm_region_write(struct shm_region *region, size_t offset, const void *buffe
  * `alignment`: a power of two; 1 for none.
  * `pointer`: valid until shm_region_close; not protected against SIGBUS.
  * Returns 0, or: -EINVAL NULL, the address is not a multiple of `alignment`, or that is no power
- * of two; -ERANGE beyond the region. Any thread.
+ * of two; -ERANGE beyond the region.
  */
 int shm_region_at(const struct shm_region *region,
                   size_t offset,
@@ -686,8 +693,8 @@ int shm_region_at(const struct shm_region *region,
  * the reason behind an error of shm_region_read and _write, with the numbers.
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
- * backing has now; -EACCES shm_region_protect forbids it. Any thread. Another process may truncate
- * the file right afterwards: this is a diagnosis, no guarantee.
+ * backing has now; -EACCES shm_region_protect forbids it. Another process may truncate the file
+ * right afterwards: this is a diagnosis, no guarantee.
  */
 int shm_region_check(const struct shm_region *region,
                      size_t offset,
@@ -696,9 +703,11 @@ int shm_region_check(const struct shm_region *region,
 
 /**
  * Writes a range to the file on disk and waits until it is there (msync(2), MS_SYNC). Other
- * processes see the bytes without it. For memory without a file there is nothing to do.
+ * processes see the bytes without it. For memory without a file there is nothing to do. Works on
+ * whole pages, as shm_region_flush_async, _prefault, _lock and _unlock do; a length of 0 is
+ * nothing.
  *
- * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device.
  */
 int shm_region_flush(struct shm_region *region, size_t offset, size_t length);
 
@@ -706,17 +715,17 @@ int shm_region_flush(struct shm_region *region, size_t offset, size_t length);
  * Starts to write a range to the file on disk and returns (sync_file_range(2); on Linux
  * msync(MS_ASYNC) does nothing). shm_region_flush waits for it.
  *
- * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device.
  */
 int shm_region_flush_async(struct shm_region *region, size_t offset, size_t length);
 
 /**
  * Touches every page of a range now, so that later accesses do not wait for page faults
- * (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before
- * Linux 5.14).
+ * (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before Linux
+ * 5.14).
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
- * backing does not hold the range, or has no room for it. Any thread.
+ * backing does not hold the range, or has no room for it.
  */
 int shm_region_prefault(struct shm_region *region,
                         size_t offset,
@@ -728,9 +737,9 @@ int shm_region_prefault(struct shm_region *region,
  * offer.
  *
  * `offset`: on a page boundary. `advice`: SHMKIT_ADVICE_….
- * Returns 0, or: -EINVAL NULL, unknown advice, an offset off the page grid, advice that this kernel
- * or kind of memory does not know; -ERANGE beyond the region; -ENOMEM, -EAGAIN no memory for huge
- * pages (_COLLAPSE). Any thread.
+ * Returns 0, or: -EINVAL NULL, unknown advice, an offset that is no multiple of the page size,
+ * advice that this kernel or kind of memory does not know; -ERANGE beyond the region; -ENOMEM,
+ * -EAGAIN no memory for huge pages (_COLLAPSE).
  */
 int shm_region_advise(struct shm_region *region,
                       size_t offset,
@@ -739,10 +748,11 @@ int shm_region_advise(struct shm_region *region,
                       struct shm_error *error);
 
 /**
- * Keeps the pages of a range in memory (mlock(2)), until shm_region_unlock or shm_region_close.
+ * No mutex: keeps the pages of a range from being swapped out (mlock(2)), until shm_region_unlock
+ * or shm_region_close.
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM, -EAGAIN, -EPERM over
- * RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+ * RLIMIT_MEMLOCK, whose value is in the message.
  */
 int shm_region_lock(struct shm_region *region,
                     size_t offset,
@@ -752,7 +762,7 @@ int shm_region_lock(struct shm_region *region,
 /**
  * Ends shm_region_lock for a range (munlock(2)).
  *
- * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region. Any thread.
+ * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region.
  */
 int shm_region_unlock(struct shm_region *region,
                       size_t offset,
@@ -760,13 +770,14 @@ int shm_region_unlock(struct shm_region *region,
                       struct shm_error *error);
 
 /**
- * Changes what this process may do with a range (mprotect(2)). From then on the raw pointer dies
- * of SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES, and go through the
- * kernel for the whole region.
+ * Changes what this process may do with a range (mprotect(2)). From then on access through the
+ * pointer raises SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES there,
+ * and go through the kernel for the whole region.
  *
- * `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened with.
- * Returns 0, or: -EINVAL NULL, unknown rights, an offset off the page grid; -ERANGE beyond the
- * region; -EACCES more rights than the region has. Any thread.
+ * `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened
+ * with.
+ * Returns 0, or: -EINVAL NULL, unknown rights, an offset that is no multiple of the page size;
+ * -ERANGE beyond the region; -EACCES more rights than the region has.
  */
 int shm_region_protect(struct shm_region *region,
                        size_t offset,
@@ -778,7 +789,7 @@ int shm_region_protect(struct shm_region *region,
  * The seals that the region's object has: SHMKIT_SEAL_ bits.
  *
  * Returns the bits, 0 or positive, or: -EINVAL NULL, or a file system without seals (a disk's);
- * -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL. Any thread.
+ * -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL.
  */
 int shm_region_seals(const struct shm_region *region);
 
@@ -789,7 +800,7 @@ int shm_region_seals(const struct shm_region *region);
  * `seals`: SHMKIT_SEAL_ bits.
  * Returns 0, or: -EINVAL NULL, unknown seals, a file system without seals; -EBUSY SEAL_WRITE while
  * a writable shared mapping lives, this region's own too; -EPERM sealed against seals, or a
- * read-only descriptor; -EOPNOTSUPP the kind has no descriptor. Any thread.
+ * read-only descriptor; -EOPNOTSUPP the kind has no descriptor.
  */
 int shm_region_seal(struct shm_region *region, uint32_t seals, struct shm_error *error);
 
@@ -797,9 +808,9 @@ int shm_region_seal(struct shm_region *region, uint32_t seals, struct shm_error 
  * Unmaps the region and closes its descriptor. Names, files and System V segments stay.
  *
  * To be called once for each region, when no thread uses it any more: the handle and every pointer
- * into the region are dangling afterwards, and using them is undefined. NULL is fine.
- * SHMKIT_CLOSE of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
- * Returns 0, or what the kernel had to say; the region is gone in any case.
+ * into the region are dangling afterwards, and using them is undefined. NULL is fine. SHMKIT_CLOSE
+ * of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
+ * Returns 0, or a negative errno from munmap(2) or close(2); the region is gone in any case.
  */
 int shm_region_close(struct shm_region *region);
 
@@ -809,11 +820,10 @@ int shm_region_close(struct shm_region *region);
  * The System V key of a path and a project, as ftok(3) makes it, but with errors: ftok answers -1,
  * which is a valid key.
  *
- * Only 8 bits of the project, 8 of the device and 16 of the inode enter the key: two paths can have
- * the same one. shm_sysv_create_at notices.
+ * Only 8 bits of the project, 8 of the device and 16 of the inode enter the key: two paths can
+ * have the same one. shm_sysv_create_at notices.
  * `path`: an existing file or directory. `project`: 0 to 255.
  * Returns 0, or: -EINVAL an argument; -ENOENT, -ENOTDIR, -EACCES, -ELOOP, -ENAMETOOLONG the path.
- * Any thread.
  */
 int shm_sysv_key(const char *path, int project, int32_t *key, struct shm_error *error);
 
@@ -827,10 +837,10 @@ int shm_sysv_key(const char *path, int project, int32_t *key, struct shm_error *
  * existing segment's size, and one smaller than `size` is -EINVAL.
  * `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK AUTO_REMOVE; mode, which
  * the umask does not narrow.
- * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an argument,
- * or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the limit, its value
- * and its file); -EACCES; -ENOMEM. Any thread. The region is the caller's to close, which detaches;
- * the segment goes with shm_sysv_remove.
+ * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
+ * argument, or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the
+ * limit, its value and its file); -EACCES; -ENOMEM. The region is the caller's to close, which
+ * detaches; the segment goes with shm_sysv_remove.
  */
 int shm_sysv_create(int32_t key,
                     size_t size,
@@ -844,8 +854,8 @@ int shm_sysv_create(int32_t key,
  * `key`: 0 and -1 are -EINVAL.
  * `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
  * segment has is the kernel's -EINVAL.
- * Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. Any thread. The region is the caller's to
- * close, which detaches.
+ * Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. The region is the caller's to close, which
+ * detaches.
  */
 int shm_sysv_attach(int32_t key,
                     const struct shm_region_options *options,
@@ -857,8 +867,8 @@ int shm_sysv_attach(int32_t key,
  * marked removed.
  *
  * `options`: as for shm_sysv_attach.
- * Returns 0, or: -EINVAL no such id, or size_min; -EIDRM; -EACCES; -ENOMEM. Any thread. The region
- * is the caller's to close, which detaches.
+ * Returns 0, or: -EINVAL no such id, or size_min; -EIDRM; -EACCES; -ENOMEM. The region is the
+ * caller's to close, which detaches.
  */
 int shm_sysv_attach_id(int id,
                        const struct shm_region_options *options,
@@ -867,12 +877,14 @@ int shm_sysv_attach_id(int id,
 
 /**
  * shm_sysv_create with the key of a path, and an identity of that path stored behind the region's
- * bytes, so that a segment made for another path under the same key (an ftok collision) is noticed.
+ * bytes, so that a segment made for another path under the same key (an ftok collision) is
+ * noticed.
  *
  * `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
- * `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is replaced.
+ * `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is
+ * replaced.
  * Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
- * segment belongs to another path; without it that is -EEXIST). Any thread.
+ * segment belongs to another path; without it that is -EEXIST).
  */
 int shm_sysv_create_at(const char *path,
                        int project,
@@ -887,7 +899,7 @@ int shm_sysv_create_at(const char *path,
  * `options`: as for shm_sysv_attach.
  * Returns as shm_sysv_key and shm_sysv_attach, and: SHMKIT_E_COLLISION the segment under this key
  * was made for another path, or by other means; -EAGAIN its creator has not finished, or died half
- * way (shm_sysv_create_at with _OR_OPEN replaces it). Any thread.
+ * way (shm_sysv_create_at with _OR_OPEN replaces it).
  */
 int shm_sysv_attach_at(const char *path,
                        int project,
@@ -898,7 +910,7 @@ int shm_sysv_attach_at(const char *path,
 /**
  * The System V id behind a region, for shm_sysv_stat, shm_sysv_remove, ipcs(1).
  *
- * Returns the id, 0 or positive, or: -EINVAL NULL; -EOPNOTSUPP not a System V region. Any thread.
+ * Returns the id, 0 or positive, or: -EINVAL NULL; -EOPNOTSUPP not a System V region.
  */
 int shm_sysv_id(const struct shm_region *region);
 
@@ -906,7 +918,7 @@ int shm_sysv_id(const struct shm_region *region);
  * Marks a segment removed (IPC_RMID): its key is free at once, its memory goes with its last user.
  * Removing it again while it is in use is no error.
  *
- * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator. Any thread.
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
  */
 int shm_sysv_remove(int id, struct shm_error *error);
 
@@ -915,7 +927,7 @@ int shm_sysv_remove(int id, struct shm_error *error);
  *
  * `info`, `info_size`: the caller's struct and its sizeof. A shorter one is filled as far as it
  * goes, what a longer one has behind it becomes 0.
- * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read. Any thread.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read.
  */
 int shm_sysv_stat(int id, struct shm_sysv_info *info, size_t info_size, struct shm_error *error);
 
@@ -924,7 +936,6 @@ int shm_sysv_stat(int id, struct shm_sysv_info *info, size_t info_size, struct s
  *
  * `mode`: at most 0777.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
- * Any thread.
  */
 int shm_sysv_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
 
@@ -932,14 +943,14 @@ int shm_sysv_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_e
  * Keeps a segment's pages in memory for all its users, once they are touched (SHM_LOCK).
  *
  * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator, or RLIMIT_MEMLOCK
- * is 0; -ENOMEM over RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+ * is 0; -ENOMEM over RLIMIT_MEMLOCK, whose value is in the message.
  */
 int shm_sysv_lock(int id, struct shm_error *error);
 
 /**
  * Ends shm_sysv_lock (SHM_UNLOCK).
  *
- * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator. Any thread.
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
  */
 int shm_sysv_unlock(int id, struct shm_error *error);
 
@@ -953,25 +964,27 @@ int shm_sysv_unlock(int id, struct shm_error *error);
  * replaced; anything else that stands there is -EADDRINUSE. The umask narrows who may connect.
  * `socket`: the caller's, for close(2). The file stays until it is unlinked.
  * Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -EADDRINUSE; -EACCES, -ENOENT, -ENOTDIR,
- * -EROFS the path; -EMFILE, -ENFILE. Any thread.
+ * -EROFS the path; -EMFILE, -ENFILE.
  */
 int shm_listen(const char *path, int *socket, struct shm_error *error);
 
 /**
  * Waits for a connection and takes it.
  *
- * `listener`: from shm_listen, or any listening Unix socket. `socket`: close-on-exec, the caller's.
+ * `listener`: from shm_listen, or any listening Unix socket. `socket`: close-on-exec, the
+ * caller's.
  * Returns 0, or: -EAGAIN nobody waits, on a non-blocking listener; -EBADF, -ENOTSOCK, -EINVAL not
- * a listening socket; -EMFILE, -ENFILE. Any thread.
+ * a listening socket; -EMFILE, -ENFILE.
  */
 int shm_accept(int listener, int *socket, struct shm_error *error);
 
 /**
- * shm_accept until a deadline. `deadline_ns`: absolute, on CLOCK_MONOTONIC, in nanoseconds; one in
- * the past tries once. Threads that share a listener set O_NONBLOCK on it, or one of them can wait
- * longer when another takes its connection.
+ * shm_accept until a deadline. `deadline_ns`: absolute, on CLOCK_MONOTONIC, in nanoseconds
+ * (shmkit_deadline_in_ms of shmkit_helpers.h); one in the past tries once. As all the _until calls
+ * do, it waits on non-blocking sockets too, and never answers -EAGAIN. Threads that share a
+ * listener set O_NONBLOCK on it, or one of them can wait longer when another takes its connection.
  *
- * Returns as shm_accept, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_accept, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_accept_until(int listener, int64_t deadline_ns, int *socket, struct shm_error *error);
 
@@ -981,14 +994,13 @@ int shm_accept_until(int listener, int64_t deadline_ns, int *socket, struct shm_
  * `path`: as for shm_listen. `socket`: close-on-exec, the caller's.
  * Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -ENOENT nothing is there; -ECONNREFUSED
  * nobody listens; -EACCES; -EPROTOTYPE the listener is of another type; -EMFILE, -ENFILE.
- * Any thread.
  */
 int shm_connect(const char *path, int *socket, struct shm_error *error);
 
 /**
  * shm_connect until a deadline, as for shm_accept_until.
  *
- * Returns as shm_connect, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_connect, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_connect_until(const char *path, int64_t deadline_ns, int *socket, struct shm_error *error);
 
@@ -996,10 +1008,9 @@ int shm_connect_until(const char *path, int64_t deadline_ns, int *socket, struct
  * Who is at the other end: the process that connected, or that listened, when it did so. On a
  * socketpair(2) that is its creator.
  *
- * `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it is
- * the caller's to close.
+ * `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it
+ * is the caller's to close.
  * Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EOPNOTSUPP not a Unix socket.
- * Any thread.
  */
 int shm_peer_get(int socket, struct shm_peer *peer, size_t peer_size, struct shm_error *error);
 
@@ -1009,19 +1020,17 @@ int shm_peer_get(int socket, struct shm_peer *peer, size_t peer_size, struct shm
  * What travels is the open file itself: the peer gets a number of its own for it, and the same
  * file offset. The caller may close `fd` right afterwards.
  * `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM.
- * Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone (never
- * SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors are in
- * flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK, -EOPNOTSUPP not
- * such a socket. Any thread.
+ * Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone
+ * (never SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors
+ * are in flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK,
+ * -EOPNOTSUPP not such a socket.
  */
-int shm_send_fd(int socket,
-                int fd,
-                struct shm_error *error);
+int shm_send_fd(int socket, int fd, struct shm_error *error);
 
 /**
  * shm_send_fd until a deadline, as for shm_accept_until.
  *
- * Returns as shm_send_fd, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_send_fd, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_send_fd_until(int socket, int fd, int64_t deadline_ns, struct shm_error *error);
 
@@ -1030,19 +1039,17 @@ int shm_send_fd_until(int socket, int fd, int64_t deadline_ns, struct shm_error 
  *
  * Nothing is checked of what the descriptor is: shm_recv_region does that.
  * `fd`: close-on-exec, the caller's.
- * Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the peer
- * closed; -EMFILE no descriptor is left here: the message was consumed, the connection is in order;
- * -EAGAIN nothing has come, on a non-blocking socket; -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
- * Any thread.
+ * Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the
+ * peer closed the connection, be it in good order; -EMFILE no descriptor is left here: the message
+ * was consumed, the connection is in order; -EAGAIN nothing has come, on a non-blocking socket;
+ * -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
  */
-int shm_recv_fd(int socket,
-                int *fd,
-                struct shm_error *error);
+int shm_recv_fd(int socket, int *fd, struct shm_error *error);
 
 /**
  * shm_recv_fd until a deadline, as for shm_accept_until.
  *
- * Returns as shm_recv_fd, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_recv_fd, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_recv_fd_until(int socket, int64_t deadline_ns, int *fd, struct shm_error *error);
 
@@ -1052,8 +1059,8 @@ int shm_recv_fd_until(int socket, int64_t deadline_ns, int *fd, struct shm_error
  * `fds`, `fd_count`: 1 to SHMKIT_FDS_MAX. `payload`, `payload_size`: at least 1 byte, because a
  * message without bytes loses its descriptors; on SOCK_SEQPACKET no more than SO_SNDBUF allows.
  * Returns as shm_send_fd, and: -EINVAL an argument; -EMSGSIZE the payload is too long for one
- * message; -EPROTO a non-blocking SOCK_STREAM socket took only a part: close it. A bad number among
- * good ones is -EBADF, and nothing is sent. Any thread.
+ * message; -EPROTO a non-blocking SOCK_STREAM socket took only a part: close it. A bad number
+ * among good ones is -EBADF, and nothing is sent.
  */
 int shm_send_fds(int socket,
                  const int *fds,
@@ -1066,7 +1073,7 @@ int shm_send_fds(int socket,
  * shm_send_fds until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
  * payload on SOCK_STREAM the connection is of no more use: close it.
  *
- * Returns as shm_send_fds, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_send_fds, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_send_fds_until(int socket,
                        const int *fds,
@@ -1081,8 +1088,8 @@ int shm_send_fds_until(int socket,
  *
  * `fds`: room for `fd_count` numbers, 1 to SHMKIT_FDS_MAX; close-on-exec, the caller's.
  * `payload`: room for `payload_size` bytes, at least 1; undefined after a failure.
- * Returns as shm_recv_fd, where -EPROTO says that another number of descriptors or bytes came; and:
- * -EINVAL an argument. Any thread.
+ * Returns as shm_recv_fd, where -EPROTO says that another number of descriptors or bytes came;
+ * and: -EINVAL an argument.
  */
 int shm_recv_fds(int socket,
                  int *fds,
@@ -1095,7 +1102,7 @@ int shm_recv_fds(int socket,
  * shm_recv_fds until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
  * message on SOCK_STREAM the connection is of no more use: close it.
  *
- * Returns as shm_recv_fds, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_recv_fds, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_recv_fds_until(int socket,
                        int *fds,
@@ -1106,20 +1113,23 @@ int shm_recv_fds_until(int socket,
                        struct shm_error *error);
 
 /**
- * Hands a region to the process at the other end: its descriptor, and a frame of 64 bytes that says
- * what it is. The region stays the caller's, who may close it right afterwards.
+ * Hands a region to the process at the other end: its descriptor, and a frame of 64 bytes that
+ * says what it is. The region stays the caller's, who may close it, and the socket, right
+ * afterwards.
  *
- * The receiver gets the rights that the region has: a read-only region is sent only if the kernel
- * keeps it so (SHMKIT_SEAL_FUTURE_WRITE or _WRITE), or with SHMKIT_REGION_RISK_REOPEN.
+ * The receiver gets the rights that the region has. To write while others only read, seal it
+ * first: shm_region_seal(region, SHMKIT_SEAL_FUTURE_WRITE, &error). This process's mapping keeps
+ * writing, and whoever receives the region gets it for reading, kept so by the kernel. A region
+ * that is read-only here but not sealed so is refused, unless it has SHMKIT_REGION_RISK_REOPEN.
  * Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
- * writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE. Any thread.
+ * writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
  */
 int shm_send_region(int socket, const struct shm_region *region, struct shm_error *error);
 
 /**
  * shm_send_region until a deadline, as for shm_accept_until.
  *
- * Returns as shm_send_region, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_send_region, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_send_region_until(int socket,
                           const struct shm_region *region,
@@ -1132,13 +1142,16 @@ int shm_send_region_until(int socket,
  * Before anything is mapped: exactly one descriptor came; it was opened with the rights that the
  * frame claims; it is a regular file; nobody can shrink it; it holds the range that the frame
  * claims; the range fits size_min and size_max. Nothing is ever mapped executable. What is refused
- * is closed.
+ * is closed, its message is consumed, and the connection can go on.
+ *
+ * Receivers refuse files, POSIX objects and memfds without SHMKIT_SEAL_SHRINK, unless
+ * _RISK_SHRINK.
  * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK RISK_SHRINK RISK_REOPEN; size_min;
  * size_max. NULL takes the sender's rights, READ_ONLY narrows them.
- * Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is not
- * what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
- * -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -EPROTO also a non-blocking
- * SOCK_STREAM socket that has only a part of the frame: close it. Any thread. The region is the
+ * Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
+ * not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
+ * -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -EPROTO also a
+ * non-blocking SOCK_STREAM socket that has only a part of the frame: close it. The region is the
  * caller's to close.
  */
 int shm_recv_region(int socket,
@@ -1150,7 +1163,7 @@ int shm_recv_region(int socket,
  * shm_recv_region until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
  * frame on SOCK_STREAM the connection is of no more use: close it.
  *
- * Returns as shm_recv_region, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+ * Returns as shm_recv_region, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_recv_region_until(int socket,
                           const struct shm_region_options *options,

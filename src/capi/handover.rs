@@ -29,7 +29,7 @@ pub struct shm_peer {
 /// replaced; anything else that stands there is -EADDRINUSE. The umask narrows who may connect.
 /// `socket`: the caller's, for close(2). The file stays until it is unlinked.
 /// Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -EADDRINUSE; -EACCES, -ENOENT, -ENOTDIR,
-/// -EROFS the path; -EMFILE, -ENFILE. Any thread.
+/// -EROFS the path; -EMFILE, -ENFILE.
 #[no_mangle]
 pub unsafe extern "C" fn shm_listen(path: *const c_char, socket: *mut c_int, error: *mut shm_error) -> c_int {
     args::give_fd(socket, error, || handover::listen(args::text(path, "path")?))
@@ -37,19 +37,21 @@ pub unsafe extern "C" fn shm_listen(path: *const c_char, socket: *mut c_int, err
 
 /// Waits for a connection and takes it.
 ///
-/// `listener`: from shm_listen, or any listening Unix socket. `socket`: close-on-exec, the caller's.
+/// `listener`: from shm_listen, or any listening Unix socket. `socket`: close-on-exec, the
+/// caller's.
 /// Returns 0, or: -EAGAIN nobody waits, on a non-blocking listener; -EBADF, -ENOTSOCK, -EINVAL not
-/// a listening socket; -EMFILE, -ENFILE. Any thread.
+/// a listening socket; -EMFILE, -ENFILE.
 #[no_mangle]
 pub unsafe extern "C" fn shm_accept(listener: c_int, socket: *mut c_int, error: *mut shm_error) -> c_int {
     args::give_fd(socket, error, || handover::accept(&listener, Deadline::NEVER))
 }
 
-/// shm_accept until a deadline. `deadline_ns`: absolute, on CLOCK_MONOTONIC, in nanoseconds; one in
-/// the past tries once. Threads that share a listener set O_NONBLOCK on it, or one of them can wait
-/// longer when another takes its connection.
+/// shm_accept until a deadline. `deadline_ns`: absolute, on CLOCK_MONOTONIC, in nanoseconds
+/// (shmkit_deadline_in_ms of shmkit_helpers.h); one in the past tries once. As all the _until calls
+/// do, it waits on non-blocking sockets too, and never answers -EAGAIN. Threads that share a
+/// listener set O_NONBLOCK on it, or one of them can wait longer when another takes its connection.
 ///
-/// Returns as shm_accept, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_accept, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_accept_until(
     listener: c_int,
@@ -65,7 +67,6 @@ pub unsafe extern "C" fn shm_accept_until(
 /// `path`: as for shm_listen. `socket`: close-on-exec, the caller's.
 /// Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -ENOENT nothing is there; -ECONNREFUSED
 /// nobody listens; -EACCES; -EPROTOTYPE the listener is of another type; -EMFILE, -ENFILE.
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_connect(
     path: *const c_char,
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn shm_connect(
 
 /// shm_connect until a deadline, as for shm_accept_until.
 ///
-/// Returns as shm_connect, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_connect, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_connect_until(
     path: *const c_char,
@@ -93,10 +94,9 @@ pub unsafe extern "C" fn shm_connect_until(
 /// Who is at the other end: the process that connected, or that listened, when it did so. On a
 /// socketpair(2) that is its creator.
 ///
-/// `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it is
-/// the caller's to close.
+/// `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it
+/// is the caller's to close.
 /// Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EOPNOTSUPP not a Unix socket.
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_peer_get(
     socket: c_int,
@@ -112,10 +112,10 @@ pub unsafe extern "C" fn shm_peer_get(
 /// What travels is the open file itself: the peer gets a number of its own for it, and the same
 /// file offset. The caller may close `fd` right afterwards.
 /// `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM.
-/// Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone (never
-/// SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors are in
-/// flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK, -EOPNOTSUPP not
-/// such a socket. Any thread.
+/// Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone
+/// (never SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors
+/// are in flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK,
+/// -EOPNOTSUPP not such a socket.
 #[no_mangle]
 pub unsafe extern "C" fn shm_send_fd(socket: c_int, fd: c_int, error: *mut shm_error) -> c_int {
     args::report(error, || handover::send_fd(&socket, &fd, Deadline::NEVER))
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn shm_send_fd(socket: c_int, fd: c_int, error: *mut shm_e
 
 /// shm_send_fd until a deadline, as for shm_accept_until.
 ///
-/// Returns as shm_send_fd, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_send_fd, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_send_fd_until(
     socket: c_int,
@@ -138,10 +138,10 @@ pub unsafe extern "C" fn shm_send_fd_until(
 ///
 /// Nothing is checked of what the descriptor is: shm_recv_region does that.
 /// `fd`: close-on-exec, the caller's.
-/// Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the peer
-/// closed; -EMFILE no descriptor is left here: the message was consumed, the connection is in order;
-/// -EAGAIN nothing has come, on a non-blocking socket; -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
-/// Any thread.
+/// Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the
+/// peer closed the connection, be it in good order; -EMFILE no descriptor is left here: the message
+/// was consumed, the connection is in order; -EAGAIN nothing has come, on a non-blocking socket;
+/// -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_fd(socket: c_int, fd: *mut c_int, error: *mut shm_error) -> c_int {
     args::give_fd(fd, error, || handover::recv_fd(&socket, Deadline::NEVER))
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn shm_recv_fd(socket: c_int, fd: *mut c_int, error: *mut 
 
 /// shm_recv_fd until a deadline, as for shm_accept_until.
 ///
-/// Returns as shm_recv_fd, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_recv_fd, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_fd_until(
     socket: c_int,
@@ -165,8 +165,8 @@ pub unsafe extern "C" fn shm_recv_fd_until(
 /// `fds`, `fd_count`: 1 to SHMKIT_FDS_MAX. `payload`, `payload_size`: at least 1 byte, because a
 /// message without bytes loses its descriptors; on SOCK_SEQPACKET no more than SO_SNDBUF allows.
 /// Returns as shm_send_fd, and: -EINVAL an argument; -EMSGSIZE the payload is too long for one
-/// message; -EPROTO a non-blocking SOCK_STREAM socket took only a part: close it. A bad number among
-/// good ones is -EBADF, and nothing is sent. Any thread.
+/// message; -EPROTO a non-blocking SOCK_STREAM socket took only a part: close it. A bad number
+/// among good ones is -EBADF, and nothing is sent.
 #[no_mangle]
 pub unsafe extern "C" fn shm_send_fds(
     socket: c_int,
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn shm_send_fds(
 /// shm_send_fds until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
 /// payload on SOCK_STREAM the connection is of no more use: close it.
 ///
-/// Returns as shm_send_fds, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_send_fds, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_send_fds_until(
     socket: c_int,
@@ -206,8 +206,8 @@ pub unsafe extern "C" fn shm_send_fds_until(
 ///
 /// `fds`: room for `fd_count` numbers, 1 to SHMKIT_FDS_MAX; close-on-exec, the caller's.
 /// `payload`: room for `payload_size` bytes, at least 1; undefined after a failure.
-/// Returns as shm_recv_fd, where -EPROTO says that another number of descriptors or bytes came; and:
-/// -EINVAL an argument. Any thread.
+/// Returns as shm_recv_fd, where -EPROTO says that another number of descriptors or bytes came;
+/// and: -EINVAL an argument.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_fds(
     socket: c_int,
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn shm_recv_fds(
 /// shm_recv_fds until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
 /// message on SOCK_STREAM the connection is of no more use: close it.
 ///
-/// Returns as shm_recv_fds, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_recv_fds, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_fds_until(
     socket: c_int,
@@ -242,13 +242,16 @@ pub unsafe extern "C" fn shm_recv_fds_until(
     })
 }
 
-/// Hands a region to the process at the other end: its descriptor, and a frame of 64 bytes that says
-/// what it is. The region stays the caller's, who may close it right afterwards.
+/// Hands a region to the process at the other end: its descriptor, and a frame of 64 bytes that
+/// says what it is. The region stays the caller's, who may close it, and the socket, right
+/// afterwards.
 ///
-/// The receiver gets the rights that the region has: a read-only region is sent only if the kernel
-/// keeps it so (SHMKIT_SEAL_FUTURE_WRITE or _WRITE), or with SHMKIT_REGION_RISK_REOPEN.
+/// The receiver gets the rights that the region has. To write while others only read, seal it
+/// first: shm_region_seal(region, SHMKIT_SEAL_FUTURE_WRITE, &error). This process's mapping keeps
+/// writing, and whoever receives the region gets it for reading, kept so by the kernel. A region
+/// that is read-only here but not sealed so is refused, unless it has SHMKIT_REGION_RISK_REOPEN.
 /// Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
-/// writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE. Any thread.
+/// writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
 #[no_mangle]
 pub unsafe extern "C" fn shm_send_region(
     socket: c_int,
@@ -260,7 +263,7 @@ pub unsafe extern "C" fn shm_send_region(
 
 /// shm_send_region until a deadline, as for shm_accept_until.
 ///
-/// Returns as shm_send_region, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_send_region, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_send_region_until(
     socket: c_int,
@@ -278,13 +281,16 @@ pub unsafe extern "C" fn shm_send_region_until(
 /// Before anything is mapped: exactly one descriptor came; it was opened with the rights that the
 /// frame claims; it is a regular file; nobody can shrink it; it holds the range that the frame
 /// claims; the range fits size_min and size_max. Nothing is ever mapped executable. What is refused
-/// is closed.
+/// is closed, its message is consumed, and the connection can go on.
+///
+/// Receivers refuse files, POSIX objects and memfds without SHMKIT_SEAL_SHRINK, unless
+/// _RISK_SHRINK.
 /// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK RISK_SHRINK RISK_REOPEN; size_min;
 /// size_max. NULL takes the sender's rights, READ_ONLY narrows them.
-/// Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is not
-/// what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
-/// -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -EPROTO also a non-blocking
-/// SOCK_STREAM socket that has only a part of the frame: close it. Any thread. The region is the
+/// Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
+/// not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
+/// -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -EPROTO also a
+/// non-blocking SOCK_STREAM socket that has only a part of the frame: close it. The region is the
 /// caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_region(
@@ -299,7 +305,7 @@ pub unsafe extern "C" fn shm_recv_region(
 /// shm_recv_region until a deadline, as for shm_accept_until. After -ETIMEDOUT in the middle of a
 /// frame on SOCK_STREAM the connection is of no more use: close it.
 ///
-/// Returns as shm_recv_region, and: -ETIMEDOUT; -EINVAL a negative deadline. Any thread.
+/// Returns as shm_recv_region, and: -ETIMEDOUT; -EINVAL a negative deadline.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_region_until(
     socket: c_int,

@@ -33,8 +33,7 @@ pub extern "C" fn shm_version() -> u32 {
 /// One phrase for a result code ("No such file or directory"), also for the SHMKIT_E_ codes.
 ///
 /// `code`: what a call of this library returned: 0 or positive is "Success".
-/// Returns a string that lives as long as the program; never NULL. Any thread, also in a signal
-/// handler.
+/// Returns a string that lives as long as the program; never NULL.
 #[no_mangle]
 pub extern "C" fn shm_strerror(code: c_int) -> *const c_char {
     Code::from_raw(code).text().as_ptr()
@@ -42,8 +41,7 @@ pub extern "C" fn shm_strerror(code: c_int) -> *const c_char {
 
 /// The name of a result code ("ENOENT", "SHMKIT_E_SHRUNK"); "UNKNOWN" for a number that has none.
 ///
-/// Returns a string that lives as long as the program; never NULL. Any thread, also in a signal
-/// handler.
+/// Returns a string that lives as long as the program; never NULL.
 #[no_mangle]
 pub extern "C" fn shm_error_name(code: c_int) -> *const c_char {
     Code::from_raw(code).name().as_ptr()

@@ -3,39 +3,44 @@ use std::ffi::{c_char, c_int, c_void};
 use super::args::{self, shm_error};
 use crate::region::{self, Advice, Region, Rights, Seals};
 
-/// Map for reading only. Writes are -EACCES, and the region is sent with read rights.
+/// Map for reading only: shm_region_write answers -EACCES, a store through the pointer raises
+/// SIGSEGV, and a receiver of the region gets it for reading.
 pub const SHMKIT_REGION_READ_ONLY: u32 = 1;
 /// Copy on write: this process's writes stay its own (MAP_PRIVATE). Not for System V.
 pub const SHMKIT_REGION_PRIVATE: u32 = 2;
 /// shm_file_create, shm_posix_create: put a new object in the place of an existing one. Whoever
 /// uses the old one keeps it; for a moment there may be no object under the name.
 pub const SHMKIT_REGION_REPLACE: u32 = 4;
-/// shm_file_open, shm_region_from_fd: the mapping may be longer than its file. The raw pointer
-/// dies of SIGBUS beyond the file's last page; shm_region_read and _write answer SHMKIT_E_SHRUNK.
+/// shm_file_open, shm_region_from_fd: the mapping may be longer than its file. Access through the
+/// pointer beyond the file's last page raises SIGBUS; shm_region_read and _write answer
+/// SHMKIT_E_SHRUNK.
 pub const SHMKIT_REGION_PAST_END: u32 = 8;
 /// shm_file_create, shm_posix_create, shm_sysv_create, shm_sysv_create_at: open the object where it
-/// exists already. The call returns 1 when it created, 0 when it found.
+/// exists already (mode is then of no account). The call returns 1 when it created, 0 when it
+/// found. A finder may run before the creator has written anything: the object has its size, and
+/// zeros.
 pub const SHMKIT_REGION_OR_OPEN: u32 = 16;
 /// Touch every page before the call returns, as shm_region_prefault does.
 pub const SHMKIT_REGION_POPULATE: u32 = 32;
 /// Keep the pages in memory (mlock), within RLIMIT_MEMLOCK.
 pub const SHMKIT_REGION_LOCKED: u32 = 64;
-/// Do not reserve the memory at creation. Sparse and quick, but a full file system or machine then
-/// shows at the first touch, as SIGBUS or SHMKIT_E_SHRUNK.
+/// Creating: do not reserve the memory. Sparse and quick, but a full file system or machine then
+/// shows at the first touch, as SIGBUS or SHMKIT_E_SHRUNK. Opening: MAP_NORESERVE.
 pub const SHMKIT_REGION_NO_RESERVE: u32 = 128;
-/// A child made by fork() does not get the mapping (MADV_DONTFORK).
+/// A child made by fork() does not get the mapping (MADV_DONTFORK), and must not use or close the
+/// handle that it has inherited.
 pub const SHMKIT_REGION_NO_FORK: u32 = 256;
-/// System V: mark the segment removed as soon as it is attached, so that it goes with its last
-/// user. Nobody finds it by its key from then on; shm_sysv_attach_id still attaches.
+/// System V: mark the segment removed as soon as it is attached, so that it is destroyed with its
+/// last user. Nobody finds it by its key from then on; shm_sysv_attach_id still attaches.
 pub const SHMKIT_REGION_AUTO_REMOVE: u32 = 512;
 /// shm_recv_region: accept a descriptor that other processes can shrink. Use shm_region_read and
-/// _write: the raw pointer can die of SIGBUS at any time.
+/// _write: access through the pointer can raise SIGBUS at any time.
 pub const SHMKIT_REGION_RISK_SHRINK: u32 = 1024;
-/// shm_send_region may send this read-only region although the kernel cannot keep its receiver
-/// from opening it again for writing.
+/// Making, opening or receiving a read-only region: shm_send_region may send it later, although the
+/// kernel cannot keep its receiver from opening it again for writing.
 pub const SHMKIT_REGION_RISK_REOPEN: u32 = 2048;
-/// shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so
-/// that the object lies on a disk.
+/// shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so that
+/// the object lies on a disk.
 pub const SHMKIT_REGION_RISK_DISK: u32 = 4096;
 
 /// Nobody may add seals (F_SEAL_SEAL). The numbers are the kernel's.
@@ -106,8 +111,8 @@ pub struct shm_region_options {
     pub size: u32,
     /// SHMKIT_REGION_ flags. One that is unknown, or that the call has no use for, is -EINVAL.
     pub flags: u32,
-    /// Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies to
-    /// files and POSIX objects, not to memfd and System V.
+    /// Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies
+    /// to files and POSIX objects, not to memfd and System V.
     pub mode: u32,
     /// shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC.
     pub seals: u32,
@@ -125,7 +130,7 @@ pub struct shm_region_options {
 /// Makes a region without a name, to be handed over: memory with a descriptor (memfd_create(2)).
 ///
 /// The memory is reserved, close-on-exec, not executable, of mode 0600, and sealed, so that no
-/// holder can shrink or grow it: its raw pointer is safe for everybody.
+/// holder can shrink or grow it: access through its pointer never raises SIGBUS, for anybody.
 ///
 /// `name`: shown in /proc only, 249 bytes at most; need not be unique.
 /// `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
@@ -134,7 +139,6 @@ pub struct shm_region_options {
 /// `error`: NULL, or filled on failure.
 /// Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
 /// -EMFILE, -ENFILE no descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_create(
     name: *const c_char,
@@ -156,8 +160,8 @@ pub unsafe extern "C" fn shm_region_create(
 /// Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
 /// file (pipes, directories, devices: /dev/zero would map, and share nothing); -EACCES opened
 /// without the rights for the mapping; -EPERM sealed against the writing that was asked for;
-/// -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW offset + size;
-/// -ENOMEM too long, or too many mappings. Any thread. The region is the caller's to close.
+/// -EINVAL an argument, an offset that is no multiple of the page size, an empty file; -EOVERFLOW
+/// offset + size; -ENOMEM too long, or too many mappings. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_from_fd(
     fd: c_int,
@@ -174,7 +178,7 @@ pub unsafe extern "C" fn shm_region_from_fd(
 /// `size`: in bytes.
 /// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK.
 /// Returns 0, or: -EINVAL an argument; -ENOMEM no memory; -EAGAIN, -ENOMEM, -EPERM over
-/// RLIMIT_MEMLOCK (_LOCKED). Any thread. The region is the caller's to close, in each process.
+/// RLIMIT_MEMLOCK (_LOCKED). The region is the caller's to close, in each process.
 #[no_mangle]
 pub unsafe extern "C" fn shm_anon_create(
     size: usize,
@@ -187,9 +191,9 @@ pub unsafe extern "C" fn shm_anon_create(
 
 /// Creates a file of `size` zero bytes, its blocks reserved, and maps it.
 ///
-/// The file appears under its path complete: no opener sees it empty, and a creator that is killed
-/// leaves nothing (O_TMPFILE and linkat(2); on a file system without O_TMPFILE a hidden temporary
-/// name is used, which a kill can leave).
+/// The file appears under its path with all its bytes, zeros: no opener sees it empty, and a
+/// creator that is killed leaves nothing (O_TMPFILE and linkat(2); on a file system without
+/// O_TMPFILE a hidden temporary name is used, which a kill can leave).
 ///
 /// `path`: of the new file; its directory must exist. An existing file is -EEXIST, unless _REPLACE
 /// or _OR_OPEN. With _OR_OPEN an existing file smaller than `size` is -EINVAL, and a larger one is
@@ -198,8 +202,8 @@ pub unsafe extern "C" fn shm_anon_create(
 /// RISK_REOPEN; mode, which the umask narrows.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
 /// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
-/// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file.
-/// Any thread. The region is the caller's to close; the file stays until it is unlinked.
+/// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file. The
+/// region is the caller's to close; the file stays until it is unlinked.
 #[no_mangle]
 pub unsafe extern "C" fn shm_file_create(
     path: *const c_char,
@@ -222,8 +226,8 @@ pub unsafe extern "C" fn shm_file_create(
 /// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
 /// offset; size_min.
 /// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV no
-/// regular file; -EINVAL an argument, an offset off the page grid, an empty file; -EOVERFLOW;
-/// -ENOMEM. Any thread. The region is the caller's to close.
+/// regular file; -EINVAL an argument, an offset that is no multiple of the page size, an empty
+/// file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_file_open(
     path: *const c_char,
@@ -235,20 +239,23 @@ pub unsafe extern "C" fn shm_file_open(
     args::open(region, error, || Region::file_open(args::text(path, "path")?, size, &args::options(options)?))
 }
 
-/// Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it too.
+/// Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it
+/// too.
 ///
-/// The object appears under its name complete: no opener sees it empty, and a creator that is
-/// killed leaves nothing.
+/// The object appears under its name with all its bytes, zeros: no opener sees it empty, and a
+/// creator that is killed leaves nothing. Any process that may write to it can also truncate it:
+/// then access through the pointer raises SIGBUS, and shm_region_read and _write answer
+/// SHMKIT_E_SHRUNK.
 ///
-/// `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..".
-/// An existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
+/// `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..". An
+/// existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
 /// smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
 /// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
 /// RISK_REOPEN RISK_DISK; mode, which the umask narrows.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
 /// name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV no regular
-/// file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK.
-/// Any thread. The region is the caller's to close; the name stays until shm_posix_unlink.
+/// file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK. The
+/// region is the caller's to close; the name stays until shm_posix_unlink.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_create(
     name: *const c_char,
@@ -269,8 +276,8 @@ pub unsafe extern "C" fn shm_posix_create(
 /// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
 /// offset; size_min.
 /// Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
-/// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM.
-/// Any thread. The region is the caller's to close.
+/// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM. The
+/// region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_open(
     name: *const c_char,
@@ -283,7 +290,7 @@ pub unsafe extern "C" fn shm_posix_open(
 
 /// Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
 ///
-/// Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name. Any thread.
+/// Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_error) -> c_int {
     args::report(error, || region::posix_unlink(args::text(name, "name")?))
@@ -291,14 +298,14 @@ pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_e
 
 /// ---- Using a region ---------------------------------------------------------------------
 ///
-/// The region's first byte in this process; NULL for NULL. Other processes have other addresses:
-/// store offsets in a region, never pointers. Valid until shm_region_close. Any thread.
+/// The region's first byte in this process, at a page's start; NULL for NULL. Other processes have
+/// other addresses: store offsets in a region, never pointers. Valid until shm_region_close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_data(region: *const shm_region) -> *mut c_void {
     args::peek(region).map_or(std::ptr::null_mut(), |region| region.as_ptr().cast())
 }
 
-/// The region's size in bytes; 0 for NULL. Any thread.
+/// The region's size in bytes; 0 for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_size(region: *const shm_region) -> usize {
     args::peek(region).map_or(0, Region::size)
@@ -308,44 +315,43 @@ pub unsafe extern "C" fn shm_region_size(region: *const shm_region) -> usize {
 /// shm_region_close.
 ///
 /// Returns the descriptor, or: -EINVAL NULL; -EOPNOTSUPP the kind has none (anonymous, System V).
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_fd(region: *const shm_region) -> c_int {
     args::answer(args::region(region).and_then(Region::fd))
 }
 
-/// Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL. Any thread.
+/// Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_kind(region: *const shm_region) -> c_int {
     args::answer(args::region(region).map(|region| region.kind() as c_int))
 }
 
 /// The name or path that the region was made or opened with; NULL where it has none (anonymous,
-/// System V by key, received, from a descriptor). The region's string. Any thread.
+/// System V by key, received, from a descriptor). The region's string.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_name(region: *const shm_region) -> *const c_char {
     args::peek(region).and_then(Region::name_c).map_or(std::ptr::null(), |name| name.as_ptr())
 }
 
-/// Whether the memory behind the region can be taken away, so that the raw pointer can die of
-/// SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed memfds,
-/// anonymous memory and System V; -EINVAL for NULL. Any thread.
+/// Whether the memory behind the region can be taken away, so that access through the pointer can
+/// raise SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed
+/// memfds, anonymous memory and System V; -EINVAL for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_can_shrink(region: *const shm_region) -> c_int {
     args::answer(args::region(region).map(|region| c_int::from(region.can_shrink())))
 }
 
-/// Copies bytes out of the region, checked: an error where the raw pointer would be out of bounds
-/// or die of a signal.
+/// Copies bytes out of the region, checked: an error where access through the pointer would be out
+/// of bounds or raise a signal, also when the file is truncated during the call.
 ///
-/// A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a copy
-/// by the kernel where it can: about 1 µs, and 5 times memcpy for long ranges. Bytes that another
-/// process writes meanwhile arrive old or new, in any mixture.
+/// A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a
+/// copy by the kernel where it can, which costs a system call. Memory goes by whole pages: what a
+/// truncated file leaves of its last page reads as zeros. Bytes that another process writes
+/// meanwhile arrive old or new, in any mixture.
 /// `buffer`: at least `length` bytes; after a failure its content is undefined.
 /// Returns 0, or: -EINVAL NULL; -ERANGE offset + length is beyond the region; SHMKIT_E_SHRUNK the
 /// backing does not hold these bytes; -EACCES shm_region_protect forbids it; -EFAULT `buffer` is
 /// not writable (only noticed on a copy by the kernel). shm_region_check gives the sentence.
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_read(
     region: *const shm_region,
@@ -360,7 +366,7 @@ pub unsafe extern "C" fn shm_region_read(
 /// been copied.
 ///
 /// Returns 0, or: -EACCES the region is read-only, or shm_region_protect forbids it; and as
-/// shm_region_read, where -EFAULT says that `buffer` is not readable. Any thread.
+/// shm_region_read, where -EFAULT says that `buffer` is not readable.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_write(
     region: *mut shm_region,
@@ -377,7 +383,7 @@ pub unsafe extern "C" fn shm_region_write(
 /// `alignment`: a power of two; 1 for none.
 /// `pointer`: valid until shm_region_close; not protected against SIGBUS.
 /// Returns 0, or: -EINVAL NULL, the address is not a multiple of `alignment`, or that is no power
-/// of two; -ERANGE beyond the region. Any thread.
+/// of two; -ERANGE beyond the region.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_at(
     region: *const shm_region,
@@ -393,8 +399,8 @@ pub unsafe extern "C" fn shm_region_at(
 /// the reason behind an error of shm_region_read and _write, with the numbers.
 ///
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
-/// backing has now; -EACCES shm_region_protect forbids it. Any thread. Another process may truncate
-/// the file right afterwards: this is a diagnosis, no guarantee.
+/// backing has now; -EACCES shm_region_protect forbids it. Another process may truncate the file
+/// right afterwards: this is a diagnosis, no guarantee.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_check(
     region: *const shm_region,
@@ -406,9 +412,11 @@ pub unsafe extern "C" fn shm_region_check(
 }
 
 /// Writes a range to the file on disk and waits until it is there (msync(2), MS_SYNC). Other
-/// processes see the bytes without it. For memory without a file there is nothing to do.
+/// processes see the bytes without it. For memory without a file there is nothing to do. Works on
+/// whole pages, as shm_region_flush_async, _prefault, _lock and _unlock do; a length of 0 is
+/// nothing.
 ///
-/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_flush(region: *mut shm_region, offset: usize, length: usize) -> c_int {
     args::answer(args::region(region).and_then(|region| region.flush_code(offset, length)))
@@ -417,7 +425,7 @@ pub unsafe extern "C" fn shm_region_flush(region: *mut shm_region, offset: usize
 /// Starts to write a range to the file on disk and returns (sync_file_range(2); on Linux
 /// msync(MS_ASYNC) does nothing). shm_region_flush waits for it.
 ///
-/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device. Any thread.
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_flush_async(
     region: *mut shm_region,
@@ -428,11 +436,11 @@ pub unsafe extern "C" fn shm_region_flush_async(
 }
 
 /// Touches every page of a range now, so that later accesses do not wait for page faults
-/// (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before
-/// Linux 5.14).
+/// (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before Linux
+/// 5.14).
 ///
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
-/// backing does not hold the range, or has no room for it. Any thread.
+/// backing does not hold the range, or has no room for it.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_prefault(
     region: *mut shm_region,
@@ -447,9 +455,9 @@ pub unsafe extern "C" fn shm_region_prefault(
 /// offer.
 ///
 /// `offset`: on a page boundary. `advice`: SHMKIT_ADVICE_….
-/// Returns 0, or: -EINVAL NULL, unknown advice, an offset off the page grid, advice that this kernel
-/// or kind of memory does not know; -ERANGE beyond the region; -ENOMEM, -EAGAIN no memory for huge
-/// pages (_COLLAPSE). Any thread.
+/// Returns 0, or: -EINVAL NULL, unknown advice, an offset that is no multiple of the page size,
+/// advice that this kernel or kind of memory does not know; -ERANGE beyond the region; -ENOMEM,
+/// -EAGAIN no memory for huge pages (_COLLAPSE).
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_advise(
     region: *mut shm_region,
@@ -461,10 +469,11 @@ pub unsafe extern "C" fn shm_region_advise(
     args::report(error, || args::known(region)?.advise(offset, length, Advice::from_raw(advice)?))
 }
 
-/// Keeps the pages of a range in memory (mlock(2)), until shm_region_unlock or shm_region_close.
+/// No mutex: keeps the pages of a range from being swapped out (mlock(2)), until shm_region_unlock
+/// or shm_region_close.
 ///
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM, -EAGAIN, -EPERM over
-/// RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+/// RLIMIT_MEMLOCK, whose value is in the message.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_lock(
     region: *mut shm_region,
@@ -477,7 +486,7 @@ pub unsafe extern "C" fn shm_region_lock(
 
 /// Ends shm_region_lock for a range (munlock(2)).
 ///
-/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region. Any thread.
+/// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_unlock(
     region: *mut shm_region,
@@ -488,13 +497,14 @@ pub unsafe extern "C" fn shm_region_unlock(
     args::report(error, || args::known(region)?.unlock(offset, length))
 }
 
-/// Changes what this process may do with a range (mprotect(2)). From then on the raw pointer dies
-/// of SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES, and go through the
-/// kernel for the whole region.
+/// Changes what this process may do with a range (mprotect(2)). From then on access through the
+/// pointer raises SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES there,
+/// and go through the kernel for the whole region.
 ///
-/// `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened with.
-/// Returns 0, or: -EINVAL NULL, unknown rights, an offset off the page grid; -ERANGE beyond the
-/// region; -EACCES more rights than the region has. Any thread.
+/// `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened
+/// with.
+/// Returns 0, or: -EINVAL NULL, unknown rights, an offset that is no multiple of the page size;
+/// -ERANGE beyond the region; -EACCES more rights than the region has.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_protect(
     region: *mut shm_region,
@@ -509,7 +519,7 @@ pub unsafe extern "C" fn shm_region_protect(
 /// The seals that the region's object has: SHMKIT_SEAL_ bits.
 ///
 /// Returns the bits, 0 or positive, or: -EINVAL NULL, or a file system without seals (a disk's);
-/// -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL. Any thread.
+/// -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_seals(region: *const shm_region) -> c_int {
     args::answer(args::region(region).and_then(Region::seals_code).map(|seals| seals.bits() as c_int))
@@ -521,7 +531,7 @@ pub unsafe extern "C" fn shm_region_seals(region: *const shm_region) -> c_int {
 /// `seals`: SHMKIT_SEAL_ bits.
 /// Returns 0, or: -EINVAL NULL, unknown seals, a file system without seals; -EBUSY SEAL_WRITE while
 /// a writable shared mapping lives, this region's own too; -EPERM sealed against seals, or a
-/// read-only descriptor; -EOPNOTSUPP the kind has no descriptor. Any thread.
+/// read-only descriptor; -EOPNOTSUPP the kind has no descriptor.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_seal(
     region: *mut shm_region,
@@ -534,9 +544,9 @@ pub unsafe extern "C" fn shm_region_seal(
 /// Unmaps the region and closes its descriptor. Names, files and System V segments stay.
 ///
 /// To be called once for each region, when no thread uses it any more: the handle and every pointer
-/// into the region are dangling afterwards, and using them is undefined. NULL is fine.
-/// SHMKIT_CLOSE of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
-/// Returns 0, or what the kernel had to say; the region is gone in any case.
+/// into the region are dangling afterwards, and using them is undefined. NULL is fine. SHMKIT_CLOSE
+/// of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
+/// Returns 0, or a negative errno from munmap(2) or close(2); the region is gone in any case.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
     args::answer(args::take(region).map_or(Ok(()), Region::close_code).map(|()| 0))

@@ -42,11 +42,10 @@ pub struct shm_sysv_info {
 /// The System V key of a path and a project, as ftok(3) makes it, but with errors: ftok answers -1,
 /// which is a valid key.
 ///
-/// Only 8 bits of the project, 8 of the device and 16 of the inode enter the key: two paths can have
-/// the same one. shm_sysv_create_at notices.
+/// Only 8 bits of the project, 8 of the device and 16 of the inode enter the key: two paths can
+/// have the same one. shm_sysv_create_at notices.
 /// `path`: an existing file or directory. `project`: 0 to 255.
 /// Returns 0, or: -EINVAL an argument; -ENOENT, -ENOTDIR, -EACCES, -ELOOP, -ENAMETOOLONG the path.
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_key(
     path: *const c_char,
@@ -66,10 +65,10 @@ pub unsafe extern "C" fn shm_sysv_key(
 /// existing segment's size, and one smaller than `size` is -EINVAL.
 /// `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK AUTO_REMOVE; mode, which
 /// the umask does not narrow.
-/// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an argument,
-/// or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the limit, its value
-/// and its file); -EACCES; -ENOMEM. Any thread. The region is the caller's to close, which detaches;
-/// the segment goes with shm_sysv_remove.
+/// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
+/// argument, or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the
+/// limit, its value and its file); -EACCES; -ENOMEM. The region is the caller's to close, which
+/// detaches; the segment goes with shm_sysv_remove.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_create(
     key: i32,
@@ -89,8 +88,8 @@ pub unsafe extern "C" fn shm_sysv_create(
 /// `key`: 0 and -1 are -EINVAL.
 /// `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
 /// segment has is the kernel's -EINVAL.
-/// Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. Any thread. The region is the caller's to
-/// close, which detaches.
+/// Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. The region is the caller's to close, which
+/// detaches.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_attach(
     key: i32,
@@ -105,8 +104,8 @@ pub unsafe extern "C" fn shm_sysv_attach(
 /// marked removed.
 ///
 /// `options`: as for shm_sysv_attach.
-/// Returns 0, or: -EINVAL no such id, or size_min; -EIDRM; -EACCES; -ENOMEM. Any thread. The region
-/// is the caller's to close, which detaches.
+/// Returns 0, or: -EINVAL no such id, or size_min; -EIDRM; -EACCES; -ENOMEM. The region is the
+/// caller's to close, which detaches.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_attach_id(
     id: c_int,
@@ -118,12 +117,14 @@ pub unsafe extern "C" fn shm_sysv_attach_id(
 }
 
 /// shm_sysv_create with the key of a path, and an identity of that path stored behind the region's
-/// bytes, so that a segment made for another path under the same key (an ftok collision) is noticed.
+/// bytes, so that a segment made for another path under the same key (an ftok collision) is
+/// noticed.
 ///
 /// `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
-/// `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is replaced.
+/// `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is
+/// replaced.
 /// Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
-/// segment belongs to another path; without it that is -EEXIST). Any thread.
+/// segment belongs to another path; without it that is -EEXIST).
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_create_at(
     path: *const c_char,
@@ -144,7 +145,7 @@ pub unsafe extern "C" fn shm_sysv_create_at(
 /// `options`: as for shm_sysv_attach.
 /// Returns as shm_sysv_key and shm_sysv_attach, and: SHMKIT_E_COLLISION the segment under this key
 /// was made for another path, or by other means; -EAGAIN its creator has not finished, or died half
-/// way (shm_sysv_create_at with _OR_OPEN replaces it). Any thread.
+/// way (shm_sysv_create_at with _OR_OPEN replaces it).
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_attach_at(
     path: *const c_char,
@@ -160,7 +161,7 @@ pub unsafe extern "C" fn shm_sysv_attach_at(
 
 /// The System V id behind a region, for shm_sysv_stat, shm_sysv_remove, ipcs(1).
 ///
-/// Returns the id, 0 or positive, or: -EINVAL NULL; -EOPNOTSUPP not a System V region. Any thread.
+/// Returns the id, 0 or positive, or: -EINVAL NULL; -EOPNOTSUPP not a System V region.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_id(region: *const shm_region) -> c_int {
     args::answer(args::region(region).and_then(Region::sysv_id))
@@ -169,7 +170,7 @@ pub unsafe extern "C" fn shm_sysv_id(region: *const shm_region) -> c_int {
 /// Marks a segment removed (IPC_RMID): its key is free at once, its memory goes with its last user.
 /// Removing it again while it is in use is no error.
 ///
-/// Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator. Any thread.
+/// Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_remove(id: c_int, error: *mut shm_error) -> c_int {
     args::report(error, || sysv::remove(id))
@@ -179,7 +180,7 @@ pub unsafe extern "C" fn shm_sysv_remove(id: c_int, error: *mut shm_error) -> c_
 ///
 /// `info`, `info_size`: the caller's struct and its sizeof. A shorter one is filled as far as it
 /// goes, what a longer one has behind it becomes 0.
-/// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read. Any thread.
+/// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_stat(
     id: c_int,
@@ -194,7 +195,6 @@ pub unsafe extern "C" fn shm_sysv_stat(
 ///
 /// `mode`: at most 0777.
 /// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
-/// Any thread.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_set(
     id: c_int,
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn shm_sysv_set(
 /// Keeps a segment's pages in memory for all its users, once they are touched (SHM_LOCK).
 ///
 /// Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator, or RLIMIT_MEMLOCK
-/// is 0; -ENOMEM over RLIMIT_MEMLOCK, whose value is in the message. Any thread.
+/// is 0; -ENOMEM over RLIMIT_MEMLOCK, whose value is in the message.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_lock(id: c_int, error: *mut shm_error) -> c_int {
     args::report(error, || sysv::lock(id))
@@ -217,7 +217,7 @@ pub unsafe extern "C" fn shm_sysv_lock(id: c_int, error: *mut shm_error) -> c_in
 
 /// Ends shm_sysv_lock (SHM_UNLOCK).
 ///
-/// Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator. Any thread.
+/// Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_unlock(id: c_int, error: *mut shm_error) -> c_int {
     args::report(error, || sysv::unlock(id))
