@@ -299,8 +299,20 @@ pub(crate) fn give_size(
         return Err(Error::new(Errno::EFBIG, message));
     }
     if options.flags.contains(Flags::NO_RESERVE) {
-        sys::file::resize(fd, size).during(|| format!("cannot make {} {size} bytes long", what()))
-    } else {
-        sys::file::reserve(fd, size).during(|| format!("cannot reserve {size} bytes for {}", what()))
+        return sys::file::resize(fd, size).during(|| format!("cannot make {} {size} bytes long", what()));
     }
+    // More memory than there is would not be refused: the kernel would kill processes, until this one.
+    if size >= WORTH_A_LOOK && sys::file::in_memory(fd).during(|| format!("cannot look at {}", what()))? {
+        if let Some(available) = limits::available_memory().filter(|&available| size > available) {
+            let message = format!(
+                "cannot reserve {size} bytes for {}: the machine has {available} bytes available",
+                what()
+            );
+            return Err(Error::new(Errno::ENOMEM, message));
+        }
+    }
+    sys::file::reserve(fd, size).during(|| format!("cannot reserve {size} bytes for {}", what()))
 }
+
+/// From here on, looking at the machine's memory costs nothing beside reserving.
+const WORTH_A_LOOK: u64 = 16 << 20;

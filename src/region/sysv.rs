@@ -155,7 +155,15 @@ impl Place {
         let shown = shown(path.as_bytes());
         let stat = file::stat_path(&c_name(path, "path")?)
             .during(|| format!("cannot make a System V key of {shown}"))?;
-        Ok(Place { path: shown, device: stat.st_dev, inode: stat.st_ino, project })
+        let place = Place { path: shown, device: stat.st_dev, inode: stat.st_ino, project };
+        if matches!(place.key(), segment::IPC_PRIVATE | -1) {
+            let message = format!(
+                "the System V key of {place} is {}, which has another meaning: choose another project",
+                place.key()
+            );
+            return Err(Error::new(Errno::EINVAL, message));
+        }
+        Ok(place)
     }
 
     /// ftok(3): 8 bits of the project, 8 of the device, 16 of the inode.

@@ -17,3 +17,14 @@ pub(crate) fn file_size() -> Option<u64> {
 pub(crate) fn locked_memory() -> Option<u64> {
     soft(Resource::RLIMIT_MEMLOCK)
 }
+
+/// What the machine can still give: free memory, caches that can go, and swap. None where /proc is not
+/// mounted.
+pub(crate) fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
+    };
+    Some(field("MemAvailable:")? + field("SwapFree:")?)
+}
