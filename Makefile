@@ -96,7 +96,7 @@ header:
 
 ## remove what was built
 clean:
-	rm -rf target
+	rm -rf target benches/target
 
 ## this list
 help:

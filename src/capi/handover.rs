@@ -104,7 +104,7 @@ pub unsafe extern "C" fn shm_peer_get(
     peer_size: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::inform(peer, peer_size, error, || Ok(peer_from(handover::peer(&socket)?)))
+    args::inform(peer, peer_size, error, || Ok(peer_from(handover::peer(&socket)?, peer_size)))
 }
 
 /// Sends one descriptor and one byte, so that any program that receives descriptors understands it.
@@ -319,11 +319,13 @@ pub unsafe extern "C" fn shm_recv_region_until(
     })
 }
 
-fn peer_from(peer: Peer) -> shm_peer {
+/// A struct without room for the pidfd gets none, so that none is lost.
+fn peer_from(peer: Peer, peer_size: usize) -> shm_peer {
+    let pidfd = peer.pidfd.filter(|_| peer_size >= std::mem::size_of::<shm_peer>());
     shm_peer {
         pid: peer.pid,
         uid: peer.uid,
         gid: peer.gid,
-        pidfd: peer.pidfd.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd),
+        pidfd: pidfd.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd),
     }
 }
