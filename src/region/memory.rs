@@ -18,11 +18,7 @@ impl Region {
         if length == 0 || self.descriptor().is_none() {
             return Ok(());
         }
-        match self.mapping.sync(offset, length) {
-            // Memory that went with its file has nothing to be written.
-            Err(Errno::ENOMEM) => Ok(()),
-            result => Ok(result?),
-        }
+        Ok(self.mapping.sync(offset, length)?)
     }
 
     /// Starts to write a range to the file on disk.
