@@ -1,0 +1,349 @@
+#!/usr/bin/env bash
+# Runs the C examples as a user would, and compares what they print.
+#     tests/examples.sh      (after `make examples`)
+# TMPDIR (else /tmp) should be on a disk: D2.2 is otherwise only half shown.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+ulimit -c 0
+
+built=$PWD/target/examples-c
+library=$PWD/target/lib/libshmkit.so
+disk=$(mktemp -d "${TMPDIR:-/tmp}/shmkit-examples.XXXXXX") || exit 1
+memory=
+passed=0 failed=0 skipped=0
+
+cleanup() {
+    [ ! -e "$disk/people" ] || "$built/testread" "$disk/people" --remove
+    (cd "$disk" && "$built/shard_sysv" read)
+    rm -rf "$disk" "$memory"
+} >/dev/null 2>&1
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+memory=$(mktemp -d /dev/shm/shmkit-examples.XXXXXX) || exit 1
+
+# row NAME FUNCTION [ARGUMENT...]: one line an example; what it printed only when it failed. Any
+# command that fails ends the row.
+row() {
+    local name=$1 output code
+    shift
+    output=$(exec 2>&1; set -e; trap 'kill $(jobs -p) 2>/dev/null || true' EXIT; "$@")
+    code=$?
+    if [ $code = 0 ]; then
+        passed=$((passed + 1))
+        echo "ok $name"
+    else
+        failed=$((failed + 1))
+        printf '%s\nFAIL %s\n' "$output" "$name"
+    fi
+}
+
+skip() { # NAME REASON
+    skipped=$((skipped + 1))
+    echo "SKIP $1: $2"
+}
+
+# A program, with a time limit. With `&` behind "${limit[@]}", $! is the process to wait for.
+limit=(timeout --foreground --kill-after=5 60)
+run() { "${limit[@]}" "$built/$1" "${@:2}"; }
+
+same() { # EXPECTED ACTUAL
+    diff --label expected --label actual -u <(printf '%s\n' "$1") <(printf '%s\n' "$2")
+}
+
+# Keys, descriptors and process ids differ from run to run.
+steady() { sed -E -e 's/key 0x[0-9a-f]+/key KEY/' -e 's/(descriptor|process) [0-9]+/\1 N/g'; }
+
+# ends CODE OUTPUT PROGRAM [ARGUMENT...]: all that it prints, stderr too, and its exit code.
+ends() {
+    local expected="$2
+exit code $1" output code=0
+    shift 2
+    output=$(run "$@" 2>&1) || code=$?
+    same "$expected" "$(steady <<<"$output")
+exit code $code"
+}
+
+# hear LINE: the next line from descriptor 4.
+hear() {
+    local line
+    read -r -t 60 line <&4 || line='(nothing)'
+    same "$1" "$line"
+}
+
+tour() {
+    ends 0 "$(cat <<'END'
+4096 bytes of shared memory, and the answer is 42
+ERANGE: 14 bytes at offset 4090 are beyond the memfd 'tour': it has 4096 bytes
+END
+)" tour
+}
+
+# map_normalfile DIRECTORY FILE-SYSTEM five|ten: how many records the second program sees at the end.
+map_normalfile() {
+    local ten five first
+    ten=$(cat <<'END'
+name: b age 20;
+name: c age 21;
+name: d age 22;
+name: e age 23;
+name: f age 24;
+name: g age 25;
+name: h age 26;
+name: i age 27;
+name: j age 28;
+name: k age 29;
+END
+)
+    five=$(cat <<'END'
+name: b age 20;
+name: c age 21;
+name: d age 22;
+name: e age 23;
+name: f age 24;
+name:  age 0;
+name:  age 0;
+name:  age 0;
+name:  age 0;
+name:  age 0;
+END
+)
+    cd "$1"
+    mkfifo in out
+    "${limit[@]}" "$built/map_normalfile1" file <in >out &
+    first=$! # kept: a <(process) changes $! too
+    exec 3>in 4<out
+    hear "file system: $2"
+    hear 'initialize over'
+    ends 0 "$ten" map_normalfile2 file
+    echo >&3
+    hear 'umap ok'
+    wait $first
+    ends 0 "${!3}" map_normalfile2 file
+    same 40 "$(stat -c %s file)"
+}
+
+anonymous_fork() {
+    ends 0 "$(cat <<'END'
+child read: the 1 people's age is 20
+child read: the 2 people's age is 21
+child read: the 3 people's age is 22
+child read: the 4 people's age is 23
+child read: the 5 people's age is 24
+parent read: the first people,s age is 100
+umap
+umap ok
+END
+)" anonymous_fork
+}
+
+page=$(getconf PAGESIZE)
+boundary1=$(cat <<END
+pagesize is $page
+access page 1 over
+access page 1 edge over, now begin to access page 2
+access page 2 over
+access page 2 over
+access page 2 edge over, now begin to access page 3
+END
+)
+boundary2=$(cat <<END
+pagesize is $page
+access page 1 over
+access page 1 edge over, now begin to access page 2
+END
+)
+shrunk() { # OFFSET [MORE]
+    echo "SHMKIT_E_SHRUNK: 4 bytes at offset $1 of a region are not there:" \
+        "the file of descriptor N has $((2 * page - 99)) bytes now${2-}"
+    echo 'still running: the age at the end of page 1 is 100'
+}
+
+page_boundary() { # raw|checked 1|2 CODE OUTPUT
+    local output code=0
+    output=$({ run page_boundary "$1" "$2"; } 2>/dev/null) || code=$?
+    same "$4
+exit code $3" "$(steady <<<"$output")
+exit code $code"
+}
+
+testwrite_testread() {
+    cd "$disk"
+    touch people
+    ends 1 'cannot find the System V key KEY: no segment has it' testread people
+    run testwrite people
+    ends 0 "$(cat <<'END'
+name:b
+age 20
+name:c
+age 21
+name:d
+age 22
+name:e
+age 23
+name:f
+age 24
+name:g
+age 25
+name:h
+age 26
+name:i
+age 27
+name:j
+age 28
+name:k
+age 29
+END
+)" testread people
+    run testwrite people
+    run testread people --remove >/dev/null
+    ends 1 'cannot find the System V key KEY: no segment has it' testread people
+    ends 1 "cannot make a System V key of 'missing': No such file or directory" testwrite missing
+    ends 1 "cannot make a System V key of 'missing': No such file or directory" testread missing
+}
+
+shard_mmap() { # DIRECTORY
+    cd "$1"
+    ends 1 './block: No such file or directory' shard_mmap read
+    run shard_mmap write 'one text'
+    same 1024 "$(stat -c %s block)"
+    ends 0 'one text' shard_mmap read
+    run shard_mmap write 'two'
+    ends 0 'two' shard_mmap read
+    ends 1 'the text has 1025 bytes, the block 1024' shard_mmap write "$(printf '%1025s' '')"
+    truncate -s 1023 block
+    ends 1 'cannot map 1024 bytes at offset 0 of the file of descriptor N: it has 1023 bytes' shard_mmap read
+}
+
+shard_sysv() {
+    cd "$disk"
+    ends 1 'cannot find the System V key KEY: no segment has it' shard_sysv read
+    run shard_sysv write 'one text'
+    run shard_sysv write 'two'
+    ends 0 'two' shard_sysv read
+    ends 1 'cannot find the System V key KEY: no segment has it' shard_sysv read
+}
+
+# hand_over FILE SOCKET: what both sides print, and that it is about the same file.
+hand_over() {
+    local waiting sender receiver bytes file inode to
+    cd "$(mktemp -d "$disk/XXXXXX")"
+    mkfifo out
+    "${limit[@]}" "$built/receiver" "$2" >out &
+    waiting=$!
+    exec 4<out
+    hear "waiting on $2"
+    run sender "$2" "$1" >sent
+    cat <&4 >received
+    wait $waiting
+
+    # The numbers that differ from run to run come from the sender, but for the receiver's descriptor.
+    read -r _ _ sender _ _ _ receiver < <(sed -n '1s/,//p' sent)
+    read -r _ _ file _ _ _ inode bytes _ < <(sed -n '2s/,//gp' sent)
+    to=$(sed -n 's/^receiver: descriptor \([0-9]*\),.*/\1/p' received)
+    [ "$to" != "$file" ]
+    [ "$bytes" -gt "$(stat -c %s "$1")" ]
+    same "$(cat <<END
+sender: process $sender, connected to process $receiver
+sender: descriptor $file, device 0:1, inode $inode, $bytes bytes
+$(sha256sum "$1")
+END
+)" "$(cat sent)"
+    same "$(cat <<END
+receiver: process $receiver, connected to process $sender
+receiver: descriptor $to, device 0:1, inode $inode, $bytes bytes
+receiver: shrinking it: Operation not permitted
+共享内存中的文件内容是: 这段内容是保存在共享内存里的,接收方和发送方都能根据自己的fd访问到这块内容
+$(sha256sum - <"$1")
+END
+)" "$(cat received)"
+    [ ! -e "$2" ]
+}
+
+hand_over_twice() {
+    local first second
+    hand_over "$library" socket &
+    first=$!
+    hand_over "$built/sender" socket &
+    second=$!
+    wait $first
+    wait $second
+}
+
+# Above 256 MiB there is progress: a line a tenth, as stderr is no terminal.
+hand_over_large() {
+    local job
+    truncate -s 260M "$disk/large"
+    (hand_over "$disk/large" socket) 2>"$disk/progress"
+    rm "$disk/large"
+    for job in reading 'sender: sha256' 'receiver: sha256'; do
+        same "$job: $(cat <<'END'
+32 of 260 MiB
+64 of 260 MiB
+80 of 260 MiB
+112 of 260 MiB
+144 of 260 MiB
+160 of 260 MiB
+192 of 260 MiB
+208 of 260 MiB
+240 of 260 MiB
+260 of 260 MiB
+END
+)" "$job: $(sed -n "s/^$job: //p" "$disk/progress")"
+    done
+}
+
+hand_over_errors() {
+    local waiting code
+    cd "$(mktemp -d "$disk/XXXXXX")"
+    mkfifo pipe
+    ends 1 "cannot connect to 'nobody': No such file or directory" sender nobody "$library"
+    ends 1 'missing: No such file or directory' sender nobody missing
+    ends 1 'pipe: not a regular file' sender nobody pipe
+    # /proc says 0 bytes and has more: as a file that grows. The receiver sees its sender go.
+    "${limit[@]}" "$built/receiver" socket >pipe 2>refused &
+    waiting=$!
+    exec 4<pipe
+    hear 'waiting on socket'
+    ends 1 'sender: process N, connected to process N
+/proc/version: changed while it was read: it had 0 bytes' sender socket /proc/version
+    code=0
+    wait $waiting || code=$?
+    same 1 "$code"
+    same 'cannot receive on descriptor N: the peer closed the connection' "$(steady <refused)"
+    [ ! -e socket ]
+}
+
+row 'tour' tour
+kind=$(stat -f -c %T "$disk")
+case $kind in
+tmpfs | ramfs) skip 'D2.2 map_normalfile on a disk' "$disk is on $kind; set TMPDIR to a directory on a disk" ;;
+ext2/ext3) row 'D2.1 D2.2 D2.3 map_normalfile on ext4' map_normalfile "$disk" ext4 five ;;
+*) row "D2.1 D2.2 D2.3 map_normalfile on $kind" map_normalfile "$disk" "$kind" five ;;
+esac
+kind=$(stat -f -c %T "$memory")
+case $kind in
+tmpfs) row 'D2.1 D2.2 D2.3 map_normalfile on tmpfs' map_normalfile "$memory" tmpfs ten ;;
+*) skip 'D2.2 map_normalfile on tmpfs' "/dev/shm is on $kind" ;;
+esac
+row 'D2.4 anonymous_fork' anonymous_fork
+row 'D2.5 page_boundary raw 1' page_boundary raw 1 135 "$boundary1"
+row 'D2.5 page_boundary raw 2' page_boundary raw 2 135 "$boundary2"
+row 'D2.5 page_boundary checked 1' page_boundary checked 1 0 "$boundary1
+$(shrunk $((2 * page + 4)))"
+row 'D2.5 page_boundary checked 2' page_boundary checked 2 0 "$boundary2
+$(shrunk $((page + 4)) ", and the region begins at byte $page of it")"
+row 'D2.9 testwrite testread' testwrite_testread
+row 'D3.1 shard_mmap' shard_mmap "$disk"
+row 'D3.1 shard_mmap on tmpfs' shard_mmap "$memory"
+row 'D3.2 shard_sysv' shard_sysv
+row 'D1.2 D1.3 sender receiver: a file' hand_over "$library" socket
+row 'D1.2 D1.3 sender receiver: an abstract name' hand_over "$library" "@shmkit-examples-$$"
+: >"$disk/empty"
+row 'D1.2 D1.3 sender receiver: an empty file' hand_over "$disk/empty" socket
+row 'D1.2 D1.3 sender receiver: two pairs at once' hand_over_twice
+row 'D1.2 D1.3 sender receiver: progress' hand_over_large
+row 'D1.2 D1.3 sender receiver: errors' hand_over_errors
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
