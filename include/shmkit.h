@@ -477,7 +477,8 @@ const char *shm_error_name(int code);
  *
  * `name`: shown in /proc only, 249 bytes at most; need not be unique.
  * `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
- * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode; seals.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode, without
+ * execute bits unless SHMKIT_SEAL_EXEC is left out; seals.
  * `region`: the new region, the caller's, to be closed once with shm_region_close.
  * `error`: NULL, or filled on failure.
  * Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
@@ -606,7 +607,8 @@ int shm_posix_open(const char *name,
 /**
  * Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
  *
- * Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name.
+ * Returns 0, or: -ENOENT; -EACCES; -EPERM another user's object in a sticky directory; -EINVAL,
+ * -ENAMETOOLONG a bad name.
  */
 int shm_posix_unlink(const char *name, struct shm_error *error);
 
@@ -854,8 +856,8 @@ int shm_sysv_create(int32_t key,
  * `key`: 0 and -1 are -EINVAL.
  * `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
  * segment has is the kernel's -EINVAL.
- * Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. The region is the caller's to close, which
- * detaches.
+ * Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM; -EPERM _AUTO_REMOVE of another user's
+ * segment. The region is the caller's to close, which detaches.
  */
 int shm_sysv_attach(int32_t key,
                     const struct shm_region_options *options,
@@ -1042,7 +1044,7 @@ int shm_send_fd_until(int socket, int fd, int64_t deadline_ns, struct shm_error 
  * Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the
  * peer closed the connection, be it in good order; -EMFILE no descriptor is left here: the message
  * was consumed, the connection is in order; -EAGAIN nothing has come, on a non-blocking socket;
- * -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
+ * -EBADF, -ENOTCONN, -EINVAL, -ENOTSOCK not such a socket.
  */
 int shm_recv_fd(int socket, int *fd, struct shm_error *error);
 

@@ -154,8 +154,8 @@ access page 1 edge over, now begin to access page 2
 END
 )
 shrunk() { # OFFSET [MORE]
-    echo "SHMKIT_E_SHRUNK: 4 bytes at offset $1 of a region are not there:" \
-        "the file of descriptor N has $((2 * page - 99)) bytes now${2-}"
+    echo "SHMKIT_E_SHRUNK: 4 bytes at offset $1 of the region are not there:" \
+        "the file of the region's descriptor N has $((2 * page - 99)) bytes now${2-}"
     echo 'still running: the age at the end of page 1 is 100'
 }
 
@@ -170,7 +170,7 @@ exit code $code"
 testwrite_testread() {
     cd "$disk"
     touch people
-    ends 1 'cannot find the System V key KEY: no segment has it' testread people
+    ends 1 'cannot find the System V segment of key KEY: there is none' testread people
     run testwrite people
     ends 0 "$(cat <<'END'
 name:b
@@ -197,7 +197,7 @@ END
 )" testread people
     run testwrite people
     run testread people --remove >/dev/null
-    ends 1 'cannot find the System V key KEY: no segment has it' testread people
+    ends 1 'cannot find the System V segment of key KEY: there is none' testread people
     ends 1 "cannot make a System V key of 'missing': No such file or directory" testwrite missing
     ends 1 "cannot make a System V key of 'missing': No such file or directory" testread missing
 }
@@ -217,11 +217,11 @@ shard_mmap() { # DIRECTORY
 
 shard_sysv() {
     cd "$disk"
-    ends 1 'cannot find the System V key KEY: no segment has it' shard_sysv read
+    ends 1 'cannot find the System V segment of key KEY: there is none' shard_sysv read
     run shard_sysv write 'one text'
     run shard_sysv write 'two'
     ends 0 'two' shard_sysv read
-    ends 1 'cannot find the System V key KEY: no segment has it' shard_sysv read
+    ends 1 'cannot find the System V segment of key KEY: there is none' shard_sysv read
 }
 
 # hand_over FILE SOCKET: what both sides print, and that it is about the same file.

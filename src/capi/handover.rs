@@ -141,7 +141,7 @@ pub unsafe extern "C" fn shm_send_fd_until(
 /// Returns 0, or: -EPROTO no descriptor or more than one came (all are closed); -ECONNRESET the
 /// peer closed the connection, be it in good order; -EMFILE no descriptor is left here: the message
 /// was consumed, the connection is in order; -EAGAIN nothing has come, on a non-blocking socket;
-/// -EBADF, -ENOTCONN, -ENOTSOCK not such a socket.
+/// -EBADF, -ENOTCONN, -EINVAL, -ENOTSOCK not such a socket.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_fd(socket: c_int, fd: *mut c_int, error: *mut shm_error) -> c_int {
     args::give_fd(fd, error, || handover::recv_fd(&socket, Deadline::NEVER))

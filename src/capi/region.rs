@@ -134,7 +134,8 @@ pub struct shm_region_options {
 ///
 /// `name`: shown in /proc only, 249 bytes at most; need not be unique.
 /// `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
-/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode; seals.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode, without
+/// execute bits unless SHMKIT_SEAL_EXEC is left out; seals.
 /// `region`: the new region, the caller's, to be closed once with shm_region_close.
 /// `error`: NULL, or filled on failure.
 /// Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
@@ -290,7 +291,8 @@ pub unsafe extern "C" fn shm_posix_open(
 
 /// Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
 ///
-/// Returns 0, or: -ENOENT; -EACCES; -EINVAL, -ENAMETOOLONG a bad name.
+/// Returns 0, or: -ENOENT; -EACCES; -EPERM another user's object in a sticky directory; -EINVAL,
+/// -ENAMETOOLONG a bad name.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_error) -> c_int {
     args::report(error, || region::posix_unlink(args::text(name, "name")?))

@@ -88,8 +88,8 @@ pub unsafe extern "C" fn shm_sysv_create(
 /// `key`: 0 and -1 are -EINVAL.
 /// `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
 /// segment has is the kernel's -EINVAL.
-/// Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM. The region is the caller's to close, which
-/// detaches.
+/// Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM; -EPERM _AUTO_REMOVE of another user's
+/// segment. The region is the caller's to close, which detaches.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_attach(
     key: i32,

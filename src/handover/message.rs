@@ -78,6 +78,10 @@ pub(super) fn send(socket: RawFd, fds: &[RawFd], bytes: &[u8], deadline: Deadlin
                 let why = "more descriptors are in flight than RLIMIT_NOFILE allows; try again when some have arrived";
                 return Err(Error::new(Errno::ETOOMANYREFS, format!("{}: {why}", tried())));
             }
+            Err(Errno::EMSGSIZE) => {
+                let message = format!("{}: {} bytes are too many for one message", tried(), bytes.len());
+                return Err(Error::new(Errno::EMSGSIZE, message));
+            }
             Err(errno) => return Err(errno).during(tried),
         }
     }

@@ -90,7 +90,7 @@ impl Region {
             let what = self.describe();
             Error::own(
                 SHMKIT_E_SHRUNK,
-                format!("{length} bytes at offset {offset} of a region are not there: {what} {why}"),
+                format!("{length} bytes at offset {offset} of the region are not there: {what} {why}"),
             )
         };
         if let Some(fd) = self.descriptor().filter(|_| self.can_shrink()) {

@@ -32,6 +32,14 @@ impl Region {
             return Err(Error::new(Errno::EINVAL, message));
         }
         let seals = options.seals.unwrap_or(Seals::DEFAULT);
+        if seals.contains(Seals::EXEC) && options.mode & 0o111 != 0 {
+            let message = format!(
+                "cannot create {} of mode {:#o}: it is sealed against execution",
+                what(),
+                options.mode
+            );
+            return Err(Error::new(Errno::EINVAL, message));
+        }
         let name = c_name(name, "name")?;
 
         let fd = memfd::create(&name, !seals.contains(Seals::EXEC))

@@ -91,7 +91,7 @@ impl Backing {
         };
         match self {
             Backing::Memfd(_) => named("the memfd"),
-            Backing::Descriptor(fd) => format!("the file of descriptor {}", fd.as_raw_fd()),
+            Backing::Descriptor(fd) => format!("the file of the region's descriptor {}", fd.as_raw_fd()),
             Backing::Anonymous => "anonymous memory".to_string(),
             Backing::File(_) => named("the file"),
             Backing::Posix(_) => named("the POSIX object"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::mapping::Mapping;
 use super::options::large_enough;
-use super::sysv::{self, Identity, Place};
+use super::sysv::{self, shown_key, Identity, Place};
 use super::{Backing, Flags, Options, Parts, Region};
 use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
 use crate::sys::{clock, segment, Errno};
@@ -23,12 +23,12 @@ impl Region {
             match get_new(key, size, options.mode_or_default(), options) {
                 Ok(id) => return attach_new(id, options),
                 Err(Errno::EEXIST) if options.flags.contains(Flags::OR_OPEN) => {}
-                Err(errno) => return Err(sysv::not_created(errno, key, size)),
+                Err(errno) => return Err(sysv::not_created(errno, shown_key(key), size)),
             }
             // Removed meanwhile: once more.
             match segment::get(key, size, 0) {
                 Err(Errno::ENOENT) => continue,
-                Err(errno) => return Err(sysv::not_found(errno, key, size as u64)),
+                Err(errno) => return Err(sysv::not_found(errno, shown_key(key), key, size as u64)),
                 Ok(id) => match attach(id, options, false) {
                     Err(_) if gone(id) => continue,
                     attached => return attached,
@@ -50,8 +50,8 @@ impl Region {
             return Err(Error::new(Errno::EINVAL, message));
         }
         let size_min = usize::try_from(options.size_min).unwrap_or(usize::MAX);
-        let id =
-            segment::get(key, size_min, 0).map_err(|errno| sysv::not_found(errno, key, options.size_min))?;
+        let id = segment::get(key, size_min, 0)
+            .map_err(|errno| sysv::not_found(errno, shown_key(key), key, options.size_min))?;
         attach(id, options, false)
     }
 
@@ -71,8 +71,8 @@ impl Region {
         allow("shm_sysv_create_at", options, Flags::OR_OPEN | Flags::NO_RESERVE)?;
         let place = Place::of(path.as_ref(), project)?;
         let or_open = options.flags.contains(Flags::OR_OPEN);
-        let full = Identity::segment_size(size)
-            .ok_or_else(|| sysv::not_created(Errno::EINVAL, place.key(), size))?;
+        let full =
+            Identity::segment_size(size).ok_or_else(|| sysv::not_created(Errno::EINVAL, &place, size))?;
         for _ in 0..ROUNDS {
             match get_new(place.key(), full, Identity::UNFINISHED_MODE, options) {
                 Ok(id) => match finish_new(id, size, &place, options)? {
@@ -80,11 +80,11 @@ impl Region {
                     None => continue,
                 },
                 Err(Errno::EEXIST) if or_open => {}
-                Err(errno) => return Err(sysv::not_created(errno, place.key(), size)),
+                Err(errno) => return Err(sysv::not_created(errno, &place, size)),
             }
             let id = match segment::get(place.key(), 0, 0) {
                 Err(Errno::ENOENT) => continue,
-                Err(errno) => return Err(sysv::not_found(errno, place.key(), 0)),
+                Err(errno) => return Err(sysv::not_found(errno, &place, place.key(), 0)),
                 Ok(id) => id,
             };
             if !wait_until_finished(id) {
@@ -119,7 +119,8 @@ impl Region {
     pub fn sysv_attach_at(path: impl AsRef<OsStr>, project: c_int, options: &Options) -> Result<Region> {
         allow("shm_sysv_attach_at", options, Flags::empty())?;
         let place = Place::of(path.as_ref(), project)?;
-        let id = segment::get(place.key(), 0, 0).map_err(|errno| sysv::not_found(errno, place.key(), 0))?;
+        let id = segment::get(place.key(), 0, 0)
+            .map_err(|errno| sysv::not_found(errno, &place, place.key(), 0))?;
         if sysv::is_unfinished(id) {
             let message =
                 format!("the System V segment of {place} is not finished: its creator is at it, or died");
@@ -200,10 +201,7 @@ fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> 
     // Whoever it belongs to: looked at before the options (AUTO_REMOVE) are done to it.
     let looking = Options { flags: Flags::READ_ONLY, size_min: 0, ..*options };
     let size = Identity::load(&attach(id, &looking, false)?, place).ok_or_else(|| {
-        let message = format!(
-            "the System V key {:#x} of {place} belongs to a segment that was not made for it",
-            place.key()
-        );
+        let message = format!("the System V segment under the key of {place} was not made for it");
         Error::own(SHMKIT_E_COLLISION, message)
     })?;
     large_enough(size as u64, options, || format!("the System V segment of {place}"))?;

@@ -93,8 +93,8 @@ pub fn unlock(id: c_int) -> Result<()> {
 }
 
 /// Why a segment could not be created, with the limit that is reached.
-pub(super) fn not_created(errno: Errno, key: i32, size: usize) -> Error {
-    let tried = format!("cannot create a System V segment of {size} bytes under key {key:#x}");
+pub(super) fn not_created(errno: Errno, under: impl fmt::Display, size: usize) -> Error {
+    let tried = format!("cannot create a System V segment of {size} bytes under {under}");
     let why = match errno {
         Errno::EINVAL if size == 0 => "a segment has at least 1 byte".to_string(),
         Errno::EINVAL => match segment::limits() {
@@ -122,9 +122,9 @@ fn full(size: usize) -> String {
 }
 
 /// Why a segment could not be found.
-pub(super) fn not_found(errno: Errno, key: i32, size: u64) -> Error {
+pub(super) fn not_found(errno: Errno, under: impl fmt::Display, key: i32, size: u64) -> Error {
     let why = match errno {
-        Errno::ENOENT => "no segment has it".to_string(),
+        Errno::ENOENT => "there is none".to_string(),
         Errno::EINVAL => {
             let has = segment::get(key, 0, 0).and_then(segment::stat).map(|stat| stat.shm_segsz);
             match has {
@@ -134,7 +134,12 @@ pub(super) fn not_found(errno: Errno, key: i32, size: u64) -> Error {
         }
         errno => Code::from(errno).to_string(),
     };
-    Error::new(errno, format!("cannot find the System V key {key:#x}: {why}"))
+    Error::new(errno, format!("cannot find the System V segment of {under}: {why}"))
+}
+
+/// A key, as messages name it.
+pub(super) fn shown_key(key: i32) -> String {
+    format!("key {key:#x}")
 }
 
 /// A path and a project, and what the kernel knows them by.
@@ -157,10 +162,7 @@ impl Place {
             .during(|| format!("cannot make a System V key of {shown}"))?;
         let place = Place { path: shown, device: stat.st_dev, inode: stat.st_ino, project };
         if matches!(place.key(), segment::IPC_PRIVATE | -1) {
-            let message = format!(
-                "the System V key of {place} is {}, which has another meaning: choose another project",
-                place.key()
-            );
+            let message = format!("{place} would have a key with another meaning: choose another project");
             return Err(Error::new(Errno::EINVAL, message));
         }
         Ok(place)
@@ -175,7 +177,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (project {})", self.path, self.project)
+        write!(f, "{} (project {}, key {:#x})", self.path, self.project, self.key())
     }
 }
 
