@@ -73,8 +73,8 @@ hear() {
 
 tour() {
     ends 0 "$(cat <<'END'
-4096 bytes of shared memory, and the answer is 42
-ERANGE: 14 bytes at offset 4090 are beyond the memfd 'tour': it has 4096 bytes
+4096 bytes: written by A, read by B, copied by nobody
+16 bytes at offset 4090 are beyond the memfd: it has 4096 bytes
 END
 )" tour
 }

@@ -20,7 +20,7 @@ block() { # LINE KIND
         index($0, after) == 1 { found = 1 }' README.md
 }
 
-block 'A region from C' c >"$work/tour.c"
+block 'The same from C' c >"$work/tour.c"
 diff -u --label README.md --label examples-c/tour.c "$work/tour.c" examples-c/tour.c >&2 ||
     fail "the program differs from examples-c/tour.c"
 
