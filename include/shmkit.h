@@ -180,12 +180,12 @@
 #define SHMKIT_SEAL_NONE 1073741824
 
 /**
- * A sealable memory file (memfd_create), with a descriptor to hand over.
+ * A sealable memory file (memfd_create), made here, received, or from a descriptor.
  */
 #define SHMKIT_KIND_MEMFD 1
 
 /**
- * A file that was opened elsewhere (shm_region_from_fd), or received with _RISK_SHRINK.
+ * Another file that was opened elsewhere: shm_region_from_fd, shm_recv_region.
  */
 #define SHMKIT_KIND_DESCRIPTOR 2
 
@@ -537,8 +537,8 @@ int shm_anon_create(size_t size,
  * RISK_REOPEN; mode, which the umask narrows.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
  * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
- * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file. The
- * region is the caller's to close; the file stays until it is unlinked.
+ * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV, -EISDIR, -ENXIO what exists is no
+ * regular file. The region is the caller's to close; the file stays until it is unlinked.
  */
 int shm_file_create(const char *path,
                     size_t size,
@@ -554,9 +554,9 @@ int shm_file_create(const char *path,
  * SHMKIT_REGION_PAST_END.
  * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
  * offset; size_min.
- * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV no
- * regular file; -EINVAL an argument, an offset that is no multiple of the page size, an empty
- * file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
+ * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
+ * -EISDIR, -ENXIO no regular file; -EINVAL an argument, an offset that is no multiple of the page
+ * size, an empty file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
  */
 int shm_file_open(const char *path,
                   size_t size,
@@ -579,9 +579,9 @@ int shm_file_open(const char *path,
  * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
  * RISK_REOPEN RISK_DISK; mode, which the umask narrows.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
- * name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV no regular
- * file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK. The
- * region is the caller's to close; the name stays until shm_posix_unlink.
+ * name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV, -EISDIR,
+ * -ENXIO no regular file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE;
+ * SHMKIT_E_ON_DISK. The region is the caller's to close; the name stays until shm_posix_unlink.
  */
 int shm_posix_create(const char *name,
                      size_t size,
@@ -596,8 +596,8 @@ int shm_posix_create(const char *name,
  * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
  * offset; size_min.
  * Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
- * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM. The
- * region is the caller's to close.
+ * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
+ * SHMKIT_E_ON_DISK; -ENOMEM. The region is the caller's to close.
  */
 int shm_posix_open(const char *name,
                    const struct shm_region_options *options,

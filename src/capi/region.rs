@@ -59,9 +59,9 @@ pub const SHMKIT_SEAL_EXEC: u32 = 32;
 /// SHMKIT_REGION_RISK_SHRINK.
 pub const SHMKIT_SEAL_NONE: u32 = 1073741824;
 
-/// A sealable memory file (memfd_create), with a descriptor to hand over.
+/// A sealable memory file (memfd_create), made here, received, or from a descriptor.
 pub const SHMKIT_KIND_MEMFD: c_int = 1;
-/// A file that was opened elsewhere (shm_region_from_fd), or received with _RISK_SHRINK.
+/// Another file that was opened elsewhere: shm_region_from_fd, shm_recv_region.
 pub const SHMKIT_KIND_DESCRIPTOR: c_int = 2;
 /// Anonymous memory, shared with children made by fork(). No descriptor.
 pub const SHMKIT_KIND_ANONYMOUS: c_int = 3;
@@ -203,8 +203,8 @@ pub unsafe extern "C" fn shm_anon_create(
 /// RISK_REOPEN; mode, which the umask narrows.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
 /// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
-/// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV what exists is no regular file. The
-/// region is the caller's to close; the file stays until it is unlinked.
+/// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV, -EISDIR, -ENXIO what exists is no
+/// regular file. The region is the caller's to close; the file stays until it is unlinked.
 #[no_mangle]
 pub unsafe extern "C" fn shm_file_create(
     path: *const c_char,
@@ -226,9 +226,9 @@ pub unsafe extern "C" fn shm_file_create(
 /// SHMKIT_REGION_PAST_END.
 /// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
 /// offset; size_min.
-/// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV no
-/// regular file; -EINVAL an argument, an offset that is no multiple of the page size, an empty
-/// file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
+/// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
+/// -EISDIR, -ENXIO no regular file; -EINVAL an argument, an offset that is no multiple of the page
+/// size, an empty file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_file_open(
     path: *const c_char,
@@ -254,9 +254,9 @@ pub unsafe extern "C" fn shm_file_open(
 /// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
 /// RISK_REOPEN RISK_DISK; mode, which the umask narrows.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
-/// name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV no regular
-/// file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE; SHMKIT_E_ON_DISK. The
-/// region is the caller's to close; the name stays until shm_posix_unlink.
+/// name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV, -EISDIR,
+/// -ENXIO no regular file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE;
+/// SHMKIT_E_ON_DISK. The region is the caller's to close; the name stays until shm_posix_unlink.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_create(
     name: *const c_char,
@@ -277,8 +277,8 @@ pub unsafe extern "C" fn shm_posix_create(
 /// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
 /// offset; size_min.
 /// Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
-/// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV no regular file; SHMKIT_E_ON_DISK; -ENOMEM. The
-/// region is the caller's to close.
+/// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
+/// SHMKIT_E_ON_DISK; -ENOMEM. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_open(
     name: *const c_char,
