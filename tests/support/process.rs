@@ -1,0 +1,197 @@
+//! Children made by fork, and how they tell each other what has happened.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use super::{errno, good};
+
+/// A child that is killed and reaped at the latest when this is dropped.
+pub struct Child {
+    pid: Option<libc::pid_t>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exit(i32),
+    Signal(i32),
+}
+
+/// Runs `body` in a child, which exits with 0, or with 101 after a panic. Not for processes with
+/// several threads.
+pub fn fork(body: impl FnOnce()) -> Child {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
+    assert_eq!(threads, 1, "fork() is for processes with one thread: see own_process!");
+    fork_beside_threads(body)
+}
+
+/// As [`fork`], where the caller knows that no other thread holds a lock.
+pub(super) fn fork_beside_threads(body: impl FnOnce()) -> Child {
+    let parent = std::process::id();
+    match good(unsafe { libc::fork() }) {
+        0 => {
+            die_with(parent);
+            let end = catch_unwind(AssertUnwindSafe(body));
+            unsafe { libc::_exit(if end.is_ok() { 0 } else { 101 }) }
+        }
+        pid => Child { pid: Some(pid) },
+    }
+}
+
+fn die_with(parent: u32) {
+    good(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) });
+    if std::os::unix::process::parent_id() != parent {
+        unsafe { libc::_exit(101) };
+    }
+}
+
+/// As [`fork`], as a user without rights. Err where this process cannot become another user.
+pub fn fork_as_nobody(body: impl FnOnce()) -> Result<Child, String> {
+    const NOBODY: u32 = 65534;
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let all = map.split_whitespace().nth(2).and_then(|count| count.parse::<u32>().ok());
+    if unsafe { libc::geteuid() } != 0 || all.is_none_or(|count| count <= NOBODY) {
+        return Err("becoming another user takes root".to_string());
+    }
+    let parent = std::process::id();
+    Ok(fork(|| {
+        unsafe {
+            good(libc::setgroups(0, std::ptr::null()));
+            good(libc::setresgid(NOBODY, NOBODY, NOBODY));
+            good(libc::setresuid(NOBODY, NOBODY, NOBODY));
+            // Becoming another user has ended both.
+            good(libc::prctl(libc::PR_SET_DUMPABLE, 1));
+        }
+        die_with(parent);
+        body();
+    }))
+}
+
+impl Child {
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid.expect("not reaped yet")
+    }
+
+    pub fn kill(&self, signal: i32) {
+        good(unsafe { libc::kill(self.pid(), signal) });
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) -> End {
+        self.reap()
+    }
+
+    /// Waits until it has ended, and fails where its body has failed.
+    #[track_caller]
+    pub fn join(mut self) {
+        assert_eq!(self.reap(), End::Exit(0), "the child's end");
+    }
+
+    /// `kill -9`, waited for.
+    pub fn slay(self) {
+        self.kill(libc::SIGKILL);
+        self.wait();
+    }
+
+    fn reap(&mut self) -> End {
+        let pid = self.pid.take().expect("not reaped yet");
+        let mut status = 0;
+        while unsafe { libc::waitpid(pid, &mut status, 0) } != pid {
+            assert_eq!(errno(), libc::EINTR);
+        }
+        if libc::WIFSIGNALED(status) {
+            End::Signal(libc::WTERMSIG(status))
+        } else {
+            End::Exit(libc::WEXITSTATUS(status))
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.pid.is_some() {
+            self.kill(libc::SIGKILL);
+            self.reap();
+        }
+    }
+}
+
+/// Waits until a child has ended, and leaves it to be reaped.
+pub fn await_end(pid: libc::pid_t) {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOWAIT;
+    while unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), flags) } != 0 {
+        assert_eq!(errno(), libc::EINTR);
+    }
+}
+
+/// How a child that runs `body` ends; for what should kill it.
+pub fn end_of(body: impl FnOnce()) -> End {
+    fork(body).wait()
+}
+
+/// A pipe for numbers, open at both ends in every process that has it: "this has happened".
+pub struct Line {
+    reader: libc::c_int,
+    writer: libc::c_int,
+}
+
+impl Line {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Line {
+        let mut ends = [0; 2];
+        good(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) });
+        Line { reader: ends[0], writer: ends[1] }
+    }
+
+    pub fn tell(&self, number: i64) {
+        let bytes = number.to_ne_bytes();
+        assert_eq!(unsafe { libc::write(self.writer, bytes.as_ptr().cast(), 8) }, 8);
+    }
+
+    /// Waits for a number.
+    pub fn hear(&self) -> i64 {
+        let mut bytes = [0; 8];
+        loop {
+            match unsafe { libc::read(self.reader, bytes.as_mut_ptr().cast(), 8) } {
+                8 => return i64::from_ne_bytes(bytes),
+                got => assert!(got == -1 && errno() == libc::EINTR, "half a number"),
+            }
+        }
+    }
+
+    /// For poll(2), or to be inherited.
+    pub fn reader(&self) -> libc::c_int {
+        self.reader
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        unsafe {
+            libc::close(self.reader);
+            libc::close(self.writer);
+        }
+    }
+}
+
+/// A soft limit, lower for as long as this lives.
+pub struct Limit {
+    resource: u32,
+    old: libc::rlimit,
+}
+
+impl Limit {
+    pub fn lower(resource: u32, to: u64) -> Limit {
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        unsafe {
+            good(libc::getrlimit(resource, &mut old));
+            good(libc::setrlimit(resource, &libc::rlimit { rlim_cur: to, ..old }));
+        }
+        Limit { resource, old }
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        good(unsafe { libc::setrlimit(self.resource, &self.old) });
+    }
+}
