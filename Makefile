@@ -142,11 +142,14 @@ target/lib/shmkit-uninstalled.pc: bindings/c/shmkit.pc.in Cargo.toml
 
 MAN3 := $(notdir $(wildcard man/*.3))
 MAN7 := $(notdir $(wildcard man/*.7))
+# The names that a page goes by: its functions, one a line below .SH NAME.
+man_names = sed -n '/^\.SH NAME/,/^\.SH LIB/s/^\(shm_[a-z_]*\).*/\1.3/p'
+MAN3_NAMES := $(shell $(man_names) $(MAN3:%=man/%))
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INCLUDE := $(DESTDIR)$(INCLUDEDIR)
 D_MAN := $(DESTDIR)$(MANDIR)
 INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
-    $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%)
+    $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%)
 
 # The loader finds the library once its cache knows it; a DESTDIR is not where it will be.
 ldconfig = @if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; \
@@ -161,6 +164,8 @@ install: $(LIB)
 	install -m 644 $(STATIC) "$(D_LIB)"
 	install -m 644 $(HEADERS) "$(D_INCLUDE)"
 	install -m 644 $(MAN3:%=man/%) "$(D_MAN)/man3"
+	@for page in $(MAN3); do $(man_names) man/$$page | grep -vx $$page | \
+	    while read -r name; do ln -sf $$page "$(D_MAN)/man3/$$name" || exit; done || exit; done
 	install -m 644 $(MAN7:%=man/%) "$(D_MAN)/man7"
 	$(call pc,$(LIBDIR),$(INCLUDEDIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
 	$(ldconfig)

@@ -723,11 +723,11 @@ int shm_region_flush_async(struct shm_region *region, size_t offset, size_t leng
 
 /**
  * Touches every page of a range now, so that later accesses do not wait for page faults
- * (MADV_POPULATE_WRITE, or _READ where the region is read-only; MAP_POPULATE's way before Linux
- * 5.14).
+ * (MADV_POPULATE_WRITE, or _READ where the region is read-only; before Linux 5.14 for reading only,
+ * page by page).
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
- * backing does not hold the range, or has no room for it.
+ * backing does not hold the range, or has no room for it; -EACCES shm_region_protect forbids it.
  */
 int shm_region_prefault(struct shm_region *region,
                         size_t offset,

@@ -22,6 +22,7 @@ install_and_compare() { # LIBDIR INCLUDEDIR MANDIR [VARIABLE=VALUE ...]
         printf "$lib/%s\n" "libshmkit.so.$version" libshmkit.so.0 libshmkit.so libshmkit.a pkgconfig/shmkit.pc
         printf "$include/%s\n" shmkit.h shmkit_helpers.h
         for page in man/*.[37]; do echo "$man/man${page##*.}/${page##*/}"; done
+        sed -n "s|^[a-z].*[ *]\(shm_[a-z_]*\)(.*|$man/man3/\1.3|p" include/shmkit.h
     } | sort >"$temporary/expected"
     find "$root" ! -type d -printf '/%P\n' | sort >"$temporary/found"
     diff -u "$temporary/expected" "$temporary/found" || fail "make install $* brings other files"
@@ -109,13 +110,14 @@ ${CC:-cc} -o "$temporary/uninstalled" "$temporary/stranger/program.c" $(PKG_CONF
 echo "uninstalled: built by pkg-config from target/lib, runs"
 
 # ---- Man pages ---------------------------------------------------------------------------
-pages=("$root$prefix"/share/man/man?/*)
+mapfile -t pages < <(find "$root$prefix/share/man" -type f)
 for page in "${pages[@]}"; do
     warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null) ||
         warnings="man cannot show it: $warnings"
     [ -z "$warnings" ] || fail "${page##*/}: $warnings"
 done
-echo "man pages: ${#pages[@]}, no warnings"
+MANPATH=$root$prefix/share/man man -w shm_send_fd >/dev/null || fail "man shm_send_fd finds nothing"
+echo "man pages: ${#pages[@]}, no warnings; each function finds its page"
 
 uninstall PREFIX=$prefix
 echo "make uninstall leaves no file"

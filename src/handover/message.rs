@@ -64,6 +64,14 @@ pub(super) fn send(socket: RawFd, fds: &[RawFd], bytes: &[u8], deadline: Deadlin
         [fd] => format!("cannot send descriptor {fd} on descriptor {socket}"),
         fds => format!("cannot send {} descriptors on descriptor {socket}", fds.len()),
     };
+    // Other sockets swallow descriptors without a word.
+    let unix = socket::is_unix(socket).map_err(|errno| match errno {
+        Errno::EBADF => bad_number(socket, fds, tried()),
+        errno => Error::new(errno, format!("{}: {}", tried(), Code::from(errno))),
+    })?;
+    if !unix {
+        return Err(Error::new(Errno::EOPNOTSUPP, format!("{}: it is no Unix socket", tried())));
+    }
     let mut sent = 0;
     while sent < bytes.len() {
         let with = if sent == 0 { fds } else { &[] };

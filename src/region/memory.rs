@@ -54,8 +54,11 @@ impl Region {
                     format!("cannot prefault {length} bytes at offset {offset} of {what}"),
                 )
             })),
+            Err(Errno::EINVAL) if self.protected.load(Ordering::Relaxed) => {
+                Err(self.failed("prefault", offset, length, Errno::EACCES.into()))
+            }
             // Before Linux 5.14: touch them one by one, for reading.
-            Err(Errno::EINVAL) if !self.protected.load(Ordering::Relaxed) => (offset..offset + length)
+            Err(Errno::EINVAL) => (offset..offset + length)
                 .step_by(mmap::page_size())
                 .try_for_each(|page| self.read(page, &mut [0])),
             Err(errno) => Err(self.failed("prefault", offset, length, errno.into())),
@@ -76,7 +79,13 @@ impl Region {
         self.mapping.lock(offset, length).map_err(|errno| {
             let tried =
                 format!("cannot lock {length} bytes at offset {offset} of {} in memory", self.describe());
-            over_memlock(errno, tried)
+            match errno {
+                // The kernel's answer for pages that must not be touched.
+                Errno::ENOMEM if self.protected.load(Ordering::Relaxed) => {
+                    Error::new(errno, format!("{tried}: no access, or {}", memlock()))
+                }
+                errno => over_memlock(errno, tried),
+            }
         })
     }
 
@@ -124,10 +133,17 @@ impl Region {
 /// A failure to lock memory, with the limit that is mostly behind it.
 pub(crate) fn over_memlock(errno: Errno, tried: String) -> Error {
     let code = Code::from(errno);
-    match limits::locked_memory() {
-        Some(limit) if matches!(errno, Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM) => {
-            Error::new(code, format!("{tried}: {code} (RLIMIT_MEMLOCK is {limit} bytes, ulimit -l)"))
+    match errno {
+        Errno::ENOMEM | Errno::EAGAIN | Errno::EPERM => {
+            Error::new(code, format!("{tried}: {code} ({})", memlock()))
         }
         _ => Error::new(code, format!("{tried}: {code}")),
+    }
+}
+
+fn memlock() -> String {
+    match limits::locked_memory() {
+        Some(limit) => format!("RLIMIT_MEMLOCK is {limit} bytes, ulimit -l"),
+        None => "RLIMIT_MEMLOCK is unlimited".to_string(),
     }
 }

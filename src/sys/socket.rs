@@ -116,6 +116,16 @@ pub(crate) fn receive(socket: RawFd, bytes: &mut [u8], room: usize, wait: bool) 
     }
 }
 
+/// Whether descriptors can travel through the socket.
+pub(crate) fn is_unix(socket: RawFd) -> Result<bool> {
+    let (mut domain, mut size): (c_int, _) = (0, size_of::<c_int>() as libc::socklen_t);
+    // SAFETY (kernel): SO_DOMAIN fills an int; a bad descriptor is EBADF.
+    Errno::result(unsafe {
+        libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_DOMAIN, (&raw mut domain).cast(), &mut size)
+    })?;
+    Ok(domain == libc::AF_UNIX)
+}
+
 /// Whether messages keep their bounds (SOCK_SEQPACKET, SOCK_DGRAM).
 pub(crate) fn keeps_bounds(socket: BorrowedFd<'_>) -> Result<bool> {
     Ok(unix::getsockopt(&socket, sockopt::SockType)? != SockType::Stream)
