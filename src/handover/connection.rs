@@ -1,8 +1,8 @@
 //! Unix sockets to hand over on: listen, accept, connect, and who is at the other end.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -29,13 +29,8 @@ pub fn listen(path: impl AsRef<OsStr>) -> Result<OwnedFd> {
     let tried = || format!("cannot listen on {}", shown(path.as_bytes()));
     let address = address(path, tried)?;
     let listener = socket::create().during(tried)?;
-    // A listener is dead to the check below between its bind and its listen: one of us at a time.
-    let _turn = take_turn(path);
     match socket::bind(listener.as_fd(), &address) {
-        Err(Errno::EADDRINUSE) => {
-            remove_stale(path, &address, tried)?;
-            socket::bind(listener.as_fd(), &address).during(tried)?;
-        }
+        Err(Errno::EADDRINUSE) => replace_stale(path, &address, listener.as_fd(), tried)?,
         bound => bound.during(tried)?,
     }
     socket::listen(listener.as_fd()).during(tried)?;
@@ -106,10 +101,39 @@ fn address(path: &OsStr, tried: impl Fn() -> String) -> Result<socket::Address> 
     socket::address(bytes).during(tried)
 }
 
-/// A lock on the socket's directory, among those who listen by this library; held until it is closed.
+/// Binds in the place of a socket file whose socket is gone.
+fn replace_stale(
+    path: &OsStr,
+    address: &socket::Address,
+    listener: BorrowedFd<'_>,
+    tried: impl Fn() -> String,
+) -> Result<()> {
+    let in_use = |why: &str| Err(Error::new(Errno::EADDRINUSE, format!("{}: {why}", tried())));
+    if path.as_bytes().starts_with(b"@") {
+        return in_use("the abstract name is taken");
+    }
+    let path = CString::new(path.as_bytes()).expect("an address has no NUL");
+    // Two who find the same stale file: the second must not remove the first one's new socket.
+    let _turn = take_turn(&path);
+    match file::stat_name(&path) {
+        Ok(stat) if !file::is_socket(&stat) => return in_use("what stands there is no socket"),
+        Ok(_) if socket::is_alive(address).during(&tried)? => return in_use("somebody listens there"),
+        Ok(_) => match file::unlink(&path) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => {
+                return Err(errno).during(|| format!("{}: cannot remove the stale socket", tried()))
+            }
+        },
+        Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(errno).during(&tried),
+    }
+    socket::bind(listener, address).during(tried)
+}
+
+/// A lock on the socket's directory, among those who replace by this library; held until it is closed.
 /// Whoever holds it for other reasons, or for long, is not waited for.
-fn take_turn(path: &OsStr) -> Option<OwnedFd> {
-    let parent = Path::new(path).parent().filter(|_| !path.as_bytes().starts_with(b"@"))?;
+fn take_turn(path: &CStr) -> Option<OwnedFd> {
+    let parent = Path::new(OsStr::from_bytes(path.to_bytes())).parent()?;
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let parent = CString::new(parent.as_os_str().as_bytes()).ok()?;
     let directory = file::open(&parent, file::OFlag::O_RDONLY | file::OFlag::O_DIRECTORY, 0).ok()?;
@@ -118,27 +142,4 @@ fn take_turn(path: &OsStr) -> Option<OwnedFd> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Some(directory)
-}
-
-/// Removes what is in the way, if it is a socket that nobody listens on.
-fn remove_stale(path: &OsStr, address: &socket::Address, tried: impl Fn() -> String) -> Result<()> {
-    let in_use = |why: &str| Err(Error::new(Errno::EADDRINUSE, format!("{}: {why}", tried())));
-    if path.as_bytes().starts_with(b"@") {
-        return in_use("the abstract name is taken");
-    }
-    let path = CString::new(path.as_bytes()).expect("an address has no NUL");
-    match file::stat_name(&path) {
-        Ok(stat) if !file::is_socket(&stat) => return in_use("what stands there is no socket"),
-        Ok(_) => {}
-        Err(Errno::ENOENT) => return Ok(()),
-        Err(errno) => return Err(errno).during(&tried),
-    }
-    let probe = socket::create().during(&tried)?;
-    match socket::connect(probe.as_fd(), address, Some(Duration::ZERO)) {
-        Err(Errno::ECONNREFUSED) => match file::unlink(&path) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(errno).during(|| format!("{}: cannot remove the stale socket", tried())),
-        },
-        _ => in_use("somebody listens there"),
-    }
 }

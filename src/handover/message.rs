@@ -64,14 +64,6 @@ pub(super) fn send(socket: RawFd, fds: &[RawFd], bytes: &[u8], deadline: Deadlin
         [fd] => format!("cannot send descriptor {fd} on descriptor {socket}"),
         fds => format!("cannot send {} descriptors on descriptor {socket}", fds.len()),
     };
-    // Other sockets swallow descriptors without a word.
-    let unix = socket::is_unix(socket).map_err(|errno| match errno {
-        Errno::EBADF => bad_number(socket, fds, tried()),
-        errno => Error::new(errno, format!("{}: {}", tried(), Code::from(errno))),
-    })?;
-    if !unix {
-        return Err(Error::new(Errno::EOPNOTSUPP, format!("{}: it is no Unix socket", tried())));
-    }
     let mut sent = 0;
     while sent < bytes.len() {
         let with = if sent == 0 { fds } else { &[] };
@@ -85,6 +77,9 @@ pub(super) fn send(socket: RawFd, fds: &[RawFd], bytes: &[u8], deadline: Deadlin
             Err(Errno::ETOOMANYREFS) => {
                 let why = "more descriptors are in flight than RLIMIT_NOFILE allows; try again when some have arrived";
                 return Err(Error::new(Errno::ETOOMANYREFS, format!("{}: {why}", tried())));
+            }
+            Err(Errno::EISCONN | Errno::EOPNOTSUPP) => {
+                return Err(Error::new(Errno::EOPNOTSUPP, format!("{}: that is no Unix socket", tried())));
             }
             Err(Errno::EMSGSIZE) => {
                 let message = format!("{}: {} bytes are too many for one message", tried(), bytes.len());

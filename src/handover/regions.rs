@@ -1,7 +1,7 @@
 //! A region's journey: what the sender may send, and what the receiver checks before it maps.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::frame::{self, Frame};
 use super::message;
@@ -9,7 +9,7 @@ use super::Deadline;
 use crate::error::{During, Error, Result, SHMKIT_E_NOT_REGION, SHMKIT_E_UNENFORCEABLE, SHMKIT_E_UNSEALED};
 use crate::region::{descriptor, options, Flags, Kind, Options, Region, Rights, Seals};
 use crate::sys::file::{self, OFlag};
-use crate::sys::Errno;
+use crate::sys::{mmap, Errno};
 
 /// Hands a region to the process at the other end. The receiver gets the rights that the region has.
 pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -> Result<()> {
@@ -72,16 +72,25 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
             "its descriptor was not opened with the rights that its frame claims".to_string(),
         ));
     }
+    // Before the size: what is sealed now stays as it is then.
+    let seals = descriptor::seals(fd.as_fd());
     let stat = file::stat(fd.as_fd()).during(looked)?;
     if let Some(instead) = file::irregular(&stat) {
         return Err(refused(format!("its descriptor is {instead}")));
     }
-    // Before the size: what is sealed now stays as it is then.
-    let seals = sealed_enough(fd.as_fd(), frame, options)?;
-    if file::on_huge_pages(fd.as_fd()).during(looked)? {
+    sealed_enough(seals, frame, options)?;
+    // Only a block size of its own makes it worth a question.
+    let odd_blocks = stat.st_blksize as usize != mmap::page_size();
+    if odd_blocks && file::on_huge_pages(fd.as_fd()).during(looked)? {
         return Err(refused("huge pages stand behind it, which can run out".to_string()));
     }
-    let object_size = descriptor::regular_size(fd.as_fd(), what)?;
+    let object_size = stat.st_size as u64;
+    if frame.offset % mmap::page_size() as u64 != 0 {
+        return Err(refused(format!(
+            "its frame claims offset {}, which is no multiple of the page size",
+            frame.offset
+        )));
+    }
     let holds = frame.offset.checked_add(frame.size).is_some_and(|end| end <= object_size);
     if frame.size == 0 || !holds {
         let (size, offset) = (frame.size, frame.offset);
@@ -103,25 +112,24 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
     Region::over_descriptor(fd, seals, size, &options)
 }
 
-/// The seals, if they keep everybody from shrinking the object, or the caller takes that risk.
-fn sealed_enough(fd: BorrowedFd<'_>, frame: &Frame, options: &Options) -> Result<Option<Seals>> {
-    let seals = descriptor::seals(fd);
-    let has = seals.unwrap_or_default();
+/// Whether the seals keep everybody from shrinking the object, unless the caller takes that risk.
+fn sealed_enough(seals: Option<Seals>, frame: &Frame, options: &Options) -> Result<()> {
+    let seals = seals.unwrap_or_default();
     if options.flags.contains(Flags::RISK_SHRINK) {
-        return Ok(seals);
+        return Ok(());
     }
-    if !has.contains(Seals::SHRINK) {
-        let claimed = if frame.kind == Kind::Memfd as u32 {
+    if !seals.contains(Seals::SHRINK) {
+        let why = if frame.kind == Kind::Memfd as u32 {
             ""
         } else {
             " (it is no memfd, which alone can be sealed)"
         };
-        let message = format!("refused a region that others can shrink{claimed}: RISK_SHRINK allows it");
+        let message = format!("refused a region that others can shrink{why}: RISK_SHRINK allows it");
         return Err(Error::own(SHMKIT_E_UNSEALED, message));
     }
-    if !has.contains(Seals::GROW) && !frame.growable {
+    if !seals.contains(Seals::GROW) && !frame.growable {
         let message = "refused a region: others can grow it, and its frame says that nobody can";
         return Err(Error::own(SHMKIT_E_NOT_REGION, message));
     }
-    Ok(seals)
+    Ok(())
 }

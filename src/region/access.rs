@@ -65,11 +65,14 @@ impl Region {
         if copied == length {
             return Ok(());
         }
-        // One side's next byte is bad. If it is the caller's, that is EFAULT.
+        // One side's next byte is bad. The caller's side is asked, which no peer changes meanwhile.
         let mut byte = 0;
-        let source_is_bad = unsafe { sys::copy::copy(&mut byte, from.wrapping_add(copied), 1) }? == 0;
-        let reading = std::ptr::eq(from, self.mapping.at(offset));
-        if reading != source_is_bad {
+        let (ours, probe) = if std::ptr::eq(from, self.mapping.at(offset)) {
+            (to.wrapping_add(copied), to.wrapping_add(copied))
+        } else {
+            (from.wrapping_add(copied).cast_mut(), &raw mut byte)
+        };
+        if unsafe { sys::copy::copy(probe, ours, 1) }? == 0 {
             return Err(Errno::EFAULT.into());
         }
         match self.check(offset + copied, length - copied) {

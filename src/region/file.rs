@@ -1,7 +1,7 @@
 //! Files with a path.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -34,7 +34,7 @@ impl Region {
                 Region::map(Parts { backing, size, name, created: true, can_shrink: true }, options)?;
             Ok((region, unnamed))
         };
-        naming::create(&path, options, what, make, || open(&path, size, options))
+        naming::create(&path, options, what, make, || open(path.clone(), size, options))
     }
 
     /// Maps `size` bytes of an existing file, or all of it for 0.
@@ -42,11 +42,11 @@ impl Region {
         const CALL: &str = "shm_file_open";
         options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::PAST_END | Flags::NO_RESERVE)?;
         options.without_seals(CALL)?;
-        open(&c_name(path.as_ref(), "path")?, size, options)
+        open(c_name(path.as_ref(), "path")?, size, options)
     }
 }
 
-fn open(path: &CStr, size: usize, options: &Options) -> Result<Region> {
+fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
     let what = || describe(OsStr::from_bytes(path.to_bytes()));
     let access = if options.flags.contains(Flags::READ_ONLY) || options.flags.contains(Flags::PRIVATE) {
         // A private mapping writes nothing to the file.
@@ -55,11 +55,11 @@ fn open(path: &CStr, size: usize, options: &Options) -> Result<Region> {
         OFlag::O_RDWR
     };
     // O_NONBLOCK: a FIFO is to be refused, not waited for.
-    let fd = file::open(path, access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, 0)
+    let fd = file::open(&path, access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, 0)
         .during(|| format!("cannot open {}", what()))?;
     let object_size = regular_size(fd.as_fd(), what)?;
     let size = window(object_size, size as u64, options, what)?;
-    let (backing, name) = (Backing::File(fd), Some(path.to_owned()));
+    let (backing, name) = (Backing::File(fd), Some(path));
     Region::map(Parts { backing, size, name, created: false, can_shrink: true }, options)
 }
 

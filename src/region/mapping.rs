@@ -66,13 +66,20 @@ impl Mapping {
         Ok(Mapping { start, length: length.get(), end: End::Unmap })
     }
 
-    /// All of a System V segment; its size is the kernel's to tell.
-    pub(crate) fn of_segment(id: i32, options: &Options) -> sys::Result<(Mapping, libc::shmid_ds)> {
+    /// All of a System V segment, and its size: the kernel's to tell, unless the segment is new.
+    pub(crate) fn of_segment(
+        id: i32,
+        new_size: Option<usize>,
+        options: &Options,
+    ) -> sys::Result<(Mapping, usize)> {
         let start = segment::attach(id, options.flags.contains(Flags::READ_ONLY))?;
         let mut mapping = Mapping { start, length: 0, end: End::Detach };
-        let stat = segment::stat(id)?;
-        mapping.length = mmap::whole_pages(stat.shm_segsz).ok_or(Errno::ENOMEM)?;
-        Ok((mapping, stat))
+        let size = match new_size {
+            Some(size) => size,
+            None => segment::stat(id)?.shm_segsz,
+        };
+        mapping.length = mmap::whole_pages(size).ok_or(Errno::ENOMEM)?;
+        Ok((mapping, size))
     }
 
     pub(crate) fn start(&self) -> *mut u8 {

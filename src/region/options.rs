@@ -179,8 +179,7 @@ impl Options {
     pub(crate) fn allow(&self, call: &str, flags: Flags) -> Result<()> {
         let useless = self.flags - flags;
         if !useless.is_empty() {
-            let names: Vec<_> = useless.iter_names().map(|(name, _)| name).collect();
-            return Err(invalid(format!("{call} has no use for the flag {}", names.join(", "))));
+            return Err(invalid(format!("{call} has no use for the flag {}", names(&useless))));
         }
         if self.flags.contains(Flags::REPLACE | Flags::OR_OPEN) {
             return Err(invalid(format!("{call} cannot both REPLACE an object and open it (OR_OPEN)")));
@@ -196,8 +195,7 @@ impl Options {
         match self.seals {
             None => Ok(()),
             Some(seals) => {
-                let names: Vec<_> = seals.iter_names().map(|(name, _)| name).collect();
-                let names = if names.is_empty() { "NONE".to_string() } else { names.join(", ") };
+                let names = if seals.is_empty() { "NONE".to_string() } else { names(&seals) };
                 Err(invalid(format!("{call} has no use for seals ({names}): only shm_region_create has")))
             }
         }
@@ -226,6 +224,13 @@ impl Options {
             Rights::READ_WRITE
         }
     }
+}
+
+/// "PRIVATE | OR_OPEN", and bits without a name in hexadecimal.
+fn names<F: bitflags::Flags<Bits = u32>>(flags: &F) -> String {
+    let mut names = String::new();
+    bitflags::parser::to_writer(flags, &mut names).expect("a String takes all");
+    names
 }
 
 fn invalid(message: String) -> Error {

@@ -103,7 +103,12 @@ fn path(name: &OsStr) -> Result<CString> {
     if bare.contains(&b'/') || bare.contains(&0) {
         return refuse(Errno::EINVAL, "only leading slashes are allowed, and no NUL".to_string());
     }
-    Ok(CString::new([DIRECTORY.to_bytes(), b"/", bare].concat()).expect("looked for NUL"))
+    // Room for the NUL too, so that the path is allocated once.
+    let mut path = Vec::with_capacity(DIRECTORY.to_bytes().len() + bare.len() + 2);
+    path.extend_from_slice(DIRECTORY.to_bytes());
+    path.push(b'/');
+    path.extend_from_slice(bare);
+    Ok(CString::new(path).expect("looked for NUL"))
 }
 
 /// Where no memory file system is mounted on /dev/shm, shm_open silently uses the disk below it.

@@ -21,7 +21,7 @@ impl Region {
         no_failed_key(key)?;
         for _ in 0..ROUNDS {
             match get_new(key, size, options.mode_or_default(), options) {
-                Ok(id) => return attach_new(id, options),
+                Ok(id) => return attach_new(id, size, options),
                 Err(Errno::EEXIST) if options.flags.contains(Flags::OR_OPEN) => {}
                 Err(errno) => return Err(sysv::not_created(errno, shown_key(key), size)),
             }
@@ -29,7 +29,7 @@ impl Region {
             match segment::get(key, size, 0) {
                 Err(Errno::ENOENT) => continue,
                 Err(errno) => return Err(sysv::not_found(errno, shown_key(key), key, size as u64)),
-                Ok(id) => match attach(id, options, false) {
+                Ok(id) => match attach(id, None, options) {
                     Err(_) if gone(id) => continue,
                     attached => return attached,
                 },
@@ -52,13 +52,13 @@ impl Region {
         let size_min = usize::try_from(options.size_min).unwrap_or(usize::MAX);
         let id = segment::get(key, size_min, 0)
             .map_err(|errno| sysv::not_found(errno, shown_key(key), key, options.size_min))?;
-        attach(id, options, false)
+        attach(id, None, options)
     }
 
     /// Attaches all of the segment that has this id.
     pub fn sysv_attach_id(id: c_int, options: &Options) -> Result<Region> {
         allow("shm_sysv_attach_id", options, Flags::empty())?;
-        attach(id, options, false)
+        attach(id, None, options)
     }
 
     /// Creates a segment under the key of a path, with the identity of the path behind its bytes.
@@ -75,7 +75,7 @@ impl Region {
             Identity::segment_size(size).ok_or_else(|| sysv::not_created(Errno::EINVAL, &place, size))?;
         for _ in 0..ROUNDS {
             match get_new(place.key(), full, Identity::UNFINISHED_MODE, options) {
-                Ok(id) => match finish_new(id, size, &place, options)? {
+                Ok(id) => match finish_new(id, full, size, &place, options)? {
                     Some(region) => return Ok(region),
                     None => continue,
                 },
@@ -150,37 +150,49 @@ fn get_new(key: i32, size: usize, mode: u32, options: &Options) -> crate::sys::R
     segment::get(key, size, segment::IPC_CREAT | segment::IPC_EXCL | reserve | mode as c_int)
 }
 
-/// Attaches; a new segment that cannot be is removed again.
-fn attach_new(id: c_int, options: &Options) -> Result<Region> {
-    attach(id, options, true).inspect_err(|_| {
+/// Attaches a new segment; one that cannot be attached is removed again.
+fn attach_new(id: c_int, size: usize, options: &Options) -> Result<Region> {
+    attach(id, Some(size), options).inspect_err(|_| {
         let _ = segment::remove(id);
     })
 }
 
-fn attach(id: c_int, options: &Options, created: bool) -> Result<Region> {
-    let (mapping, stat) =
-        Mapping::of_segment(id, options).during(|| format!("cannot attach the System V segment {id}"))?;
-    large_enough(stat.shm_segsz as u64, options, || format!("the System V segment {id}"))?;
+/// `new_size`: of a segment that the caller has just created.
+fn attach(id: c_int, new_size: Option<usize>, options: &Options) -> Result<Region> {
+    let (mapping, size) = Mapping::of_segment(id, new_size, options)
+        .during(|| format!("cannot attach the System V segment {id}"))?;
+    large_enough(size as u64, options, || format!("the System V segment {id}"))?;
     if options.flags.contains(Flags::AUTO_REMOVE) {
         sysv::remove(id)?;
     }
-    let backing = Backing::SysV(id);
-    let parts = Parts { backing, size: stat.shm_segsz, name: None, created, can_shrink: false };
+    let parts = Parts {
+        backing: Backing::SysV(id),
+        size,
+        name: None,
+        created: new_size.is_some(),
+        can_shrink: false,
+    };
     Region::finish(mapping, parts, *options)
 }
 
 /// Writes the identity into a new segment and opens it to others. None when it was removed meanwhile.
-fn finish_new(id: c_int, size: usize, place: &Place, options: &Options) -> Result<Option<Region>> {
+fn finish_new(
+    id: c_int,
+    full: usize,
+    size: usize,
+    place: &Place,
+    options: &Options,
+) -> Result<Option<Region>> {
     // Attached for writing first, whatever the caller wants of it, and removed only once it is finished.
     let writable = Options { flags: Flags::empty(), ..*options };
     let finish = || {
-        let region = attach(id, &writable, true)?;
+        let region = attach(id, Some(full), &writable)?;
         Identity::store(&region, size, place);
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
         segment::set(id, stat.shm_perm.uid, stat.shm_perm.gid, options.mode_or_default()).during(|| {
             format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default())
         })?;
-        let mut region = attach(id, options, true)?;
+        let mut region = attach(id, Some(full), options)?;
         region.size = size;
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
         let removed = u32::from(stat.shm_perm.mode) & segment::SHM_DEST != 0;
@@ -200,12 +212,12 @@ fn finish_new(id: c_int, size: usize, place: &Place, options: &Options) -> Resul
 fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> {
     // Whoever it belongs to: looked at before the options (AUTO_REMOVE) are done to it.
     let looking = Options { flags: Flags::READ_ONLY, size_min: 0, ..*options };
-    let size = Identity::load(&attach(id, &looking, false)?, place).ok_or_else(|| {
+    let size = Identity::load(&attach(id, None, &looking)?, place).ok_or_else(|| {
         let message = format!("the System V segment under the key of {place} was not made for it");
         Error::own(SHMKIT_E_COLLISION, message)
     })?;
     large_enough(size as u64, options, || format!("the System V segment of {place}"))?;
-    let mut region = attach(id, options, false)?;
+    let mut region = attach(id, None, options)?;
     region.size = size;
     Ok(region)
 }

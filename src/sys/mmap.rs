@@ -4,14 +4,16 @@ use std::ffi::c_int;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use nix::sys::mman::{self, MapFlags, MsFlags, ProtFlags};
 
 use super::{Errno, Result};
 
 pub(crate) fn page_size() -> usize {
+    static PAGE_SIZE: OnceLock<usize> = OnceLock::new();
     // SAFETY (kernel): sysconf reads a constant.
-    (unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) as usize
+    *PAGE_SIZE.get_or_init(|| (unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) as usize)
 }
 
 /// `size` rounded up to whole pages, if there are that many.
