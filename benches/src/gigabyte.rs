@@ -13,7 +13,7 @@ use anyhow::{anyhow, ensure, Context, Result};
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::wait::waitpid;
 use nix::unistd::{fork, pipe2, ForkResult, Pid};
-use serde_json::{json, Map};
+use serde_json::json;
 
 use crate::c::{self, Region};
 use crate::harness::{median, pin, stop_if_interrupted, Bench, Run};
@@ -82,12 +82,12 @@ pub fn run(bench: &Bench, files: &mut Files) -> Result<Vec<Figure>> {
         if round % 2 == 1 {
             order.reverse();
         }
-        let mut line = Map::new();
+        let mut line = Vec::new();
         for way in order {
             stop_if_interrupted()?;
             let took = sender.hand_over(WAYS[way])?.as_nanos() as f64;
             times[way].push(took);
-            line.insert(WAYS[way].name().into(), json!(took));
+            line.push(json!({ "way": WAYS[way].name(), "value": took }));
         }
         files.raw(json!({ "id": IDS[0], "run": round + 1, "in_this_order": line }))?;
     }

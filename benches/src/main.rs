@@ -20,7 +20,7 @@ use report::{table, Figure, Files};
 #[derive(Parser)]
 #[command(about = "Measures shmkit against raw system calls. README.md says what each figure is.")]
 struct Arguments {
-    /// Fewer and shorter runs: all figures in well under two minutes
+    /// Fewer runs: all figures in well under two minutes
     #[arg(long)]
     quick: bool,
     /// Only figures whose id begins so; may be repeated
