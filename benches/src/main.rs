@@ -84,7 +84,14 @@ impl Job {
     }
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    measure().unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn measure() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let wanted =
         |id: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| id.starts_with(only));

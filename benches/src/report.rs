@@ -4,8 +4,9 @@ use std::fs::{create_dir_all, read_to_string, File};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use comfy_table::{presets, CellAlignment, Table};
+use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use serde_json::{json, Value};
 
@@ -102,7 +103,7 @@ impl Figure {
 /// The files in target/bench, written line by line, so that an interrupted run keeps what it has.
 pub struct Files {
     figures: File,
-    raw: File,
+    raw: Flock<File>,
 }
 
 impl Files {
@@ -110,9 +111,15 @@ impl Files {
         create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let open = |name: &str| {
             let path = directory.join(name);
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+            let file = File::options().create(true).truncate(false).write(true).open(&path);
+            file.with_context(|| format!("cannot write {}", path.display()))
         };
-        let mut files = Files { figures: open("figures.jsonl")?, raw: open("raw.jsonl")? };
+        // Two runs at once would spoil each other's times, and the files.
+        let raw = Flock::lock(open("raw.jsonl")?, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| anyhow!("another run is measuring into {}", directory.display()))?;
+        let mut files = Files { figures: open("figures.jsonl")?, raw };
+        files.figures.set_len(0)?;
+        files.raw.set_len(0)?;
         files.raw(json!({ "machine": machine(), "quick": quick }))?;
         Ok(files)
     }
