@@ -883,8 +883,8 @@ int shm_sysv_attach_id(int id,
  * noticed.
  *
  * `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
- * `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is
- * replaced.
+ * `options`: as for shm_sysv_create. mode loses its execute bits. With _OR_OPEN a segment whose
+ * creator died half way is replaced.
  * Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
  * segment belongs to another path; without it that is -EEXIST).
  */
@@ -1021,7 +1021,8 @@ int shm_peer_get(int socket, struct shm_peer *peer, size_t peer_size, struct shm
  *
  * What travels is the open file itself: the peer gets a number of its own for it, and the same
  * file offset. The caller may close `fd` right afterwards.
- * `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM.
+ * `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM. TCP sockets are refused; a UDP
+ * socket loses the descriptor, and the kernel does not tell.
  * Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone
  * (never SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors
  * are in flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK,

@@ -111,7 +111,8 @@ pub unsafe extern "C" fn shm_peer_get(
 ///
 /// What travels is the open file itself: the peer gets a number of its own for it, and the same
 /// file offset. The caller may close `fd` right afterwards.
-/// `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM.
+/// `socket`: a connected Unix socket, SOCK_SEQPACKET or SOCK_STREAM. TCP sockets are refused; a UDP
+/// socket loses the descriptor, and the kernel does not tell.
 /// Returns 0, or: -EBADF, the message tells which number; -EPIPE, -ECONNRESET the peer is gone
 /// (never SIGPIPE); -EAGAIN a non-blocking socket's buffer is full; -ETOOMANYREFS more descriptors
 /// are in flight than RLIMIT_NOFILE: try again when some have arrived; -ENOTCONN, -ENOTSOCK,

@@ -121,8 +121,8 @@ pub unsafe extern "C" fn shm_sysv_attach_id(
 /// noticed.
 ///
 /// `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
-/// `options`: as for shm_sysv_create. With _OR_OPEN a segment whose creator died half way is
-/// replaced.
+/// `options`: as for shm_sysv_create. mode loses its execute bits. With _OR_OPEN a segment whose
+/// creator died half way is replaced.
 /// Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
 /// segment belongs to another path; without it that is -EEXIST).
 #[no_mangle]

@@ -87,15 +87,16 @@ impl Region {
                 Err(errno) => return Err(sysv::not_found(errno, &place, place.key(), 0)),
                 Ok(id) => id,
             };
-            if !wait_until_finished(id) {
-                // Its creator died half way, or stood still for long enough to be taken for dead. The mode
-                // tells that the segment is one of these, so nobody else's data goes.
-                match segment::remove(id) {
+            match wait_until_finished(id) {
+                Unfinished::No => {}
+                Unfinished::Used => return Err(unfinished(&place)),
+                // Its creator died half way. The mode and the use tell that nobody's data is in it.
+                Unfinished::Unused => match segment::remove(id) {
                     Ok(()) | Err(Errno::EINVAL | Errno::EIDRM) => continue,
                     Err(errno) => {
                         return Err(errno).during(|| format!("cannot remove the unfinished segment {id}"))
                     }
-                }
+                },
             }
             match attach_placed(id, &place, options) {
                 Err(_) if gone(id) => continue,
@@ -122,9 +123,7 @@ impl Region {
         let id = segment::get(place.key(), 0, 0)
             .map_err(|errno| sysv::not_found(errno, &place, place.key(), 0))?;
         if sysv::is_unfinished(id) {
-            let message =
-                format!("the System V segment of {place} is not finished: its creator is at it, or died");
-            return Err(Error::new(Errno::EAGAIN, message));
+            return Err(unfinished(&place));
         }
         attach_placed(id, &place, options)
     }
@@ -227,14 +226,27 @@ fn gone(id: c_int) -> bool {
     matches!(segment::stat(id), Err(Errno::EINVAL | Errno::EIDRM))
 }
 
+enum Unfinished {
+    No,
+    /// Its creator has it attached, and may be stopped.
+    Used,
+    Unused,
+}
+
 /// Waits for a creator that is half way: microseconds, unless it died or was stopped.
-fn wait_until_finished(id: c_int) -> bool {
+fn wait_until_finished(id: c_int) -> Unfinished {
     let patience = clock::monotonic_ns() + Duration::from_secs(1).as_nanos() as i64;
     while sysv::is_unfinished(id) {
         if clock::monotonic_ns() > patience {
-            return false;
+            let used = segment::stat(id).is_ok_and(|stat| stat.shm_nattch > 0);
+            return if used { Unfinished::Used } else { Unfinished::Unused };
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    true
+    Unfinished::No
+}
+
+fn unfinished(place: &Place) -> Error {
+    let message = format!("the System V segment of {place} is not finished: its creator is at it, or died");
+    Error::new(Errno::EAGAIN, message)
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 pub(crate) use nix::sys::socket::UnixAddr as Address;
-use nix::sys::socket::{self as unix, sockopt, AddressFamily, Backlog, SockFlag, SockType};
+use nix::sys::socket::{
+    self as unix, sockopt, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike as _,
+};
 use nix::sys::time::TimeVal;
 
 use super::{clock, uninterrupted, Errno, Result};
@@ -205,8 +207,13 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &Address, patience: Optio
     Ok(())
 }
 
-/// SO_PEERCRED: pid, uid, gid.
+/// SO_PEERCRED: pid, uid, gid. EOPNOTSUPP where sockets have none.
 pub(crate) fn peer(socket: BorrowedFd<'_>) -> Result<(i32, u32, u32)> {
+    // SO_DOMAIN, which nix lacks, is the family of the socket's own address.
+    let family = unix::getsockname::<unix::SockaddrStorage>(socket.as_raw_fd())?.family();
+    if family != Some(AddressFamily::Unix) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let peer = unix::getsockopt(&socket, sockopt::PeerCredentials)?;
     Ok((peer.pid(), peer.uid(), peer.gid()))
 }
