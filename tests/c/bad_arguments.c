@@ -768,6 +768,7 @@ static void test(void)
         remove_key(test_key(number));
         remove_key(key_of(test_path("file"), number));
     }
+    CHECK_SYS(unlink(test_path("file")));
     close(file_fd);
     close(sockets[0]);
     close(sockets[1]);

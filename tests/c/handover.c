@@ -203,7 +203,8 @@ static void gone(void)
     REFUSED(-ECONNRESET, "", shm_recv_fd(pair[0], &got, &error));
     REFUSED(-ECONNRESET, "", shm_recv_fds(pair[0], &got, 1, &byte, 1, &error));
     REFUSED_REGION(-ECONNRESET, "", shm_recv_region(pair[0], NULL, &region, &error));
-    REFUSED_REGION(-ECONNRESET, "", shm_recv_region_until(pair[0], NULL, shmkit_deadline_in_ms(10000), &region, &error));
+    REFUSED_REGION(-ECONNRESET, "",
+                   shm_recv_region_until(pair[0], NULL, shmkit_deadline_in_ms(10000), &region, &error));
     close(pair[0]);
 
     /* Not connected, and sockets that pass no descriptors. */
@@ -437,7 +438,8 @@ static void regions(void)
         if (sizes[at] > 1) {
             OK(shm_send_region(pair[0], made, &error));
             snprintf(number, sizeof number, "%zu", sizes[at] - 1);
-            REFUSED_REGION(-EFBIG, number, shm_recv_region(pair[1], OPTIONS(.size_max = sizes[at] - 1), &region, &error));
+            REFUSED_REGION(-EFBIG, number,
+                           shm_recv_region(pair[1], OPTIONS(.size_max = sizes[at] - 1), &region, &error));
         }
         got = hand_over(made, OPTIONS(.size_min = sizes[at], .size_max = sizes[at]));
         CLOSE(got);
@@ -495,8 +497,8 @@ static void read_only(void)
     CLOSE(made);
 
     /* The writer keeps its mapping, and sends a read-only view. */
-    OK(shm_region_create("writer", page, OPTIONS(.seals = SHMKIT_SEAL_SHRINK | SHMKIT_SEAL_GROW | SHMKIT_SEAL_FUTURE_WRITE),
-                         &made, &error));
+    const uint32_t seals = SHMKIT_SEAL_SHRINK | SHMKIT_SEAL_GROW | SHMKIT_SEAL_FUTURE_WRITE;
+    OK(shm_region_create("writer", page, OPTIONS(.seals = seals), &made, &error));
     OK(shm_region_from_fd(shm_region_fd(made), 0, OPTIONS(.flags = SHMKIT_REGION_READ_ONLY), &reader, &error));
     got = hand_over(reader, NULL);
     CODE(0, shm_region_write(made, 0, "live", 5));
@@ -643,7 +645,7 @@ static void too_many_in_flight(int socket UNUSED, void *argument UNUSED)
     int got[10], sent = 0;
     char byte;
 
-    become_nobody();
+    become_ordinary();
     limit(RLIMIT_NOFILE, 64);
     non_blocking(pair[0], 1);
     while (shm_send_fds(pair[0], fds, 10, "x", 1, &error) == 0)

@@ -347,7 +347,8 @@ static void descriptors(void)
     refused_descriptor(SHMKIT_E_UNSEALED, "shrink", memfd(0, 0));
     refused_descriptor(SHMKIT_E_UNSEALED, "shrink", memfd(MFD_ALLOW_SEALING, 0));
     refused_descriptor(SHMKIT_E_UNSEALED, "shrink", memfd(MFD_ALLOW_SEALING, F_SEAL_GROW));
-    refused_descriptor(SHMKIT_E_UNSEALED, "shrink", memfd(MFD_ALLOW_SEALING, F_SEAL_SEAL | F_SEAL_GROW | F_SEAL_FUTURE_WRITE));
+    refused_descriptor(SHMKIT_E_UNSEALED, "shrink",
+                       memfd(MFD_ALLOW_SEALING, F_SEAL_SEAL | F_SEAL_GROW | F_SEAL_FUTURE_WRITE));
     /* A file of /dev/shm has F_SEAL_SEAL, which proves nothing. */
     CHECK_SYS(fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600));
     CHECK_SYS(ftruncate(fd, 2 * (off_t)page));
@@ -488,7 +489,8 @@ static void capture(void)
 {
     char control[CMSG_SPACE(sizeof(int))];
     struct iovec data = {valid, sizeof valid};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     shm_region *made = NULL;
 
     connect_pair();

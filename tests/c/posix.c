@@ -1,6 +1,7 @@
 /* Goal: POSIX objects: the names of shm_open(3), nothing planted is followed, creation is whole or not at all. */
 #include "test.h"
 
+#include <linux/magic.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 
@@ -29,7 +30,8 @@ static void make_object(const char *name, size_t size)
 static void names(void)
 {
     char accepted[4][300], longest[2 * 4096];
-    const char *refused[] = {"", "/", "//", ".", "..", "/.", "/..", "//..", "/a/b", "a/b", "/a/", "/../x", "../x", "a/../b"};
+    const char *refused[] = {"",     "/",    "//",  ".",   "..",    "/.",   "/..",
+                             "//..", "/a/b", "a/b", "/a/", "/../x", "../x", "a/../b"};
     shm_region *opened = NULL;
 
     /* One or more leading slashes or none, then 1 to 255 bytes. */
@@ -82,7 +84,8 @@ static const shm_region_options *or_open(void)
 static void refused_everywhere(int code, int code_read_only, const char *name)
 {
     REFUSED_REGION(code, name, shm_posix_open(name, NULL, &region, &error));
-    REFUSED_REGION(code_read_only, name, shm_posix_open(name, OPTIONS(.flags = SHMKIT_REGION_READ_ONLY), &region, &error));
+    REFUSED_REGION(code_read_only, name,
+                   shm_posix_open(name, OPTIONS(.flags = SHMKIT_REGION_READ_ONLY), &region, &error));
     REFUSED_REGION(code, name, shm_posix_create(name, page, or_open(), &region, &error));
     REFUSED_REGION(-EEXIST, name, shm_posix_create(name, page, NULL, &region, &error));
 }
@@ -377,7 +380,8 @@ static void file_size_limit(int socket UNUSED, void *argument UNUSED)
     REFUSED_REGION(-EFBIG, "RLIMIT_FSIZE", shm_file_create(path, 17 * page, NULL, &region, &error));
     REFUSED_REGION(-EFBIG, "RLIMIT_FSIZE", shm_region_create("limited", 17 * page, NULL, &region, &error));
     REFUSED_REGION(-EFBIG, "RLIMIT_FSIZE",
-                   shm_region_create("limited", 17 * page, OPTIONS(.flags = SHMKIT_REGION_NO_RESERVE), &region, &error));
+                   shm_region_create("limited", 17 * page, OPTIONS(.flags = SHMKIT_REGION_NO_RESERVE), &region,
+                                     &error));
     CHECK_EQ(access(in_shm(name), F_OK), -1);
     CHECK_EQ(access(path, F_OK), -1);
     CHECK_SYS(sigpending(&pending));
@@ -394,38 +398,30 @@ static void file_size_limit(int socket UNUSED, void *argument UNUSED)
 /* A directory on a disk in the place of /dev/shm: noticed, unless a flag allows it (D3.10). */
 static void on_a_disk(int socket UNUSED, void *argument UNUSED)
 {
-    char here[PATH_MAX + 32], directory[PATH_MAX];
     struct statfs status;
     shm_region *made = NULL;
 
-    if (!getcwd(directory, sizeof directory))
-        SKIP("no working directory");
-    snprintf(here, sizeof here, "%s/shmkit-test-%d", directory, test_pid);
-    if (mkdir(here, 0700) == -1)
-        SKIP("cannot make a directory here: %s", strerror(errno));
-    CHECK_SYS(statfs(here, &status));
-    int on_disk = status.f_type != 0x01021994 /* tmpfs */ && status.f_type != (int)0x858458f6 /* ramfs */;
-    bool bound = false;
-    if (on_disk && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
-        bound = mount(here, "/dev/shm", NULL, MS_BIND, NULL) == 0;
-    if (bound) {
-        REFUSED_REGION(SHMKIT_E_ON_DISK, "/dev/shm", shm_posix_create("disk", page, NULL, &region, &error));
-        CHECK_EQ(names_in_shm(), 2);
-        OK(shm_posix_create("disk", page, OPTIONS(.flags = SHMKIT_REGION_RISK_DISK), &made, &error));
-        CLOSE(made);
-        REFUSED_REGION(SHMKIT_E_ON_DISK, "/dev/shm", shm_posix_open("disk", NULL, &region, &error));
-        OK(shm_posix_open("disk", OPTIONS(.flags = SHMKIT_REGION_RISK_DISK), &made, &error));
-        CLOSE(made);
-        OK(shm_posix_unlink("disk", &error));
-        /* System V and memfd live on the kernel's own. */
-        OK(shm_region_create("memory", page, NULL, &made, &error));
-        CLOSE(made);
-        OK(shm_sysv_create(0, page, OPTIONS(.flags = SHMKIT_REGION_AUTO_REMOVE), &made, &error));
-        CLOSE(made);
-    }
-    rmdir(here);
-    if (!bound)
-        SKIP("cannot put a disk's directory in the place of /dev/shm");
+    CHECK_SYS(statfs(scratch, &status));
+    if (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC)
+        SKIP("%s is on no disk; TMPDIR may name another place", scratch);
+    isolate(CLONE_NEWNS, "size=1m");
+    CHECK_SYS(mkdir(test_path("disk"), 0700));
+    CHECK_SYS(mount(test_path("disk"), "/dev/shm", "none", MS_BIND, ""));
+    REFUSED_REGION(SHMKIT_E_ON_DISK, "/dev/shm", shm_posix_create("disk", page, NULL, &region, &error));
+    CHECK_EQ(names_in_shm(), 2);
+    OK(shm_posix_create("disk", page, OPTIONS(.flags = SHMKIT_REGION_RISK_DISK), &made, &error));
+    CLOSE(made);
+    REFUSED_REGION(SHMKIT_E_ON_DISK, "/dev/shm", shm_posix_open("disk", NULL, &region, &error));
+    OK(shm_posix_open("disk", OPTIONS(.flags = SHMKIT_REGION_RISK_DISK), &made, &error));
+    CLOSE(made);
+    OK(shm_posix_unlink("disk", &error));
+    /* System V and memfd live on the kernel's own. */
+    OK(shm_region_create("memory", page, NULL, &made, &error));
+    CLOSE(made);
+    OK(shm_sysv_create(0, page, OPTIONS(.flags = SHMKIT_REGION_AUTO_REMOVE), &made, &error));
+    CLOSE(made);
+    CHECK_SYS(umount("/dev/shm"));
+    CHECK_SYS(rmdir(test_path("disk")));
 }
 
 static void room(void)
@@ -563,7 +559,7 @@ static void never_seen_empty(void)
 }
 
 struct creation {
-    int (*create)(const char *name, size_t size, const shm_region_options *options, shm_region **region, shm_error *error);
+    int (*create)(const char *, size_t, const shm_region_options *, shm_region **, shm_error *);
     char name[128], path[160];
     uint32_t flags;
 };
@@ -575,6 +571,7 @@ static void create_one(void *argument)
 
     GIVES(creation->flags == SHMKIT_REGION_OR_OPEN,
           creation->create(creation->name, 2 * page, OPTIONS(.flags = creation->flags), &made, &error));
+    CLOSE(made);
 }
 
 /* A creator killed at any system call leaves the whole object or none of it, and nothing else. */

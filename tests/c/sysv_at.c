@@ -27,6 +27,7 @@ static void remove_segment(shm_region **segment)
 static void keys(void)
 {
     const char *path = test_path("a"), *link_path = test_path("link");
+    int before = shmget(-1, 0, 0);
 
     make_file(path);
     CHECK_EQ(key_of(path, 1), ftok(path, 1));
@@ -48,9 +49,10 @@ static void keys(void)
     REFUSED(-ENAMETOOLONG, "", shm_sysv_key(name, 1, &key, &error));
     CHECK_EQ(key, 7);
     /* The documents' programs go on with key -1 and make a segment 0xffffffff: none here (D2.9). */
-    REFUSED_REGION(-ENOENT, "nothing-here", shm_sysv_create_at(test_path("nothing-here"), 1, page, NULL, &region, &error));
-    REFUSED_REGION(-ENOENT, "nothing-here", shm_sysv_attach_at(test_path("nothing-here"), 1, NULL, &region, &error));
-    CHECK_EQ(shmget(-1, 0, 0), -1);
+    const char *missing = test_path("nothing-here");
+    REFUSED_REGION(-ENOENT, "nothing-here", shm_sysv_create_at(missing, 1, page, NULL, &region, &error));
+    REFUSED_REGION(-ENOENT, "nothing-here", shm_sysv_attach_at(missing, 1, NULL, &region, &error));
+    CHECK_EQ(shmget(-1, 0, 0), before);
     CHECK_SYS(unlink(test_path("loop")));
     CHECK_SYS(unlink(path));
     CHECK_SYS(unlink(link_path));
@@ -93,7 +95,8 @@ static void made_and_found(void)
         CHECK_EQ(shm_region_size(found), sizes[at]);
         CLOSE(found);
         REFUSED_REGION(-EINVAL, "",
-                       shm_sysv_create_at(path, 9, sizes[at] + 1, OPTIONS(.flags = SHMKIT_REGION_OR_OPEN), &region, &error));
+                       shm_sysv_create_at(path, 9, sizes[at] + 1, OPTIONS(.flags = SHMKIT_REGION_OR_OPEN), &region,
+                                          &error));
         remove_segment(&made);
     }
     GIVES(1, shm_sysv_create_at(path, 9, page, OPTIONS(.flags = SHMKIT_REGION_OR_OPEN), &made, &error));
@@ -182,6 +185,7 @@ static void create_one(void *path)
     shm_region *made = NULL;
 
     OK(shm_sysv_create_at(path, 7, page, NULL, &made, &error));
+    CLOSE(made);
 }
 
 /* A creator that is killed at any system call leaves nothing that blocks the next one. */

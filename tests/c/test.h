@@ -84,14 +84,15 @@ __attribute__((noreturn, format(printf, 3, 4))) static void fail(const char *fil
 #define FAIL(...) fail(__FILE__, __LINE__, __VA_ARGS__)
 
 /* Goes on with the rest of the test, which then ends with 77. */
-#define SKIP_PART(...) (printf("%s: skipped in part: ", __FILE__), printf(__VA_ARGS__), putchar('\n'), in_part = true)
+#define SKIP_PART(...) \
+    (printf("skipped in part: %s: ", shared->group), printf(__VA_ARGS__), putchar('\n'), in_part = true)
 
 /* Ends this process, a test or a child of one. */
-#define SKIP(...) (printf("%s: skipped: ", __FILE__), printf(__VA_ARGS__), putchar('\n'), exit(77))
+#define SKIP(...) (SKIP_PART(__VA_ARGS__), exit(77))
 
 /* ---- Checks ----------------------------------------------------------------------------- */
 
-static shm_error error;    /* what the last call under OK or REFUSED said */
+static shm_error error;           /* what the last call under OK or REFUSED said */
 static UNUSED shm_region *region; /* the result of calls under REFUSED_REGION */
 
 #define CHECK(condition)                              \
@@ -186,12 +187,6 @@ static UNUSED bool locks_memory(void)
 static UNUSED bool limits_descriptors(void)
 {
     return !RUNNING_ON_VALGRIND;
-}
-
-/* What the kernel says to an attach without the right to it; valgrind looks at the segment first. */
-static UNUSED int no_right_to_attach(void)
-{
-    return RUNNING_ON_VALGRIND ? -EINVAL : -EACCES;
 }
 
 /* What the kernel says to a mapping that is too long; valgrind has its own answer. */
@@ -322,14 +317,18 @@ static int remove_one(const char *path, const struct stat *status UNUSED, int ty
     return remove(path);
 }
 
-/* Removes all names and keys of ours; tells whether there were any. */
+/* Removes all files, names and segments of ours; tells whether there were any. */
 static bool sweep(void)
 {
     const char *prefix = test_name("");
     DIR *shm = opendir("/dev/shm");
     struct dirent *entry;
-    bool found = false;
+    bool found = rmdir(scratch) == -1;
 
+    if (found) {
+        printf("left behind: files in %s\n", scratch);
+        nftw(scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
     while (shm && (entry = readdir(shm)))
         if (!strncmp(entry->d_name, prefix, strlen(prefix))) {
             char path[PATH_MAX];
@@ -428,14 +427,6 @@ static UNUSED int fate_of(void (*run)(int socket, void *argument), void *argumen
     return child_end(&child);
 }
 
-/* The default actions, which a sanitizer may have changed; no core dump. */
-static UNUSED void die_plainly(void)
-{
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    signal(SIGBUS, SIG_DFL);
-    signal(SIGSEGV, SIG_DFL);
-}
-
 struct traced {
     void (*run)(void *argument);
     void *argument;
@@ -492,18 +483,19 @@ static UNUSED void write_file(const char *path, const char *text)
  * /dev/shm, of the options given. An ordinary user gets a user namespace too. */
 static UNUSED void isolate(int namespaces, const char *tmpfs)
 {
-    char map[64];
-    unsigned uid = geteuid();
+    char uid_map[64], gid_map[64];
 
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", (unsigned)geteuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", (unsigned)getegid());
     if (unshare(namespaces) == -1) {
         if (errno != EPERM || unshare(namespaces | CLONE_NEWUSER) == -1)
             SKIP("no namespaces here: %s", strerror(errno));
         write_file("/proc/self/setgroups", "deny");
-        snprintf(map, sizeof map, "0 %u 1", uid);
-        write_file("/proc/self/uid_map", map);
+        write_file("/proc/self/uid_map", uid_map);
+        write_file("/proc/self/gid_map", gid_map);
     }
     if (namespaces & CLONE_NEWNS) {
-        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+        if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == -1 ||
             mount("shmkit-test", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, tmpfs) == -1)
             SKIP("cannot mount a tmpfs on /dev/shm: %s", strerror(errno));
     }
@@ -516,6 +508,13 @@ static UNUSED void become_nobody(void)
         setresuid(NOBODY, NOBODY, NOBODY) == -1)
         SKIP("cannot become another user");
     prctl(PR_SET_DUMPABLE, 1); /* else /proc/self stays root's */
+}
+
+/* Limits bind a child, who is root no more. */
+static UNUSED void become_ordinary(void)
+{
+    if (geteuid() == 0)
+        become_nobody();
 }
 
 static UNUSED void limit(int resource, rlim_t value)
@@ -539,13 +538,14 @@ static void stop_body(int signal)
 
 int main(void)
 {
-    const char *parent = getenv("TMPDIR");
+    const char *parent = getenv("TMPDIR"); /* a short one: sockets lie in it */
     shm_region *warm = NULL;
     int status;
 
     page = (size_t)sysconf(_SC_PAGESIZE);
     test_pid = getpid();
-    snprintf(scratch, sizeof scratch, "%.30s/shmkit-test-%d", parent ? parent : "/tmp", test_pid);
+    snprintf(scratch, sizeof scratch, "%s/shmkit-test-%d",
+             parent && strlen(parent) < 40 ? parent : "/tmp", test_pid);
     CHECK_SYS(mkdir(scratch, 0755));
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK((void *)shared != MAP_FAILED);
@@ -580,7 +580,6 @@ int main(void)
     while (waitpid(-1, NULL, 0) > 0) {
     }
     left = sweep() || left;
-    nftw(scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     if (status == 0 || status == 77)
         return left ? 1 : status;
     if (stopped_by == SIGALRM)
