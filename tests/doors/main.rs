@@ -3,11 +3,6 @@
 //!
 //! `door` is the library's verbs as a trait, implemented for both; the other files are the scenarios.
 
-#[path = "../support/mod.rs"]
-mod support;
-
-mod harness;
-
 /// Runs scenarios, functions over a `Door`, through both doors. 5 s each, or as many as are given.
 macro_rules! scenarios {
     ($($name:ident $(: $seconds:literal)?),+ $(,)?) => {
@@ -46,4 +41,19 @@ macro_rules! pairs {
         }
     };
 }
-pub(crate) use {pairs, scenarios};
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod connection;
+mod door;
+mod harness;
+mod hostile;
+mod journey;
+mod mapping;
+mod memfd;
+mod message;
+mod posix;
+mod property;
+mod sysv;
+mod sysv_at;

@@ -7,11 +7,13 @@ mod names;
 mod namespaces;
 mod process;
 mod scenario;
+mod sockets;
 
 pub use names::*;
 pub use namespaces::*;
 pub use process::*;
 pub use scenario::*;
+pub use sockets::*;
 
 /// The kernel's last error number.
 pub fn errno() -> i32 {
@@ -25,6 +27,9 @@ pub fn good(result: impl Into<i64>) -> i32 {
     assert_ne!(result, -1, "{}", std::io::Error::last_os_error());
     result as i32
 }
+
+/// A descriptor number that is never open here.
+pub const NEVER_OPEN: i32 = 999;
 
 pub fn page() -> usize {
     good(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) as usize

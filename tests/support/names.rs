@@ -55,6 +55,13 @@ impl Directory {
         self.path.join(name).to_str().expect("TMPDIR in UTF-8").to_string()
     }
 
+    /// Makes a file in it, and gives its path.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.file(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
     /// What is in it.
     pub fn entries(&self) -> Vec<String> {
         entries(&self.path)

@@ -43,20 +43,25 @@ fn die_with(parent: u32) {
     }
 }
 
-/// As [`fork`], as a user without rights. Err where this process cannot become another user.
+/// A user and group that no other test has: limits count by user.
+pub fn nobody() -> u32 {
+    0x4000_0000 + unsafe { libc::getpgrp() } as u32
+}
+
+/// As [`fork`], as [`nobody`], who has no rights. Err where this process cannot become another user.
 pub fn fork_as_nobody(body: impl FnOnce()) -> Result<Child, String> {
-    const NOBODY: u32 = 65534;
+    let nobody = nobody();
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let all = map.split_whitespace().nth(2).and_then(|count| count.parse::<u32>().ok());
-    if unsafe { libc::geteuid() } != 0 || all.is_none_or(|count| count <= NOBODY) {
+    if unsafe { libc::geteuid() } != 0 || all.is_none_or(|count| count <= nobody) {
         return Err("becoming another user takes root".to_string());
     }
     let parent = std::process::id();
     Ok(fork(|| {
         unsafe {
             good(libc::setgroups(0, std::ptr::null()));
-            good(libc::setresgid(NOBODY, NOBODY, NOBODY));
-            good(libc::setresuid(NOBODY, NOBODY, NOBODY));
+            good(libc::setresgid(nobody, nobody, nobody));
+            good(libc::setresuid(nobody, nobody, nobody));
             // Becoming another user has ended both.
             good(libc::prctl(libc::PR_SET_DUMPABLE, 1));
         }
