@@ -499,10 +499,11 @@ int shm_region_create(const char *name,
  * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
  * offset; size_min.
  * Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
- * file (pipes, directories, devices: /dev/zero would map, and share nothing); -EACCES opened
- * without the rights for the mapping; -EPERM sealed against the writing that was asked for;
- * -EINVAL an argument, an offset that is no multiple of the page size, an empty file; -EOVERFLOW
- * offset + size; -ENOMEM too long, or too many mappings. The region is the caller's to close.
+ * file (pipes, directories, devices: /dev/zero would map, and share nothing); -EOPNOTSUPP huge
+ * pages stand behind it; -EACCES opened without the rights for the mapping; -EPERM sealed against
+ * the writing that was asked for; -EINVAL an argument, an offset that is no multiple of the page
+ * size, an empty file; -EOVERFLOW offset + size; -ENOMEM too long, or too many mappings. The
+ * region is the caller's to close.
  */
 int shm_region_from_fd(int fd,
                        size_t size,
@@ -696,7 +697,7 @@ int shm_region_at(const struct shm_region *region,
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
  * backing has now; -EACCES shm_region_protect forbids it. Another process may truncate the file
- * right afterwards: this is a diagnosis, no guarantee.
+ * right afterwards: this is a diagnosis, no guarantee. Of the pages the first alone is touched.
  */
 int shm_region_check(const struct shm_region *region,
                      size_t offset,
@@ -723,8 +724,8 @@ int shm_region_flush_async(struct shm_region *region, size_t offset, size_t leng
 
 /**
  * Touches every page of a range now, so that later accesses do not wait for page faults
- * (MADV_POPULATE_WRITE, or _READ where the region is read-only; before Linux 5.14 for reading only,
- * page by page).
+ * (MADV_POPULATE_WRITE, or _READ where the region is read-only; before Linux 5.14 for reading
+ * only, page by page).
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
  * backing does not hold the range, or has no room for it; -EACCES shm_region_protect forbids it.
@@ -774,7 +775,8 @@ int shm_region_unlock(struct shm_region *region,
 /**
  * Changes what this process may do with a range (mprotect(2)). From then on access through the
  * pointer raises SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES there,
- * and go through the kernel for the whole region.
+ * and go through the kernel for the whole region. A shm_region_read or _write that another thread
+ * has begun at that moment can still raise SIGSEGV.
  *
  * `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened
  * with.
@@ -884,9 +886,11 @@ int shm_sysv_attach_id(int id,
  *
  * `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
  * `options`: as for shm_sysv_create. mode loses its execute bits. With _OR_OPEN a segment whose
- * creator died half way is replaced.
+ * creator died half way is replaced, after a second.
  * Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
- * segment belongs to another path; without it that is -EEXIST).
+ * segment belongs to another path; without it that is -EEXIST); -EAGAIN _OR_OPEN found a segment
+ * that is not finished, and is used or another user's. Who creates it first decides what is in it:
+ * the identity tells paths apart, not users; shm_sysv_stat tells the creator.
  */
 int shm_sysv_create_at(const char *path,
                        int project,

@@ -159,10 +159,11 @@ pub unsafe extern "C" fn shm_region_create(
 /// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
 /// offset; size_min.
 /// Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
-/// file (pipes, directories, devices: /dev/zero would map, and share nothing); -EACCES opened
-/// without the rights for the mapping; -EPERM sealed against the writing that was asked for;
-/// -EINVAL an argument, an offset that is no multiple of the page size, an empty file; -EOVERFLOW
-/// offset + size; -ENOMEM too long, or too many mappings. The region is the caller's to close.
+/// file (pipes, directories, devices: /dev/zero would map, and share nothing); -EOPNOTSUPP huge
+/// pages stand behind it; -EACCES opened without the rights for the mapping; -EPERM sealed against
+/// the writing that was asked for; -EINVAL an argument, an offset that is no multiple of the page
+/// size, an empty file; -EOVERFLOW offset + size; -ENOMEM too long, or too many mappings. The
+/// region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_from_fd(
     fd: c_int,
@@ -402,7 +403,7 @@ pub unsafe extern "C" fn shm_region_at(
 ///
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
 /// backing has now; -EACCES shm_region_protect forbids it. Another process may truncate the file
-/// right afterwards: this is a diagnosis, no guarantee.
+/// right afterwards: this is a diagnosis, no guarantee. Of the pages the first alone is touched.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_check(
     region: *const shm_region,
@@ -438,8 +439,8 @@ pub unsafe extern "C" fn shm_region_flush_async(
 }
 
 /// Touches every page of a range now, so that later accesses do not wait for page faults
-/// (MADV_POPULATE_WRITE, or _READ where the region is read-only; before Linux 5.14 for reading only,
-/// page by page).
+/// (MADV_POPULATE_WRITE, or _READ where the region is read-only; before Linux 5.14 for reading
+/// only, page by page).
 ///
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -ENOMEM no memory; SHMKIT_E_SHRUNK the
 /// backing does not hold the range, or has no room for it; -EACCES shm_region_protect forbids it.
@@ -501,7 +502,8 @@ pub unsafe extern "C" fn shm_region_unlock(
 
 /// Changes what this process may do with a range (mprotect(2)). From then on access through the
 /// pointer raises SIGSEGV where it is forbidden; shm_region_read and _write answer -EACCES there,
-/// and go through the kernel for the whole region.
+/// and go through the kernel for the whole region. A shm_region_read or _write that another thread
+/// has begun at that moment can still raise SIGSEGV.
 ///
 /// `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened
 /// with.

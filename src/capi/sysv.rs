@@ -122,9 +122,11 @@ pub unsafe extern "C" fn shm_sysv_attach_id(
 ///
 /// `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
 /// `options`: as for shm_sysv_create. mode loses its execute bits. With _OR_OPEN a segment whose
-/// creator died half way is replaced.
+/// creator died half way is replaced, after a second.
 /// Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
-/// segment belongs to another path; without it that is -EEXIST).
+/// segment belongs to another path; without it that is -EEXIST); -EAGAIN _OR_OPEN found a segment
+/// that is not finished, and is used or another user's. Who creates it first decides what is in it:
+/// the identity tells paths apart, not users; shm_sysv_stat tells the creator.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_create_at(
     path: *const c_char,

@@ -130,10 +130,11 @@ impl<T> During<T> for Result<T, Errno> {
 /// reason. The end of a path tells more than its beginning.
 pub(crate) fn shown(name: &[u8]) -> String {
     const LONGEST: usize = 60;
-    let printable: Vec<char> = String::from_utf8_lossy(name).chars().flat_map(char::escape_debug).collect();
-    let cut = printable.len().saturating_sub(LONGEST);
+    let printable: String = String::from_utf8_lossy(name).chars().flat_map(char::escape_debug).collect();
+    let cut =
+        (printable.len().saturating_sub(LONGEST)..).find(|&at| printable.is_char_boundary(at)).unwrap_or(0);
     let dots = if cut > 0 { "…" } else { "" };
-    format!("'{dots}{}'", printable[cut..].iter().collect::<String>())
+    format!("'{dots}{}'", &printable[cut..])
 }
 
 #[cfg(test)]

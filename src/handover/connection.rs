@@ -65,8 +65,8 @@ pub fn connect(path: impl AsRef<OsStr>, deadline: Deadline) -> Result<OwnedFd> {
     loop {
         match socket::connect(socket.as_fd(), &address, deadline.left()) {
             Ok(()) => return Ok(socket),
-            Err(Errno::EINTR) => continue,
-            Err(Errno::EAGAIN) => return Err(Errno::ETIMEDOUT).during(tried),
+            Err(Errno::EINTR) if deadline.left() != Some(Duration::ZERO) => continue,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Err(Errno::ETIMEDOUT).during(tried),
             Err(errno) => return Err(errno).during(tried),
         }
     }
@@ -82,7 +82,7 @@ pub fn peer(socket: &impl AsRawFd) -> Result<Peer> {
         // The kernel's answer for a Unix socket without a peer.
         return Err(Errno::ENOTCONN).during(tried);
     }
-    Ok(Peer { pid, uid, gid, pidfd: socket::peer_pidfd(socket) })
+    Ok(Peer { pid, uid, gid, pidfd: socket::peer_pidfd(socket).during(tried)? })
 }
 
 fn address(path: &OsStr, tried: impl Fn() -> String) -> Result<socket::Address> {

@@ -121,7 +121,7 @@ pub(super) fn receive(
     let refused =
         |why: String| Error::new(Errno::EPROTO, format!("refused what came on descriptor {socket}: {why}"));
     let mut fds: Vec<OwnedFd> = Vec::new();
-    let (mut filled, mut fault) = (0, None);
+    let (mut filled, mut total, mut fault) = (0, 0, None);
     while filled < bytes.len() {
         let got = match socket::receive(socket, &mut bytes[filled..], count, deadline == Deadline::NEVER) {
             Ok(got) => got,
@@ -134,6 +134,7 @@ pub(super) fn receive(
         };
         filled += got.bytes;
         let came = got.fds.len();
+        total += came;
         fds.extend(got.fds);
         if got.bytes_cut {
             fault.get_or_insert_with(|| refused(format!("the message is longer than {} bytes", bytes.len())));
@@ -168,6 +169,10 @@ pub(super) fn receive(
                 _ => refused("descriptors came without bytes".to_string()),
             });
         }
+        if fault.is_some() || total > count {
+            // Closed at once: a message that goes on and on must not pile them up.
+            fds.clear();
+        }
         if filled < bytes.len() && keeps_bounds(socket).during(tried)? {
             fault.get_or_insert_with(|| {
                 refused(format!("the message has {filled} bytes, not {}", bytes.len()))
@@ -177,7 +182,7 @@ pub(super) fn receive(
     }
     match fault {
         Some(fault) => Err(fault),
-        None if fds.len() != count => Err(refused(format!("{} descriptors came, not {count}", fds.len()))),
+        None if total != count => Err(refused(format!("{total} descriptors came, not {count}"))),
         None => Ok(fds),
     }
 }

@@ -23,10 +23,13 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         return refused(Errno::EOPNOTSUPP, "it is private, and nobody else can see what is written to it");
     }
     let seals = descriptor::seals(fd).unwrap_or_default();
-    let enforced = seals.intersects(Seals::READ_ONLY);
-    if !region.rights().writable() && !enforced && !flags.contains(Flags::RISK_REOPEN) {
+    let read_only = !region.rights().writable() || seals.intersects(Seals::READ_ONLY);
+    // Who may not write may still truncate, unless that is sealed too.
+    let enforced = seals.intersects(Seals::READ_ONLY) && seals.contains(Seals::SHRINK);
+    if read_only && !enforced && !flags.contains(Flags::RISK_REOPEN) {
         let message = format!(
-            "cannot send {} read-only: its receiver could open it again for writing (RISK_REOPEN allows it)",
+            "cannot send {} read-only: its receiver could open it again for writing, or truncate it \
+             (RISK_REOPEN allows it)",
             region.describe()
         );
         return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
@@ -35,7 +38,7 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         kind: region.kind() as u32,
         size: region.size() as u64,
         offset: region.options().offset,
-        rights: if enforced { Rights::READ } else { region.rights() },
+        rights: if read_only { Rights::READ } else { Rights::READ_WRITE },
         growable: !seals.contains(Seals::GROW),
     };
     message::send(socket.as_raw_fd(), &[fd.as_raw_fd()], &frame.encode(), deadline)
@@ -72,13 +75,22 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
             "its descriptor was not opened with the rights that its frame claims".to_string(),
         ));
     }
-    // Before the size: what is sealed now stays as it is then.
+    // Before the size: what is sealed now stays as it is then. And before anything that a file system of
+    // another process's making could take its time to answer: those have no seals.
     let seals = descriptor::seals(fd.as_fd());
-    let stat = file::stat(fd.as_fd()).during(looked)?;
-    if let Some(instead) = file::irregular(&stat) {
-        return Err(refused(format!("its descriptor is {instead}")));
+    let irregular = |mode| match file::irregular(mode) {
+        Some(instead) => Err(refused(format!("its descriptor is {instead}"))),
+        None => Ok(()),
+    };
+    if let Err(unsealed) = sealed_enough(seals, frame, options) {
+        irregular(file::mode_without_asking(fd.as_fd()).during(looked)?)?;
+        return Err(unsealed);
     }
-    sealed_enough(seals, frame, options)?;
+    if frame.rights.writable() && seals.unwrap_or_default().intersects(Seals::READ_ONLY) {
+        return Err(refused("its frame claims writing, and it is sealed against that".to_string()));
+    }
+    let stat = file::stat(fd.as_fd()).during(looked)?;
+    irregular(stat.st_mode)?;
     // Only a block size of its own makes it worth a question.
     let odd_blocks = stat.st_blksize as usize != mmap::page_size();
     if odd_blocks && file::on_huge_pages(fd.as_fd()).during(looked)? {
@@ -109,7 +121,7 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
         options.flags |= Flags::READ_ONLY;
     }
     let size = options::window(object_size, frame.size, &options, what)?;
-    Region::over_descriptor(fd, seals, size, &options)
+    Region::over_descriptor(fd, seals, size, &options, what)
 }
 
 /// Whether the seals keep everybody from shrinking the object, unless the caller takes that risk.

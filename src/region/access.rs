@@ -113,10 +113,11 @@ impl Region {
         if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // The pages themselves: what the kernel would answer to a touch.
+        // The first page itself: what the kernel would answer to a touch. Not all of them: a touch gives a
+        // sparse file its memory.
         let write = self.rights().writable() && !self.options.flags.contains(Flags::PRIVATE);
         let touch = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
-        match self.mapping.advise(offset, length, touch) {
+        match self.mapping.advise(offset, 1, touch) {
             Err(Errno::EFAULT) => Err(shrunk("has no room for them (is its file system full?)".to_string())),
             Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
                 let message =

@@ -168,14 +168,15 @@ fn place(
     }
     let within = file.map_or(0, |(_, offset)| (offset % HUGE_PAGE as u64) as usize);
     let fits = |start: NonNull<u8>| start.as_ptr() as usize % HUGE_PAGE == within;
-    let wish = LAST_PLACE.load(Ordering::Relaxed).next_multiple_of(HUGE_PAGE) + within;
-    let mut start = mmap::map(NonZeroUsize::new(wish), length, protection, flags, file)?;
+    // Only what the kernel chose is ever wished for: `within` may be a peer's, and must not pick the place.
+    let near = |place: usize| NonZeroUsize::new(place).map(|place| place.saturating_add(within));
+    let mut start = mmap::map(near(LAST_PLACE.load(Ordering::Relaxed)), length, protection, flags, file)?;
     if !fits(start) {
         // The kernel places from the top down, so just below is mostly free.
-        let below = (start.as_ptr() as usize & !(HUGE_PAGE - 1)).saturating_sub(HUGE_PAGE) + within;
+        let below = (start.as_ptr() as usize & !(HUGE_PAGE - 1)).saturating_sub(HUGE_PAGE);
         // SAFETY: our own range, used by nobody yet.
         unsafe { mmap::unmap(start, length.get()) }?;
-        start = mmap::map(NonZeroUsize::new(below), length, protection, flags, file)?;
+        start = mmap::map(near(below), length, protection, flags, file)?;
     }
     if fits(start) {
         LAST_PLACE.store(start.as_ptr() as usize - within, Ordering::Relaxed);

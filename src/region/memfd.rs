@@ -73,7 +73,15 @@ impl Region {
 
     /// Adds seals, for every process and for good: all of them or none.
     pub fn seal(&self, seals: Seals) -> Result<()> {
-        self.add_seals(seals).during(|| format!("cannot seal {} ({seals:?})", self.describe()))
+        let sealed = || format!("cannot seal {} ({seals:?})", self.describe());
+        self.add_seals(seals).during(sealed)?;
+        // What is gone already, or was never there, is no safer than before.
+        let fd = self.descriptor().expect("it was sealed");
+        let has = file::stat(fd).during(sealed)?.st_size as u64;
+        if seals.contains(Seals::SHRINK) && has >= self.options.offset + self.size as u64 {
+            self.can_shrink.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn add_seals(&self, seals: Seals) -> crate::sys::Result<()> {
@@ -87,9 +95,6 @@ impl Region {
                 memfd::add_seals(fd, (seals - Seals::EXEC).bits())?;
             }
             result => result?,
-        }
-        if seals.contains(Seals::SHRINK) {
-            self.can_shrink.store(false, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -76,6 +76,9 @@ impl Region {
     /// Keeps the pages of a range in memory, within RLIMIT_MEMLOCK.
     pub fn lock(&self, offset: usize, length: usize) -> Result<()> {
         self.within_or_say(offset, length)?;
+        if length == 0 {
+            return Ok(());
+        }
         self.mapping.lock(offset, length).map_err(|errno| {
             let tried =
                 format!("cannot lock {length} bytes at offset {offset} of {} in memory", self.describe());
@@ -92,6 +95,9 @@ impl Region {
     /// Ends [`Region::lock`] for a range.
     pub fn unlock(&self, offset: usize, length: usize) -> Result<()> {
         self.within_or_say(offset, length)?;
+        if length == 0 {
+            return Ok(());
+        }
         self.mapping
             .unlock(offset, length)
             .map_err(|errno| self.failed("unlock", offset, length, errno.into()))

@@ -112,6 +112,15 @@ pub(crate) struct Parts {
 impl Region {
     /// Maps a file's bytes, or anonymous memory, and does to them what the options say.
     pub(crate) fn map(parts: Parts, options: &Options) -> Result<Region> {
+        Region::map_as(parts, options, None)
+    }
+
+    /// The same, for what the caller knows by another name.
+    pub(crate) fn map_as(
+        parts: Parts,
+        options: &Options,
+        what: Option<&dyn Fn() -> String>,
+    ) -> Result<Region> {
         let mut options = *options;
         let mapped = match parts.backing.fd() {
             Some(fd) => match Mapping::of_file(fd, parts.size, &options) {
@@ -126,7 +135,7 @@ impl Region {
             None => Mapping::anonymous(parts.size, &options),
         };
         let mapping = mapped.during(|| {
-            let what = parts.backing.describe(parts.name.as_deref());
+            let what = what.map_or_else(|| parts.backing.describe(parts.name.as_deref()), |what| what());
             format!("cannot map {} bytes at offset {} of {what}", parts.size, options.offset)
         })?;
         Region::finish(mapping, parts, options)
@@ -301,18 +310,27 @@ pub(crate) fn give_size(
     if options.flags.contains(Flags::NO_RESERVE) {
         return sys::file::resize(fd, size).during(|| format!("cannot make {} {size} bytes long", what()));
     }
-    // More memory than there is would not be refused: the kernel would kill processes, until this one.
-    if size >= WORTH_A_LOOK && sys::file::in_memory(fd).during(|| format!("cannot look at {}", what()))? {
-        if let Some(available) = limits::available_memory().filter(|&available| size > available) {
-            let message = format!(
-                "cannot reserve {size} bytes for {}: the machine has {available} bytes available",
-                what()
-            );
-            return Err(Error::new(Errno::ENOMEM, message));
-        }
+    if size >= WORTH_A_LOOK {
+        room_for(fd, size, &what)?;
     }
     sys::file::reserve(fd, size).during(|| format!("cannot reserve {size} bytes for {}", what()))
 }
 
-/// From here on, looking at the machine's memory costs nothing beside reserving.
+/// From here on, looking at what there is costs nothing beside reserving it.
 const WORTH_A_LOOK: u64 = 16 << 20;
+
+/// Refuses what cannot be reserved before the attempt does harm: a disk would fill up first, and for
+/// memory the kernel would kill processes, until this one.
+fn room_for(fd: BorrowedFd<'_>, size: u64, what: impl Fn() -> String) -> Result<()> {
+    let tried = || format!("cannot reserve {size} bytes for {}", what());
+    if let Some(free) = sys::file::free_space(fd).during(tried)?.filter(|&free| size > free) {
+        return Err(Error::new(Errno::ENOSPC, format!("{}: its file system has {free} bytes free", tried())));
+    }
+    if sys::file::in_memory(fd).during(tried)? {
+        if let Some(available) = limits::available_memory().filter(|&available| size > available) {
+            let message = format!("{}: the machine has {available} bytes available", tried());
+            return Err(Error::new(Errno::ENOMEM, message));
+        }
+    }
+    Ok(())
+}

@@ -9,7 +9,7 @@ use super::options::large_enough;
 use super::sysv::{self, shown_key, Identity, Place};
 use super::{Backing, Flags, Options, Parts, Region};
 use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
-use crate::sys::{clock, segment, Errno};
+use crate::sys::{self, clock, segment, Errno};
 
 /// Two processes that create, find and remove the same key can keep each other from it for so long.
 const ROUNDS: usize = 100;
@@ -73,8 +73,9 @@ impl Region {
         let or_open = options.flags.contains(Flags::OR_OPEN);
         let full =
             Identity::segment_size(size).ok_or_else(|| sysv::not_created(Errno::EINVAL, &place, size))?;
+        let patience = clock::monotonic_ns() + Duration::from_secs(1).as_nanos() as i64;
         for _ in 0..ROUNDS {
-            match get_new(place.key(), full, Identity::UNFINISHED_MODE, options) {
+            match get_new(place.key(), full, Identity::unfinished_mode(options.mode_or_default()), options) {
                 Ok(id) => match finish_new(id, full, size, &place, options)? {
                     Some(region) => return Ok(region),
                     None => continue,
@@ -87,11 +88,11 @@ impl Region {
                 Err(errno) => return Err(sysv::not_found(errno, &place, place.key(), 0)),
                 Ok(id) => id,
             };
-            match wait_until_finished(id) {
+            match wait_until_finished(id, patience) {
                 Unfinished::No => {}
-                Unfinished::Used => return Err(unfinished(&place)),
-                // Its creator died half way. The mode and the use tell that nobody's data is in it.
-                Unfinished::Unused => match segment::remove(id) {
+                Unfinished::Kept => return Err(unfinished(&place)),
+                // Its creator died half way. Mode, use and creator tell that nobody's data is in it.
+                Unfinished::Abandoned => match segment::remove(id) {
                     Ok(()) | Err(Errno::EINVAL | Errno::EIDRM) => continue,
                     Err(errno) => {
                         return Err(errno).during(|| format!("cannot remove the unfinished segment {id}"))
@@ -120,12 +121,19 @@ impl Region {
     pub fn sysv_attach_at(path: impl AsRef<OsStr>, project: c_int, options: &Options) -> Result<Region> {
         allow("shm_sysv_attach_at", options, Flags::empty())?;
         let place = Place::of(path.as_ref(), project)?;
-        let id = segment::get(place.key(), 0, 0)
-            .map_err(|errno| sysv::not_found(errno, &place, place.key(), 0))?;
-        if sysv::is_unfinished(id) {
-            return Err(unfinished(&place));
+        let mut gone_all_the_time = sysv::not_found(Errno::ENOENT, &place, place.key(), 0);
+        for _ in 0..ROUNDS {
+            let id = segment::get(place.key(), 0, 0)
+                .map_err(|errno| sysv::not_found(errno, &place, place.key(), 0))?;
+            if segment::stat(id).is_ok_and(|stat| sysv::is_unfinished(&stat)) {
+                return Err(unfinished(&place));
+            }
+            match attach_placed(id, &place, options) {
+                Err(error) if gone(id) => gone_all_the_time = error,
+                attached => return attached,
+            }
         }
-        attach_placed(id, &place, options)
+        Err(gone_all_the_time)
     }
 }
 
@@ -161,9 +169,6 @@ fn attach(id: c_int, new_size: Option<usize>, options: &Options) -> Result<Regio
     let (mapping, size) = Mapping::of_segment(id, new_size, options)
         .during(|| format!("cannot attach the System V segment {id}"))?;
     large_enough(size as u64, options, || format!("the System V segment {id}"))?;
-    if options.flags.contains(Flags::AUTO_REMOVE) {
-        sysv::remove(id)?;
-    }
     let parts = Parts {
         backing: Backing::SysV(id),
         size,
@@ -171,7 +176,12 @@ fn attach(id: c_int, new_size: Option<usize>, options: &Options) -> Result<Regio
         created: new_size.is_some(),
         can_shrink: false,
     };
-    Region::finish(mapping, parts, *options)
+    let region = Region::finish(mapping, parts, *options)?;
+    // Last: what fails leaves the segment as it was.
+    if options.flags.contains(Flags::AUTO_REMOVE) {
+        sysv::remove(id)?;
+    }
+    Ok(region)
 }
 
 /// Writes the identity into a new segment and opens it to others. None when it was removed meanwhile.
@@ -188,9 +198,10 @@ fn finish_new(
         let region = attach(id, Some(full), &writable)?;
         Identity::store(&region, size, place);
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
-        segment::set(id, stat.shm_perm.uid, stat.shm_perm.gid, options.mode_or_default()).during(|| {
-            format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default())
-        })?;
+        // The execute bits mean nothing here, and are the mark of the unfinished.
+        segment::set(id, stat.shm_perm.uid, stat.shm_perm.gid, options.mode_or_default() & 0o666).during(
+            || format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default()),
+        )?;
         let mut region = attach(id, Some(full), options)?;
         region.size = size;
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
@@ -228,22 +239,28 @@ fn gone(id: c_int) -> bool {
 
 enum Unfinished {
     No,
-    /// Its creator has it attached, and may be stopped.
-    Used,
-    Unused,
+    /// Somebody has it attached, its creator perhaps, who may be stopped; or it is another user's.
+    Kept,
+    Abandoned,
 }
 
 /// Waits for a creator that is half way: microseconds, unless it died or was stopped.
-fn wait_until_finished(id: c_int) -> Unfinished {
-    let patience = clock::monotonic_ns() + Duration::from_secs(1).as_nanos() as i64;
-    while sysv::is_unfinished(id) {
-        if clock::monotonic_ns() > patience {
-            let used = segment::stat(id).is_ok_and(|stat| stat.shm_nattch > 0);
-            return if used { Unfinished::Used } else { Unfinished::Unused };
+fn wait_until_finished(id: c_int, patience: i64) -> Unfinished {
+    loop {
+        let over = clock::monotonic_ns() > patience;
+        // One look decides, taken after the time was up.
+        match segment::stat(id) {
+            Ok(stat) if sysv::is_unfinished(&stat) => {
+                if over && stat.shm_nattch == 0 && stat.shm_perm.cuid == sys::own_user() {
+                    return Unfinished::Abandoned;
+                } else if over {
+                    return Unfinished::Kept;
+                }
+            }
+            _ => return Unfinished::No,
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    Unfinished::No
 }
 
 fn unfinished(place: &Place) -> Error {

@@ -185,7 +185,7 @@ impl fmt::Display for Place {
 ///
 /// | `ready` | meaning | written by | after a crash |
 /// |---|---|---|---|
-/// | 0 | being made | the kernel's zeros | the mode is still UNFINISHED_MODE: the next creator replaces it |
+/// | 0 | being made | the kernel's zeros | the mode still has UNFINISHED: the next creator replaces it |
 /// | READY | complete, never changes again | the creator, last, with release | stays |
 #[repr(C)]
 pub(super) struct Identity {
@@ -207,9 +207,14 @@ impl Identity {
     const VERSION: u64 = 1;
     const READY: u64 = u64::from_le_bytes(*b"complete");
 
-    /// The mode of a segment whose creator is not done: the kernel ignores the execute bits, and nobody
-    /// else would set these, so it marks what may be removed.
-    pub(super) const UNFINISHED_MODE: u32 = 0o611;
+    /// The execute bits of a segment whose creator is not done. The kernel ignores them, finished segments
+    /// of ours have none, and nobody else would set just these.
+    const UNFINISHED: u32 = 0o101;
+
+    /// The mode of such a segment: already open to those it will be open to, and to its creator.
+    pub(super) fn unfinished_mode(mode: u32) -> u32 {
+        mode & 0o666 | 0o600 | Identity::UNFINISHED
+    }
 
     /// A segment's size that leaves room for the identity behind `size` bytes.
     pub(super) fn segment_size(size: usize) -> Option<usize> {
@@ -254,9 +259,7 @@ impl Identity {
 }
 
 /// Whether a segment's creator is not done with it, or died before it was.
-pub(super) fn is_unfinished(id: c_int) -> bool {
-    segment::stat(id).is_ok_and(|stat| {
-        let mode = u32::from(stat.shm_perm.mode);
-        mode & 0o777 == Identity::UNFINISHED_MODE && mode & segment::SHM_DEST == 0
-    })
+pub(super) fn is_unfinished(stat: &libc::shmid_ds) -> bool {
+    let mode = u32::from(stat.shm_perm.mode);
+    mode & 0o111 == Identity::UNFINISHED && mode & segment::SHM_DEST == 0
 }

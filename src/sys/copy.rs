@@ -25,12 +25,12 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) -> Result
         match Errno::result(unsafe { libc::process_vm_readv(own, &local, 1, &remote, 1, 0) }) {
             Ok(copied) if copied > 0 => done += copied as usize,
             Ok(_) | Err(Errno::EFAULT) => break,
-            // Not built into this kernel, or filtered by a container's seccomp profile.
-            Err(Errno::ENOSYS | Errno::EPERM) => {
+            Err(Errno::ENOMEM) => return Err(Errno::ENOMEM),
+            // Not built into this kernel, or filtered by a container's seccomp profile, by any errno.
+            Err(_) => {
                 return unsafe { through_pipe(to.wrapping_add(done), from.wrapping_add(done), length - done) }
                     .map(|copied| done + copied)
             }
-            Err(errno) => return Err(errno),
         }
     }
     Ok(done)

@@ -43,7 +43,7 @@ pub(crate) fn link_path(from: &CStr, to: &CStr) -> Result<()> {
 }
 
 pub(crate) fn unlink(path: &CStr) -> Result<()> {
-    unistd::unlink(path)
+    uninterrupted(|| unistd::unlink(path))
 }
 
 pub(crate) fn stat(fd: BorrowedFd<'_>) -> Result<FileStat> {
@@ -59,13 +59,31 @@ pub(crate) fn stat_name(path: &CStr) -> Result<FileStat> {
     nix::sys::stat::lstat(path)
 }
 
+/// A file's mode, as far as the kernel knows it: a file system of another process's making (FUSE, a
+/// network's) is not asked, whose answer can take for ever.
+pub(crate) fn mode_without_asking(fd: BorrowedFd<'_>) -> Result<u32> {
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    // SAFETY (kernel): statx fills the struct when it succeeds; all zeros is valid too.
+    let (result, found) = unsafe {
+        let result = libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, libc::STATX_TYPE, found.as_mut_ptr());
+        (Errno::result(result), found.assume_init())
+    };
+    match result {
+        Ok(_) => Ok(u32::from(found.stx_mode)),
+        // Not in this kernel, or filtered.
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(stat(fd)?.st_mode),
+        Err(errno) => Err(errno),
+    }
+}
+
 pub(crate) fn is_socket(stat: &FileStat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
 }
 
-/// The kind of a file that is no regular one.
-pub(crate) fn irregular(stat: &FileStat) -> Option<&'static str> {
-    match stat.st_mode & libc::S_IFMT {
+/// The kind of a file that is no regular one, by its mode.
+pub(crate) fn irregular(mode: u32) -> Option<&'static str> {
+    match mode & libc::S_IFMT {
         libc::S_IFREG => None,
         libc::S_IFDIR => Some("a directory"),
         libc::S_IFIFO => Some("a pipe"),
@@ -117,6 +135,12 @@ pub(crate) fn in_memory(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok([TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC].contains(&system))
 }
 
+/// How many bytes the file's system has left; None where it has no limit of its own.
+pub(crate) fn free_space(fd: BorrowedFd<'_>) -> Result<Option<u64>> {
+    let system = fstatfs(fd)?;
+    Ok((system.blocks() > 0).then(|| system.blocks_free().saturating_mul(system.block_size() as u64)))
+}
+
 /// Whether huge pages stand behind the file.
 pub(crate) fn on_huge_pages(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(fstatfs(fd)?.filesystem_type() == HUGETLBFS_MAGIC)
@@ -149,5 +173,9 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> Result<()> {
 
 /// `close(2)` with its result.
 pub(crate) fn close(fd: OwnedFd) -> Result<()> {
-    unistd::close(fd)
+    match unistd::close(fd) {
+        // The descriptor is gone all the same.
+        Err(Errno::EINTR) => Ok(()),
+        closed => closed,
+    }
 }

@@ -13,6 +13,12 @@ pub(crate) mod socket;
 pub(crate) use nix::errno::Errno;
 pub(crate) type Result<T> = nix::Result<T>;
 
+/// The effective user, who owns what this process creates.
+pub(crate) fn own_user() -> u32 {
+    // SAFETY (kernel): geteuid cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Calls again after every signal: EINTR is never shown to a user.
 pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     loop {

@@ -218,9 +218,13 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> Result<(i32, u32, u32)> {
     Ok((peer.pid(), peer.uid(), peer.gid()))
 }
 
-/// SO_PEERPIDFD, Linux 6.5; None where the kernel has none.
-pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
-    unix::getsockopt(&socket, sockopt::PeerPidfd).ok()
+/// SO_PEERPIDFD, Linux 6.5; None where the kernel has none, or the peer is gone.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    match unix::getsockopt(&socket, sockopt::PeerPidfd) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => Err(errno),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A caller's plain number as a descriptor, after the kernel said that it is open.
