@@ -697,7 +697,8 @@ int shm_region_at(const struct shm_region *region,
  *
  * Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
  * backing has now; -EACCES shm_region_protect forbids it. Another process may truncate the file
- * right afterwards: this is a diagnosis, no guarantee. Of the pages the first alone is touched.
+ * right afterwards: this is a diagnosis, no guarantee. Of the pages the first alone is touched,
+ * unless shm_region_protect was called.
  */
 int shm_region_check(const struct shm_region *region,
                      size_t offset,

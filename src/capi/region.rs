@@ -403,7 +403,8 @@ pub unsafe extern "C" fn shm_region_at(
 ///
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; SHMKIT_E_SHRUNK with the size that the
 /// backing has now; -EACCES shm_region_protect forbids it. Another process may truncate the file
-/// right afterwards: this is a diagnosis, no guarantee. Of the pages the first alone is touched.
+/// right afterwards: this is a diagnosis, no guarantee. Of the pages the first alone is touched,
+/// unless shm_region_protect was called.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_check(
     region: *const shm_region,

@@ -86,7 +86,8 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
         irregular(file::mode_without_asking(fd.as_fd()).during(looked)?)?;
         return Err(unsealed);
     }
-    if frame.rights.writable() && seals.unwrap_or_default().intersects(Seals::READ_ONLY) {
+    let to_write = frame.rights.writable() && !options.flags.intersects(Flags::READ_ONLY | Flags::PRIVATE);
+    if to_write && seals.unwrap_or_default().intersects(Seals::READ_ONLY) {
         return Err(refused("its frame claims writing, and it is sealed against that".to_string()));
     }
     let stat = file::stat(fd.as_fd()).during(looked)?;

@@ -113,11 +113,12 @@ impl Region {
         if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // The first page itself: what the kernel would answer to a touch. Not all of them: a touch gives a
-        // sparse file its memory.
+        // The pages themselves: what the kernel would answer to a touch. Only the first, unless protect()
+        // may have made them unlike: a touch gives a sparse file its memory.
+        let touched = if self.protected.load(Ordering::Relaxed) { length } else { 1 };
         let write = self.rights().writable() && !self.options.flags.contains(Flags::PRIVATE);
         let touch = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
-        match self.mapping.advise(offset, 1, touch) {
+        match self.mapping.advise(offset, touched, touch) {
             Err(Errno::EFAULT) => Err(shrunk("has no room for them (is its file system full?)".to_string())),
             Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
                 let message =

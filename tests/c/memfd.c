@@ -392,7 +392,7 @@ static void reopened(void)
 
 /* ---- Huge pages -------------------------------------------------------------------------------------------- */
 
-/* An empty pool of huge pages is ENOMEM when it is mapped. */
+/* Huge pages can run out, as here, where the pool is empty: refused before they are mapped. */
 static void huge_pages(void)
 {
     FILE *file = fopen("/proc/sys/vm/nr_hugepages", "re"), *over = fopen("/proc/sys/vm/nr_overcommit_hugepages", "re");
@@ -409,7 +409,7 @@ static void huge_pages(void)
         SKIP_PART("no huge pages, or a pool that is not empty");
     else {
         CHECK_SYS(ftruncate(fd, 1 << 30));
-        REFUSED_REGION(-ENOMEM, "", shm_region_from_fd(fd, 0, NULL, &region, &error));
+        REFUSED_REGION(-EOPNOTSUPP, "huge pages", shm_region_from_fd(fd, 0, NULL, &region, &error));
     }
     if (fd != -1)
         close(fd);
