@@ -187,7 +187,8 @@ fn verdict(frame: &Frame, offered: &Offered, options: &Options) -> Result<bool, 
     if !risky && seals & SHMKIT_SEAL_GROW == 0 && frame.flags == 0 {
         return Err(SHMKIT_E_NOT_REGION);
     }
-    if writes && seals & (SHMKIT_SEAL_WRITE | SHMKIT_SEAL_FUTURE_WRITE) != 0 {
+    let narrowed = options.flags.intersects(Flags::READ_ONLY | Flags::PRIVATE);
+    if writes && !narrowed && seals & (SHMKIT_SEAL_WRITE | SHMKIT_SEAL_FUTURE_WRITE) != 0 {
         return Err(SHMKIT_E_NOT_REGION);
     }
     let end = u128::from(frame.offset) + u128::from(frame.size);
@@ -331,6 +332,14 @@ fn another_message_is_no_frame<D: Door>() {
     raw_send(&one, &honest[..10], &[fd]).unwrap();
     raw_send(&one, &honest[10..], &[fd]).unwrap();
     fails(D::recv_region(other.as_raw_fd(), &plain(), None), EPROTO, &["2 descriptors"]);
+    // Descriptors with each byte do not pile up.
+    for byte in &honest {
+        raw_send(&one, &[*byte], &[fd; 8]).unwrap();
+    }
+    let _limit = Limit::lower(libc::RLIMIT_NOFILE, 100);
+    fails(D::recv_region(other.as_raw_fd(), &plain(), None), EPROTO, &[&number(&other)]);
+    raw_send(&one, &honest, &[fd]).unwrap();
+    D::recv_region(other.as_raw_fd(), &plain(), None).unwrap();
 }
 
 /// Honest frames with a few words or bytes changed, and frames of chance.

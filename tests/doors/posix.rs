@@ -204,6 +204,7 @@ fn a_full_dev_shm_is_enospc_at_creation<D: Door>() {
     let (name, other) = (PosixName::new(), PosixName::new());
     let says = [&name.as_str()[1..], "1048577 bytes"];
     fails(D::posix_create(name.as_str(), (1 << 20) + 1, &plain()), ENOSPC, &says);
+    fails(D::posix_create(name.as_str(), 1 << 45, &plain()), ENOSPC, &[says[0], "1048576 bytes free"]);
     assert!(entries(Path::new("/dev/shm")).is_empty(), "nothing is left under the name or another");
     // Reserved: once it is made, all of it can be touched, however full it gets meanwhile.
     let region = D::posix_create(name.as_str(), 1 << 19, &plain()).unwrap();

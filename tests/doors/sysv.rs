@@ -283,6 +283,16 @@ fn removed_right_after_attaching<D: Door>() {
     drop(D::sysv_attach(key.get(), &with(Flags::AUTO_REMOVE)).unwrap());
     fails(D::sysv_attach(key.get(), &plain()), ENOENT, &[]);
     drop(found);
+
+    // A call that fails leaves the segment as it was.
+    let kept = D::sysv_create(key.get(), 5000, &plain()).unwrap();
+    let more = Options { size_min: 5001, ..with(Flags::AUTO_REMOVE) };
+    fails(D::sysv_attach_id(kept.sysv_id().unwrap(), &more), EINVAL, &["5000", "5001"]);
+    fails(D::sysv_attach(key.get(), &more), EINVAL, &["5000", "5001"]);
+    assert!(!D::sysv_stat(kept.sysv_id().unwrap()).unwrap().removed);
+    D::sysv_remove(kept.sysv_id().unwrap()).unwrap();
+    drop(kept);
+
     let line = Line::new();
     let maker = fork(|| {
         let region = D::sysv_create(0, 1, &with(Flags::AUTO_REMOVE)).unwrap();
