@@ -1158,9 +1158,9 @@ int shm_send_region_until(int socket,
  * size_max. NULL takes the sender's rights, READ_ONLY narrows them.
  * Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
  * not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
- * -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -EPROTO also a
- * non-blocking SOCK_STREAM socket that has only a part of the frame: close it. The region is the
- * caller's to close.
+ * -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -ENOMEM no addresses or
+ * memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
+ * the frame: close it. The region is the caller's to close.
  */
 int shm_recv_region(int socket,
                     const struct shm_region_options *options,

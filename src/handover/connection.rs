@@ -45,6 +45,9 @@ pub fn accept(listener: &impl AsRawFd, deadline: Deadline) -> Result<OwnedFd> {
         return socket::accept(number).during(tried);
     }
     let listener = socket::borrow(number).during(tried)?;
+    if !socket::is_listening(listener).during(tried)? {
+        return Err(Error::new(Errno::EINVAL, format!("{}: it does not listen", tried())));
+    }
     loop {
         // A blocking listener must not be asked before somebody is there.
         socket::wait(listener, socket::Ready::ToReceive, deadline.ns()).during(tried)?;

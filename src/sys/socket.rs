@@ -126,6 +126,11 @@ pub(crate) fn keeps_bounds(socket: BorrowedFd<'_>) -> Result<bool> {
     Ok(unix::getsockopt(&socket, sockopt::SockType)? != SockType::Stream)
 }
 
+/// SO_ACCEPTCONN; ENOTSOCK where it is no socket.
+pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
+    unix::getsockopt(&socket, sockopt::AcceptConn)
+}
+
 #[derive(Clone, Copy)]
 pub(crate) enum Ready {
     ToReceive,
