@@ -296,8 +296,8 @@
 #define SHMKIT_E_UNSEALED -4099
 
 /**
- * A read-only region is to be sent that the receiver could re-open for writing, and `_RISK_REOPEN`
- * was not given.
+ * A read-only region is to be sent that the receiver could re-open for writing, or truncate, and
+ * `_RISK_REOPEN` was not given.
  */
 #define SHMKIT_E_UNENFORCEABLE -4100
 
@@ -556,8 +556,9 @@ int shm_file_create(const char *path,
  * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
  * offset; size_min.
  * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
- * -EISDIR, -ENXIO no regular file; -EINVAL an argument, an offset that is no multiple of the page
- * size, an empty file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
+ * -EISDIR, -ENXIO no regular file; -EOPNOTSUPP huge pages stand behind it; -EINVAL an argument, an
+ * offset that is no multiple of the page size, an empty file; -EOVERFLOW; -ENOMEM. The region is
+ * the caller's to close.
  */
 int shm_file_open(const char *path,
                   size_t size,
@@ -967,7 +968,7 @@ int shm_sysv_unlock(int id, struct shm_error *error);
  * Opens a Unix socket that waits for connections, of type SOCK_SEQPACKET, close-on-exec.
  *
  * `path`: at most 107 bytes; '@name' is a name in the abstract namespace, which any user of the
- * machine may connect to and which goes with the socket. A socket file that nobody listens on is
+ * machine may connect to and which goes with the socket. A socket file whose socket is gone is
  * replaced; anything else that stands there is -EADDRINUSE. The umask narrows who may connect.
  * `socket`: the caller's, for close(2). The file stays until it is unlinked.
  * Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -EADDRINUSE; -EACCES, -ENOENT, -ENOTDIR,
@@ -1017,7 +1018,8 @@ int shm_connect_until(const char *path, int64_t deadline_ns, int *socket, struct
  *
  * `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it
  * is the caller's to close.
- * Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EOPNOTSUPP not a Unix socket.
+ * Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EMFILE, -ENFILE no descriptor
+ * is left for the pidfd; -EOPNOTSUPP not a Unix socket.
  */
 int shm_peer_get(int socket, struct shm_peer *peer, size_t peer_size, struct shm_error *error);
 
@@ -1128,7 +1130,8 @@ int shm_recv_fds_until(int socket,
  * The receiver gets the rights that the region has. To write while others only read, seal it
  * first: shm_region_seal(region, SHMKIT_SEAL_FUTURE_WRITE, &error). This process's mapping keeps
  * writing, and whoever receives the region gets it for reading, kept so by the kernel. A region
- * that is read-only here but not sealed so is refused, unless it has SHMKIT_REGION_RISK_REOPEN.
+ * that is read-only but not sealed so, and against shrinking, is refused, unless it has
+ * SHMKIT_REGION_RISK_REOPEN.
  * Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
  * writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
  */

@@ -25,7 +25,7 @@ pub struct shm_peer {
 /// Opens a Unix socket that waits for connections, of type SOCK_SEQPACKET, close-on-exec.
 ///
 /// `path`: at most 107 bytes; '@name' is a name in the abstract namespace, which any user of the
-/// machine may connect to and which goes with the socket. A socket file that nobody listens on is
+/// machine may connect to and which goes with the socket. A socket file whose socket is gone is
 /// replaced; anything else that stands there is -EADDRINUSE. The umask narrows who may connect.
 /// `socket`: the caller's, for close(2). The file stays until it is unlinked.
 /// Returns 0, or: -EINVAL NULL or empty; -ENAMETOOLONG; -EADDRINUSE; -EACCES, -ENOENT, -ENOTDIR,
@@ -96,7 +96,8 @@ pub unsafe extern "C" fn shm_connect_until(
 ///
 /// `peer`, `peer_size`: the caller's struct and its sizeof, as for shm_sysv_stat. The pidfd in it
 /// is the caller's to close.
-/// Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EOPNOTSUPP not a Unix socket.
+/// Returns 0, or: -EBADF, -ENOTSOCK, -EINVAL an argument; -ENOTCONN; -EMFILE, -ENFILE no descriptor
+/// is left for the pidfd; -EOPNOTSUPP not a Unix socket.
 #[no_mangle]
 pub unsafe extern "C" fn shm_peer_get(
     socket: c_int,
@@ -250,7 +251,8 @@ pub unsafe extern "C" fn shm_recv_fds_until(
 /// The receiver gets the rights that the region has. To write while others only read, seal it
 /// first: shm_region_seal(region, SHMKIT_SEAL_FUTURE_WRITE, &error). This process's mapping keeps
 /// writing, and whoever receives the region gets it for reading, kept so by the kernel. A region
-/// that is read-only here but not sealed so is refused, unless it has SHMKIT_REGION_RISK_REOPEN.
+/// that is read-only but not sealed so, and against shrinking, is refused, unless it has
+/// SHMKIT_REGION_RISK_REOPEN.
 /// Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
 /// writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
 #[no_mangle]

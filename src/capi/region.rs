@@ -228,8 +228,9 @@ pub unsafe extern "C" fn shm_file_create(
 /// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
 /// offset; size_min.
 /// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
-/// -EISDIR, -ENXIO no regular file; -EINVAL an argument, an offset that is no multiple of the page
-/// size, an empty file; -EOVERFLOW; -ENOMEM. The region is the caller's to close.
+/// -EISDIR, -ENXIO no regular file; -EOPNOTSUPP huge pages stand behind it; -EINVAL an argument, an
+/// offset that is no multiple of the page size, an empty file; -EOVERFLOW; -ENOMEM. The region is
+/// the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_file_open(
     path: *const c_char,

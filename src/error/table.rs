@@ -17,8 +17,8 @@ pub const SHMKIT_E_VERSION: c_int = -4098;
 /// The received descriptor can be shrunk under its receiver, and `_RISK_SHRINK` was not given.
 pub const SHMKIT_E_UNSEALED: c_int = -4099;
 
-/// A read-only region is to be sent that the receiver could re-open for writing, and `_RISK_REOPEN`
-/// was not given.
+/// A read-only region is to be sent that the receiver could re-open for writing, or truncate, and
+/// `_RISK_REOPEN` was not given.
 pub const SHMKIT_E_UNENFORCEABLE: c_int = -4100;
 
 /// The segment under this System V key was made for another path (an `ftok` collision), or not by

@@ -50,7 +50,7 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> Option<Seals> {
     memfd::seals(fd).ok().map(Seals::from_bits_retain)
 }
 
-/// The size of a regular file on ordinary pages; ENODEV for anything else, with the errno that the kernel has for
+/// The size of a regular file on ordinary pages; ENODEV for anything else, as the kernel answers to
 /// mapping it. A device such as /dev/zero would map, and share nothing.
 pub(crate) fn regular_size(fd: BorrowedFd<'_>, what: impl Fn() -> String) -> Result<u64> {
     let stat = file::stat(fd).during(|| format!("cannot look at {}", what()))?;
