@@ -25,7 +25,7 @@ LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/l
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test c valgrind asan examples demo abi install readme docs
+CHECKS := format lint header test c valgrind asan examples old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
@@ -228,6 +228,17 @@ check-asan: $(TESTS_ASAN)
 check-examples: $(EXAMPLES)
 	$(call heading,examples)
 	@tests/examples.sh
+
+target/old-kernel: tests/old-kernel.c
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $<
+
+# What docs/kernel-features.md says of kernels that lack something.
+check-old-kernel: target/old-kernel $(EXAMPLES)
+	$(call heading,examples without newer kernel features)
+	@target/old-kernel process_vm_readv fallocate O_TMPFILE AT_EMPTY_PATH MFD_NOEXEC_SEAL F_SEAL_EXEC \
+	    MADV_POPULATE SO_PEERPIDFD -- tests/examples.sh
+	@target/old-kernel AT_EMPTY_PATH -- tests/examples.sh
 
 check-demo: target/examples-c/sender target/examples-c/receiver
 	$(call heading,the main job)

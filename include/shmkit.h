@@ -78,7 +78,8 @@
 
 /**
  * shm_file_create, shm_posix_create: put a new object in the place of an existing one. Whoever
- * uses the old one keeps it; for a moment there may be no object under the name.
+ * uses the old one keeps it; for a moment there may be no object under the name. A link is
+ * replaced itself; a directory, socket or pipe is -ENODEV.
  */
 #define SHMKIT_REGION_REPLACE 4
 

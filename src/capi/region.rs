@@ -9,7 +9,8 @@ pub const SHMKIT_REGION_READ_ONLY: u32 = 1;
 /// Copy on write: this process's writes stay its own (MAP_PRIVATE). Not for System V.
 pub const SHMKIT_REGION_PRIVATE: u32 = 2;
 /// shm_file_create, shm_posix_create: put a new object in the place of an existing one. Whoever
-/// uses the old one keeps it; for a moment there may be no object under the name.
+/// uses the old one keeps it; for a moment there may be no object under the name. A link is
+/// replaced itself; a directory, socket or pipe is -ENODEV.
 pub const SHMKIT_REGION_REPLACE: u32 = 4;
 /// shm_file_open, shm_region_from_fd: the mapping may be longer than its file. Access through the
 /// pointer beyond the file's last page raises SIGBUS; shm_region_read and _write answer

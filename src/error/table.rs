@@ -179,4 +179,5 @@ pub(super) const ROWS: &[Row] = &[
     (-libc::EOWNERDEAD, c"EOWNERDEAD", c"Owner died"),
     (-libc::ENOTRECOVERABLE, c"ENOTRECOVERABLE", c"State not recoverable"),
     (-libc::ERFKILL, c"ERFKILL", c"Operation not possible due to RF-kill"),
+    (-libc::EHWPOISON, c"EHWPOISON", c"Memory page has hardware error"),
 ];

@@ -89,10 +89,7 @@ pub(super) fn create(
                 Err(error) if error.errno() == Some(Errno::ENOENT as i32) => {}
                 found => return found,
             },
-            Err(Errno::EEXIST) if options.flags.contains(Flags::REPLACE) => match file::unlink(path) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(errno).during(|| format!("cannot replace {}", what())),
-            },
+            Err(Errno::EEXIST) if options.flags.contains(Flags::REPLACE) => remove_old(path, &what)?,
             Err(errno) => return Err(errno).during(|| format!("cannot create {}", what())),
         }
     }
@@ -100,6 +97,29 @@ pub(super) fn create(
         Errno::EEXIST,
         format!("cannot create {}: it exists, and cannot be opened or replaced", what()),
     ))
+}
+
+/// Makes room for a new file where an old one stands, or a link; a socket or a pipe is not ours to
+/// remove.
+fn remove_old(path: &CStr, what: impl Fn() -> String) -> Result<()> {
+    let tried = || format!("cannot replace {}", what());
+    match file::stat_name(path) {
+        Ok(stat) if file::is_link(&stat) => {}
+        Ok(stat) => {
+            if let Some(instead) = file::irregular(stat.st_mode) {
+                return Err(Error::new(
+                    Errno::ENODEV,
+                    format!("{}: what stands there is {instead}", tried()),
+                ));
+            }
+        }
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(errno).during(tried),
+    }
+    match file::unlink(path) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno).during(tried),
+    }
 }
 
 #[cfg(test)]

@@ -77,6 +77,10 @@ pub(crate) fn mode_without_asking(fd: BorrowedFd<'_>) -> Result<u32> {
     }
 }
 
+pub(crate) fn is_link(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFLNK
+}
+
 pub(crate) fn is_socket(stat: &FileStat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
 }

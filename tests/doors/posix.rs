@@ -147,10 +147,12 @@ fn planted_directories_and_pipes_are_no_objects<D: Door>() {
         fails(D::posix_open(name.as_str(), &with(Flags::READ_ONLY)), ENODEV, &says);
         fails(D::posix_create(name.as_str(), 1, &with(Flags::OR_OPEN)), writing, &says);
         fails(D::posix_create(name.as_str(), 1, &plain()), EEXIST, &says);
+        fails(D::posix_create(name.as_str(), 1, &with(Flags::REPLACE)), ENODEV, &says);
         good(unsafe { remove(path.as_ptr()) });
     }
     let _socket = std::os::unix::net::UnixListener::bind(name.path()).unwrap();
     fails(D::posix_open(name.as_str(), &plain()), libc::ENXIO, &says);
+    fails(D::posix_create(name.as_str(), 1, &with(Flags::REPLACE)), ENODEV, &says);
 }
 
 /// `ftruncate(1 << 62)` succeeds on a tmpfs.
