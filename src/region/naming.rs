@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Flags, Options, Region};
@@ -43,13 +43,6 @@ impl Unnamed {
             }
         }
     }
-
-    fn link(&self, fd: BorrowedFd<'_>, path: &CStr) -> crate::sys::Result<()> {
-        match &self.hidden {
-            None => file::link(fd, path),
-            Some(hidden) => file::link_path(hidden, path),
-        }
-    }
 }
 
 impl Drop for Unnamed {
@@ -80,10 +73,11 @@ pub(super) fn create(
             found => return found,
         }
     }
-    let (region, unnamed) = make()?;
+    // Held until the name is given: a hidden name goes with it.
+    let (region, _unnamed) = make()?;
     let fd = region.descriptor().expect("a region over a file has a descriptor");
     for _ in 0..ROUNDS {
-        match unnamed.link(fd, path) {
+        match file::link(fd, path) {
             Ok(()) => return Ok(region),
             Err(Errno::EEXIST) if or_open => match find() {
                 Err(error) if error.errno() == Some(Errno::ENOENT as i32) => {}
@@ -141,8 +135,8 @@ mod tests {
 
         let (fd, unnamed) = Unnamed::open_hidden(&directory, 0o600).unwrap();
         assert_eq!(names().len(), 1);
-        unnamed.link(fd.as_fd(), &at("named")).unwrap();
-        assert_eq!(unnamed.link(fd.as_fd(), &at("named")), Err(Errno::EEXIST));
+        file::link(fd.as_fd(), &at("named")).unwrap();
+        assert_eq!(file::link(fd.as_fd(), &at("named")), Err(Errno::EEXIST));
         drop(unnamed);
         assert_eq!(names(), ["named"]);
         std::fs::remove_dir_all(path).unwrap();

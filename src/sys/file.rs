@@ -37,11 +37,6 @@ pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     }
 }
 
-/// `link(2)`: a second name for a file, unless something stands there.
-pub(crate) fn link_path(from: &CStr, to: &CStr) -> Result<()> {
-    unistd::linkat(fcntl::AT_FDCWD, from, fcntl::AT_FDCWD, to, AtFlags::empty())
-}
-
 pub(crate) fn unlink(path: &CStr) -> Result<()> {
     uninterrupted(|| unistd::unlink(path))
 }
