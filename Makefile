@@ -201,8 +201,9 @@ check-format:
 	cargo fmt --check --manifest-path benches/Cargo.toml
 
 check-lint:
-	$(call heading,lint: cargo clippy)
+	$(call heading,lint: cargo clippy; cargo doc)
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps
 	cargo clippy --locked --all-targets --manifest-path benches/Cargo.toml -- -D warnings
 
 check-header:

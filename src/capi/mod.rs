@@ -1,5 +1,5 @@
 //! The C ABI: convert, call, convert; no logic. The documentation here is what a C programmer reads
-//! in `shmkit.h`, so it speaks C. Only [`args`] dereferences the caller's pointers; the other files
+//! in `shmkit.h`, so it speaks C. Only `args` dereferences the caller's pointers; the other files
 //! pass the C caller's promise on, which is all that their `unsafe` means.
 #![allow(non_camel_case_types, clippy::missing_safety_doc, unsafe_op_in_unsafe_fn)]
 

@@ -1,7 +1,7 @@
 //! What went wrong: a code that C, Go and Rust share, and one sentence with the numbers.
 //!
 //! The code is a negative `errno` where the kernel or POSIX has a name for the failure, and one of
-//! the `SHMKIT_E_…` codes at or below -4096 where it has none. [`table`] holds them all.
+//! the `SHMKIT_E_…` codes at or below -4096 where it has none. `table` holds them all.
 #![forbid(unsafe_code)]
 
 mod table;
