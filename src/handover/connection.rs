@@ -22,8 +22,8 @@ pub struct Peer {
     pub pidfd: Option<OwnedFd>,
 }
 
-/// Opens a SOCK_SEQPACKET socket that waits for connections. '@name' is abstract; a socket file that
-/// nobody listens on is replaced.
+/// Opens a SOCK_SEQPACKET socket that waits for connections. '@name' is abstract; a socket file whose
+/// socket is gone is replaced.
 pub fn listen(path: impl AsRef<OsStr>) -> Result<OwnedFd> {
     let path = path.as_ref();
     let tried = || format!("cannot listen on {}", shown(path.as_bytes()));
@@ -120,7 +120,7 @@ fn replace_stale(
     let _turn = take_turn(&path);
     match file::stat_name(&path) {
         Ok(stat) if !file::is_socket(&stat) => return in_use("what stands there is no socket"),
-        Ok(_) if socket::is_alive(address).during(&tried)? => return in_use("somebody listens there"),
+        Ok(_) if socket::is_alive(address).during(&tried)? => return in_use("a live socket is bound there"),
         Ok(_) => match file::unlink(&path) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => {

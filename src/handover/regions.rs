@@ -92,9 +92,7 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
     }
     let stat = file::stat(fd.as_fd()).during(looked)?;
     irregular(stat.st_mode)?;
-    // Only a block size of its own makes it worth a question.
-    let odd_blocks = stat.st_blksize as usize != mmap::page_size();
-    if odd_blocks && file::on_huge_pages(fd.as_fd()).during(looked)? {
+    if file::on_huge_pages(fd.as_fd(), &stat).during(looked)? {
         return Err(refused("huge pages stand behind it, which can run out".to_string()));
     }
     let object_size = stat.st_size as u64;

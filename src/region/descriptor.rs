@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::options::window;
 use super::{Backing, Flags, Options, Parts, Region, Seals};
 use crate::error::{Code, During, Error, Result};
-use crate::sys::{file, memfd, mmap, Errno};
+use crate::sys::{file, memfd, Errno};
 
 impl Region {
     /// Makes a region of a descriptor's file. The region keeps a duplicate of its own.
@@ -59,9 +59,7 @@ pub(crate) fn regular_size(fd: BorrowedFd<'_>, what: impl Fn() -> String) -> Res
             format!("cannot map {}: it is {instead}, and only regular files are shared memory", what());
         return Err(Error::new(Code::from(Errno::ENODEV), message));
     }
-    // Only a block size of its own makes it worth a question.
-    let odd_blocks = stat.st_blksize as usize != mmap::page_size();
-    if odd_blocks && file::on_huge_pages(fd).during(|| format!("cannot look at {}", what()))? {
+    if file::on_huge_pages(fd, &stat).during(|| format!("cannot look at {}", what()))? {
         let message = format!("cannot map {}: huge pages stand behind it, which can run out", what());
         return Err(Error::new(Errno::EOPNOTSUPP, message));
     }

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use super::options::creatable;
-use super::{c_name, give_size, Backing, Flags, Options, Parts, Region, Seals};
+use super::reserve::give_size;
+use super::{c_name, Backing, Flags, Options, Parts, Region, Seals};
 use crate::error::{shown, Code, During, Error, Result};
 use crate::sys::{file, memfd, Errno};
 
@@ -54,7 +55,7 @@ impl Region {
             created: true,
             can_shrink: !seals.contains(Seals::SHRINK),
         };
-        // Sealed first where the seals allow this region's own mapping; F_SEAL_SEAL comes last of all.
+        // Mapped before it is sealed: FUTURE_WRITE leaves this region's own mapping writable.
         let region = Region::map(parts, options)?;
         region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
         Ok(region)
@@ -92,10 +93,9 @@ impl Region {
         match memfd::add_seals(fd, seals.bits()) {
             // Before Linux 6.3 there is no F_SEAL_EXEC: do without.
             Err(Errno::EINVAL) if seals.contains(Seals::EXEC) && memfd::seals(fd).is_ok() => {
-                memfd::add_seals(fd, (seals - Seals::EXEC).bits())?;
+                memfd::add_seals(fd, (seals - Seals::EXEC).bits())
             }
-            result => result?,
+            added => added,
         }
-        Ok(())
     }
 }

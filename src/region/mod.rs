@@ -1,5 +1,5 @@
 //! Regions: one type over every mechanism that the kernel has. One file a kind, and what they share:
-//! `options`, `mapping`, `access` (checked copies), `memory` (what the kernel does with pages),
+//! `options`, `reserve`, `mapping`, `access` (checked copies), `memory` (what the kernel does with pages),
 //! `typed`, `naming` (complete before it has a name).
 
 mod access;
@@ -12,6 +12,7 @@ mod memory;
 mod naming;
 pub(crate) mod options;
 mod posix;
+mod reserve;
 mod segment;
 pub mod sysv;
 mod typed;
@@ -27,7 +28,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{shown, Code, During, Error, Result};
-use crate::sys::{self, limits, Errno};
+use crate::sys::{self, Errno};
 use mapping::Mapping;
 
 /// A range of memory that processes share. Dropping it unmaps; names, files and System V segments
@@ -291,46 +292,4 @@ pub(crate) fn c_name(name: &OsStr, what: &str) -> Result<CString> {
     CString::new(name.as_bytes()).map_err(|_| {
         Error::new(Errno::EINVAL, format!("the {what} {} has a NUL byte in it", shown(name.as_bytes())))
     })
-}
-
-/// Gives a new file its size, and its memory or blocks unless the caller does without.
-pub(crate) fn give_size(
-    fd: BorrowedFd<'_>,
-    size: usize,
-    options: &Options,
-    what: impl Fn() -> String,
-) -> Result<()> {
-    let size = size as u64;
-    // Beyond the limit the kernel would send SIGXFSZ, which kills.
-    if let Some(limit) = limits::file_size().filter(|&limit| size > limit) {
-        let message =
-            format!("cannot reserve {size} bytes for {}: RLIMIT_FSIZE is {limit} bytes (ulimit -f)", what());
-        return Err(Error::new(Errno::EFBIG, message));
-    }
-    if options.flags.contains(Flags::NO_RESERVE) {
-        return sys::file::resize(fd, size).during(|| format!("cannot make {} {size} bytes long", what()));
-    }
-    if size >= WORTH_A_LOOK {
-        room_for(fd, size, &what)?;
-    }
-    sys::file::reserve(fd, size).during(|| format!("cannot reserve {size} bytes for {}", what()))
-}
-
-/// From here on, looking at what there is costs nothing beside reserving it.
-const WORTH_A_LOOK: u64 = 16 << 20;
-
-/// Refuses what cannot be reserved before the attempt does harm: a disk would fill up first, and for
-/// memory the kernel would kill processes, until this one.
-fn room_for(fd: BorrowedFd<'_>, size: u64, what: impl Fn() -> String) -> Result<()> {
-    let tried = || format!("cannot reserve {size} bytes for {}", what());
-    if let Some(free) = sys::file::free_space(fd).during(tried)?.filter(|&free| size > free) {
-        return Err(Error::new(Errno::ENOSPC, format!("{}: its file system has {free} bytes free", tried())));
-    }
-    if sys::file::in_memory(fd).during(tried)? {
-        if let Some(available) = limits::available_memory().filter(|&available| size > available) {
-            let message = format!("{}: the machine has {available} bytes available", tried());
-            return Err(Error::new(Errno::ENOMEM, message));
-        }
-    }
-    Ok(())
 }

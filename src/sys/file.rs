@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{fstatfs, FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC};
 use nix::unistd;
 
-use super::{uninterrupted, Errno, Result};
+use super::{mmap::page_size, uninterrupted, Errno, Result};
 
 pub(crate) use nix::sys::stat::FileStat;
 
@@ -140,9 +140,9 @@ pub(crate) fn free_space(fd: BorrowedFd<'_>) -> Result<Option<u64>> {
     Ok((system.blocks() > 0).then(|| system.blocks_free().saturating_mul(system.block_size() as u64)))
 }
 
-/// Whether huge pages stand behind the file.
-pub(crate) fn on_huge_pages(fd: BorrowedFd<'_>) -> Result<bool> {
-    Ok(fstatfs(fd)?.filesystem_type() == HUGETLBFS_MAGIC)
+/// Whether huge pages stand behind the file. Only a block size of its own makes that worth a call.
+pub(crate) fn on_huge_pages(fd: BorrowedFd<'_>, stat: &FileStat) -> Result<bool> {
+    Ok(stat.st_blksize as usize != page_size() && fstatfs(fd)?.filesystem_type() == HUGETLBFS_MAGIC)
 }
 
 /// `fcntl(fd, F_GETFL)`; EBADF where `fd` is no open descriptor.
