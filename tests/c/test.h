@@ -371,6 +371,23 @@ static UNUSED long hear(int socket)
     return value;
 }
 
+/* Lowers a limit; what the hard limit allowed stays within reach. */
+static UNUSED void limit(int resource, rlim_t value)
+{
+    struct rlimit now;
+
+    CHECK_SYS(getrlimit(resource, &now));
+    CHECK_SYS(setrlimit(resource, &(struct rlimit){value, now.rlim_max}));
+}
+
+static void lift_limit(int resource)
+{
+    struct rlimit now;
+
+    CHECK_SYS(getrlimit(resource, &now));
+    CHECK_SYS(setrlimit(resource, &(struct rlimit){now.rlim_max, now.rlim_max}));
+}
+
 static UNUSED struct child child_start(void (*run)(int socket, void *argument), void *argument)
 {
     struct child child;
@@ -386,6 +403,7 @@ static UNUSED struct child child_start(void (*run)(int socket, void *argument), 
         close(pair[0]);
         run(pair[1], argument);
         close(pair[1]);
+        lift_limit(RLIMIT_NOFILE); /* a sanitizer opens files of its own at the end */
         exit(0);
     }
     close(pair[1]);
@@ -517,10 +535,6 @@ static UNUSED void become_ordinary(void)
         become_nobody();
 }
 
-static UNUSED void limit(int resource, rlim_t value)
-{
-    CHECK_SYS(setrlimit(resource, &(struct rlimit){value, value}));
-}
 
 /* ---- The program ------------------------------------------------------------------------ */
 
