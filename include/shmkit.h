@@ -33,16 +33,17 @@
  * for shm_region_close, which ends it. The bytes in a region are another matter: the library does
  * not order what processes write there; use atomics.
  *
- * Signal handlers may call shm_region_data, _size, _fd, _kind, _name, _can_shrink and _at,
- * shm_version, shm_strerror and shm_error_name; and shm_region_read and _write on a region that
- * cannot shrink and was never protected.
+ * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _name,
+ * _can_shrink and _at, shm_guard_begin and _end, shm_version, shm_strerror and shm_error_name; and
+ * shm_region_read and _write on a region that cannot shrink and was never protected.
  *
  * fork(). A child has the regions of its parent and closes them for itself; shm_region_close is fine
  * in the child of a threaded process where free() is. With SHMKIT_REGION_NO_FORK the child must leave
  * the handle alone, and not close it either. exec() ends all mappings and closes all descriptors.
  *
- * The library installs no signal handlers, starts no threads, prints nothing, and does not end the
- * process, unless an invariant of its own is broken.
+ * The library starts no threads, prints nothing, and installs no signal handler but the one that
+ * shm_guard_enable is called for. It does not end the process, unless an invariant of its own is
+ * broken.
  *
  * Manual: shmkit(7), shm_region(3), shm_handover(3), shm_sysv(3), shm_error(3).
  */
@@ -143,6 +144,64 @@
  * the object lies on a disk.
  */
 #define SHMKIT_REGION_RISK_DISK 4096
+
+/**
+ * The region can grow in place, up to size_max: so many addresses are set aside when it is made,
+ * opened or received, and shm_region_grow and shm_region_follow move no pointer. Shared regions
+ * with a descriptor, on ordinary pages. A memfd is then not sealed against growing.
+ */
+#define SHMKIT_REGION_GROWABLE 8192
+
+/**
+ * Map the bytes twice in a row: the byte at data[i] is also at data[size + i], so that a record
+ * that runs over the end of a ring lies in one piece. The size has to be whole pages. Offsets and
+ * lengths then reach as far as twice the size. Shared regions with a descriptor, on ordinary
+ * pages, that do not grow. Each process asks for it for itself.
+ */
+#define SHMKIT_REGION_MIRROR 16384
+
+/**
+ * shm_region_create, shm_sysv_create: pages of 2 MiB from the machine's pool; the size is rounded
+ * up to them. Opening and receiving: accept a region on such pages.
+ */
+#define SHMKIT_REGION_HUGE_2M 32768
+
+/**
+ * The same with pages of 1 GiB. Opening and receiving may name both.
+ */
+#define SHMKIT_REGION_HUGE_1G 65536
+
+/**
+ * Creating: where the machine cannot give the huge pages, take the next smaller ones (1 GiB, 2 MiB,
+ * ordinary). shm_region_page_size tells what it was.
+ */
+#define SHMKIT_REGION_HUGE_FALLBACK 131072
+
+/**
+ * Leave the region out of core dumps (MADV_DONTDUMP).
+ */
+#define SHMKIT_REGION_NO_DUMP 262144
+
+/**
+ * shm_anon_create with _PRIVATE: a child made by fork() finds zeros (MADV_WIPEONFORK). The kernel
+ * does it for no other memory: -EINVAL.
+ */
+#define SHMKIT_REGION_WIPE_ON_FORK 524288
+
+/**
+ * shm_posix_create: the name goes with its last user: the shm_region_close of the last region that
+ * a process made or opened under it. When the last user was killed instead, the next process that
+ * opens or creates the name through this library removes it first. Children made by fork(), and
+ * receivers of the region, are no users of the name.
+ */
+#define SHMKIT_REGION_UNLINK_LAST 1048576
+
+/**
+ * shm_posix_create: the name goes with its creator: with this region's shm_region_close, or, when
+ * its process was killed, with the next process that opens or creates it through this library.
+ * Whoever has the object open keeps it.
+ */
+#define SHMKIT_REGION_UNLINK_CREATOR 2097152
 
 /**
  * Nobody may add seals (F_SEAL_SEAL). The numbers are the kernel's.
@@ -271,6 +330,26 @@
 #define SHMKIT_ADVICE_DUMP 8
 
 /**
+ * shm_region_place: as the process's own policy says, mostly the node of the CPU that touches.
+ */
+#define SHMKIT_PLACE_DEFAULT 0
+
+/**
+ * On the first of these nodes, and elsewhere when it is full (MPOL_PREFERRED).
+ */
+#define SHMKIT_PLACE_PREFERRED 1
+
+/**
+ * On these nodes alone (MPOL_BIND).
+ */
+#define SHMKIT_PLACE_BIND 2
+
+/**
+ * Page by page on all of these nodes in turn (MPOL_INTERLEAVE).
+ */
+#define SHMKIT_PLACE_INTERLEAVE 3
+
+/**
  * How many descriptors one message can carry at most (the kernel's SCM_MAX_FD).
  */
 #define SHMKIT_FDS_MAX 253
@@ -315,6 +394,12 @@
 #define SHMKIT_E_ON_DISK -4102
 
 /**
+ * No fault reaches the guard's SIGBUS handler: it was never installed, or one that was installed
+ * later does not call it.
+ */
+#define SHMKIT_E_UNGUARDED -4103
+
+/**
  * A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
  */
 typedef struct shm_region shm_region;
@@ -352,7 +437,8 @@ typedef struct shm_region_options {
      */
     uint64_t size_min;
     /**
-     * Receiving: a larger region is -EFBIG. 0 means no cap.
+     * Receiving: a larger region is -EFBIG. 0 means no cap. With _GROWABLE: how far the region may
+     * grow, in bytes; not 0 and no less than its size.
      */
     uint64_t size_max;
 } shm_region_options;
@@ -478,12 +564,16 @@ const char *shm_error_name(int code);
  *
  * `name`: shown in /proc only, 249 bytes at most; need not be unique.
  * `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
- * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode, without
- * execute bits unless SHMKIT_SEAL_EXEC is left out; seals.
+ * Only huge pages round it up (_HUGE_2M, _HUGE_1G): shm_region_size tells to what. On them access
+ * through the pointer can raise SIGBUS, because the pool is the machine's.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+ * GROWABLE MIRROR HUGE_2M HUGE_1G HUGE_FALLBACK; mode, without execute bits unless SHMKIT_SEAL_EXEC
+ * is left out; seals; size_max.
  * `region`: the new region, the caller's, to be closed once with shm_region_close.
  * `error`: NULL, or filled on failure.
- * Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
- * -EMFILE, -ENFILE no descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
+ * Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory, or no huge page is left in the
+ * pool; -EOPNOTSUPP no huge pages of this size here; -EFBIG over RLIMIT_FSIZE; -EMFILE, -ENFILE no
+ * descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
  */
 int shm_region_create(const char *name,
                       size_t size,
@@ -497,11 +587,11 @@ int shm_region_create(const char *name,
  * `fd`: stays the caller's; the region keeps a duplicate of its own.
  * `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
  * SHMKIT_REGION_PAST_END.
- * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
- * offset; size_min.
+ * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+ * GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
  * Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
  * file (pipes, directories, devices: /dev/zero would map, and share nothing); -EOPNOTSUPP huge
- * pages stand behind it; -EACCES opened without the rights for the mapping; -EPERM sealed against
+ * pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts them; -EACCES opened without the rights for the mapping; -EPERM sealed against
  * the writing that was asked for; -EINVAL an argument, an offset that is no multiple of the page
  * size, an empty file; -EOVERFLOW offset + size; -ENOMEM too long, or too many mappings. The
  * region is the caller's to close.
@@ -516,7 +606,7 @@ int shm_region_from_fd(int fd,
  * Makes a region of anonymous memory, zeroed, to be shared with children made by fork().
  *
  * `size`: in bytes.
- * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP WIPE_ON_FORK.
  * Returns 0, or: -EINVAL an argument; -ENOMEM no memory; -EAGAIN, -ENOMEM, -EPERM over
  * RLIMIT_MEMLOCK (_LOCKED). The region is the caller's to close, in each process.
  */
@@ -535,10 +625,10 @@ int shm_anon_create(size_t size,
  * `path`: of the new file; its directory must exist. An existing file is -EEXIST, unless _REPLACE
  * or _OR_OPEN. With _OR_OPEN an existing file smaller than `size` is -EINVAL, and a larger one is
  * mapped as far as `size`.
- * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
- * RISK_REOPEN; mode, which the umask narrows.
+ * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+ * RISK_REOPEN GROWABLE MIRROR; mode, which the umask narrows; size_max.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
- * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
+ * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -EOPNOTSUPP a hugetlbfs; -ENAMETOOLONG; -ENOSPC, -EDQUOT
  * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV, -EISDIR, -ENXIO what exists is no
  * regular file. The region is the caller's to close; the file stays until it is unlinked.
  */
@@ -554,10 +644,10 @@ int shm_file_create(const char *path,
  * `path`: the file; a symbolic link is followed.
  * `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
  * SHMKIT_REGION_PAST_END.
- * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
- * offset; size_min.
+ * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+ * GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
  * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
- * -EISDIR, -ENXIO no regular file; -EOPNOTSUPP huge pages stand behind it; -EINVAL an argument, an
+ * -EISDIR, -ENXIO no regular file; -EOPNOTSUPP as for shm_region_from_fd; -EINVAL an argument, an
  * offset that is no multiple of the page size, an empty file; -EOVERFLOW; -ENOMEM. The region is
  * the caller's to close.
  */
@@ -579,12 +669,15 @@ int shm_file_open(const char *path,
  * `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..". An
  * existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
  * smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
- * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
- * RISK_REOPEN RISK_DISK; mode, which the umask narrows.
+ * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+ * RISK_REOPEN RISK_DISK GROWABLE MIRROR UNLINK_LAST UNLINK_CREATOR; mode, which the umask narrows;
+ * size_max.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
  * name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV, -EISDIR,
  * -ENXIO no regular file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE;
- * SHMKIT_E_ON_DISK. The region is the caller's to close; the name stays until shm_posix_unlink.
+ * SHMKIT_E_ON_DISK; -EAGAIN another process holds the lock under which names go
+ * (shm_region_unlink). The region is the caller's to close; the name stays until shm_posix_unlink
+ * or shm_region_unlink, unless _UNLINK_LAST or _UNLINK_CREATOR.
  */
 int shm_posix_create(const char *name,
                      size_t size,
@@ -596,11 +689,12 @@ int shm_posix_create(const char *name,
  * Maps all of an existing POSIX shared memory object, from the offset on.
  *
  * `name`: as for shm_posix_create.
- * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
- * offset; size_min.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN RISK_DISK
+ * GROWABLE MIRROR; offset; size_min; size_max.
  * Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
  * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
- * SHMKIT_E_ON_DISK; -ENOMEM. The region is the caller's to close.
+ * SHMKIT_E_ON_DISK; -ENOMEM; -EAGAIN as for shm_posix_create. An object whose _UNLINK_LAST or
+ * _UNLINK_CREATOR is due is removed, and -ENOENT. The region is the caller's to close.
  */
 int shm_posix_open(const char *name,
                    const struct shm_region_options *options,
@@ -608,12 +702,27 @@ int shm_posix_open(const char *name,
                    struct shm_error *error);
 
 /**
- * Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
+ * Removes a POSIX name (shm_unlink(3)), whatever it names by now: shm_region_unlink looks first.
+ * Whoever has the object mapped or open keeps it.
  *
  * Returns 0, or: -ENOENT; -EACCES; -EPERM another user's object in a sticky directory; -EINVAL,
  * -ENAMETOOLONG a bad name.
  */
 int shm_posix_unlink(const char *name, struct shm_error *error);
+
+/**
+ * Removes the name of a POSIX region or the path of a file region, if it still names this region's
+ * object: a name that was removed and made again by others stays.
+ *
+ * Device and inode are compared under a lock on the name's directory (flock(2)) that all processes
+ * take which remove names through this library. Linux cannot remove a name by its inode: a program
+ * that exchanges the name without that lock, in the microseconds between the look and the removal,
+ * can still lose its object's name.
+ * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region has no name; -ENOENT the name is gone;
+ * -ESTALE it names another object now, and stays; -EAGAIN another process has held the lock for a
+ * second; -EACCES, -EPERM, -EROFS.
+ */
+int shm_region_unlink(const struct shm_region *region, struct shm_error *error);
 
 /**
  * ---- Using a region ---------------------------------------------------------------------
@@ -627,6 +736,19 @@ void *shm_region_data(const struct shm_region *region);
  * The region's size in bytes; 0 for NULL.
  */
 size_t shm_region_size(const struct shm_region *region);
+
+/**
+ * How large the region can become in place, in bytes: with SHMKIT_REGION_GROWABLE what was set
+ * aside for it, otherwise its size; 0 for NULL.
+ */
+size_t shm_region_size_max(const struct shm_region *region);
+
+/**
+ * The size of the pages behind the region, in bytes: the ordinary page's, or 2 MiB or 1 GiB where
+ * it was made of pages from a pool (SHMKIT_REGION_HUGE_2M); 0 for NULL. Ordinary memory that the
+ * kernel has put onto huge pages itself (SHMKIT_ADVICE_HUGE, _COLLAPSE) counts as ordinary.
+ */
+size_t shm_region_page_size(const struct shm_region *region);
 
 /**
  * The region's descriptor. It stays the region's: do not close it; it is gone after
@@ -649,8 +771,8 @@ const char *shm_region_name(const struct shm_region *region);
 
 /**
  * Whether the memory behind the region can be taken away, so that access through the pointer can
- * raise SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed
- * memfds, anonymous memory and System V; -EINVAL for NULL.
+ * raise SIGBUS: 1 for files, POSIX objects, memfds without the seal SHRINK, and pages from a pool
+ * of huge pages; 0 for sealed memfds, anonymous memory and System V; -EINVAL for NULL.
  */
 int shm_region_can_shrink(const struct shm_region *region);
 
@@ -658,8 +780,9 @@ int shm_region_can_shrink(const struct shm_region *region);
  * Copies bytes out of the region, checked: an error where access through the pointer would be out
  * of bounds or raise a signal, also when the file is truncated during the call.
  *
- * A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a
- * copy by the kernel where it can, which costs a system call. Memory goes by whole pages: what a
+ * A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), and
+ * where it can but the region is guarded (shm_guard_enable); otherwise a copy by the kernel, which
+ * costs a system call. Memory goes by whole pages: what a
  * truncated file leaves of its last page reads as zeros. Bytes that another process writes
  * meanwhile arrive old or new, in any mixture.
  * `buffer`: at least `length` bytes; after a failure its content is undefined.
@@ -817,9 +940,165 @@ int shm_region_seal(struct shm_region *region, uint32_t seals, struct shm_error 
  * To be called once for each region, when no thread uses it any more: the handle and every pointer
  * into the region are dangling afterwards, and using them is undefined. NULL is fine. SHMKIT_CLOSE
  * of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
- * Returns 0, or a negative errno from munmap(2) or close(2); the region is gone in any case.
+ * Returns 0, or: -EBUSY a guarded section is open (shm_guard_begin), and the region stays; or a
+ * negative errno from munmap(2) or close(2), and the region is gone all the same.
  */
 int shm_region_close(struct shm_region *region);
+
+/**
+ * ---- Growing in place -------------------------------------------------------------------
+ *
+ * Makes a region larger, for all its users, without moving it: pointers into it stay valid. Made
+ * for regions with SHMKIT_REGION_GROWABLE; any other is -EOPNOTSUPP.
+ *
+ * The new bytes are zeros, reserved as at creation (unless SHMKIT_REGION_NO_RESERVE). Other
+ * processes see them after shm_region_follow. Nothing ever gets smaller: of two that grow it at
+ * once, the larger size stays, and a region that is that large already is left alone. After a
+ * failure the region and its object have the size that they had; only on a disk a file that ran
+ * out of space halfway can have kept some of it.
+ * `size`: in bytes, up to shm_region_size_max. Not below the region's size, which is -EINVAL.
+ * Returns 0, or: -EINVAL an argument; -EOPNOTSUPP the region is not growable, or its file system
+ * cannot reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM
+ * no memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against
+ * growing.
+ */
+int shm_region_grow(struct shm_region *region, size_t size, struct shm_error *error);
+
+/**
+ * Takes over what others have grown: afterwards shm_region_size is the object's size, as far as
+ * shm_region_size_max. Pointers stay valid. The peer that grows it is not trusted: size_max is the
+ * receiver's own cap.
+ *
+ * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable; SHMKIT_E_SHRUNK the object
+ * is smaller than the region, whose size stays as it is.
+ */
+int shm_region_follow(struct shm_region *region, struct shm_error *error);
+
+/**
+ * ---- Reading alone ----------------------------------------------------------------------
+ *
+ * Publishes a memfd region: from now on nobody can write to it but this process, through the
+ * mapping that it has. shm_send_region then hands it over for reading.
+ *
+ * The kernel keeps it so (F_SEAL_FUTURE_WRITE, Linux 5.1): not by writing to the descriptor, not
+ * by mapping it writable, not after opening it again through /proc or changing its mode, neither
+ * another user nor the same. SHRINK, EXEC and SEAL are sealed too, and GROW unless the region is
+ * growable: then whoever has its descriptor can make it larger, by zeros. What remains: who may
+ * trace this process (ptrace(2), /proc/PID/mem) can write through it.
+ *
+ * The kernel does not look for writable mappings that exist, so this call refuses where there can
+ * be one: for a region that came from elsewhere, that was sent writable or tried to, whose
+ * descriptor was asked for (shm_region_fd), or when the process has called fork() since the region
+ * was made. A child made by a bare clone(2), and a descriptor taken from /proc by another process
+ * of the same user, are not seen.
+ * Calling it again is no error.
+ * Returns 0, or: -EINVAL NULL, or a kernel before Linux 5.1; -EBUSY others may have it writable,
+ * the message says why; -EPERM somebody has sealed it against seals; -EOPNOTSUPP not a memfd made
+ * by shm_region_create, or a private region: for files and POSIX objects the kernel gives no such
+ * promise.
+ */
+int shm_region_publish_read_only(struct shm_region *region, struct shm_error *error);
+
+/**
+ * Freezes a memfd region for good: nobody can write to it any more, this process included
+ * (F_SEAL_WRITE). Pointers into it stay valid, for reading.
+ *
+ * No thread may write to the region while this runs: that raises SIGSEGV. shm_region_protect,
+ * _advise, _lock and shm_region_place are undone for the region.
+ * Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
+ * descriptor for writing, be it read-only, or the kernel itself has pages in use: the region stays
+ * writable; -EPERM sealed against seals; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
+ */
+int shm_region_freeze(struct shm_region *region, struct shm_error *error);
+
+/**
+ * ---- On which memory --------------------------------------------------------------------
+ *
+ * Says on which NUMA nodes a range's pages shall lie (mbind(2)). For memfds, POSIX objects, System
+ * V and anonymous memory that holds for all processes that use the region; for files on a disk it
+ * does nothing. Pages that exist already move, if this process alone has them mapped.
+ *
+ * `offset`: on a page boundary. `policy`: SHMKIT_PLACE_….
+ * `nodes`, `node_count`: node numbers; NULL and 0 for _DEFAULT. /sys/devices/system/node/online
+ * has those of this machine.
+ * Returns 0, or: -EINVAL an argument, a node that is not there; -ERANGE beyond the region; -EPERM
+ * a container's seccomp profile forbids mbind; -ENOSYS a kernel without NUMA; -ENOMEM.
+ */
+int shm_region_place(struct shm_region *region,
+                     size_t offset,
+                     size_t length,
+                     int policy,
+                     const int *nodes,
+                     size_t node_count,
+                     struct shm_error *error);
+
+/**
+ * Tells where a range's pages lie (move_pages(2)): for each page, of shm_region_page_size, the
+ * number of its NUMA node, or -ENOENT where this process has not touched the page yet.
+ *
+ * `nodes`, `node_count`: room for as many numbers as pages of the range, from the one that holds
+ * `offset` to the one that holds the last byte; another count is -EINVAL.
+ * Returns 0, or: -EINVAL an argument; -ERANGE beyond the region; -EPERM a container's seccomp
+ * profile; -ENOSYS a kernel without NUMA; -ENOMEM.
+ */
+int shm_region_nodes(const struct shm_region *region,
+                     size_t offset,
+                     size_t length,
+                     int *nodes,
+                     size_t node_count,
+                     struct shm_error *error);
+
+/**
+ * ---- The fault guard --------------------------------------------------------------------
+ *
+ * Switches the fault guard on for a region, until it is closed. For memory that cannot shrink
+ * there is nothing to do, and nothing is installed. In a Go program use the Go package instead.
+ *
+ * The first such call installs a SIGBUS handler for the process, for good (sigaction(2), SA_SIGINFO
+ * and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a page whose
+ * backing is gone reads as zeros instead of raising SIGBUS, and what is written to it is lost; the
+ * section's end tells. shm_region_read and _write are such a section themselves, at memcpy's
+ * speed. Every other SIGBUS goes to the handler that was there before, or ends the process as it
+ * would have.
+ *
+ * A handler that the program installs later has to call ours for faults that are not its own, as
+ * ours calls the one before it. This call and shm_guard_check look whether ours is reached.
+ * SIGBUS must not be blocked: the kernel then ends the process.
+ * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
+ * was installed later does not call ours; -ENOMEM.
+ */
+int shm_guard_enable(struct shm_region *region, struct shm_error *error);
+
+/**
+ * Begins a guarded section: until shm_guard_end, access through the region's pointer does not raise
+ * SIGBUS. Sections nest, overlap, and may be open in many threads; each begin needs one end, in any
+ * thread and any order.
+ *
+ * A page that is gone is replaced by zeros for the whole process, other threads included, until the
+ * last section of the region ends; then the file shows through again. Costs a few nanoseconds.
+ * Returns 0, or: -EINVAL NULL, or the guard is not enabled for this region (for one that cannot
+ * shrink it need not be).
+ */
+int shm_guard_begin(struct shm_region *region);
+
+/**
+ * Ends a guarded section.
+ *
+ * Returns 0, or: SHMKIT_E_SHRUNK some page of the region was gone while the section was open: what
+ * was read can be zeros, what was written can be lost (shm_region_check says what is there); -EINVAL
+ * NULL, or no section is open.
+ */
+int shm_guard_end(struct shm_region *region);
+
+/**
+ * Looks whether a fault still reaches our handler. Where another handler has been installed since,
+ * a child process touches a page that is gone, for at most a second: handlers run there too, in
+ * memory of its own.
+ *
+ * Returns 0, or: SHMKIT_E_UNGUARDED ours was never installed, or is not reached; -EAGAIN, -ENOMEM
+ * no child could be made.
+ */
+int shm_guard_check(struct shm_error *error);
 
 /**
  * ---- System V segments ------------------------------------------------------------------
@@ -842,12 +1121,14 @@ int shm_sysv_key(const char *path, int project, int32_t *key, struct shm_error *
  * returns when it fails.
  * `size`: in bytes. An existing segment is -EEXIST, unless _OR_OPEN; then the region has the
  * existing segment's size, and one smaller than `size` is -EINVAL.
- * `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK AUTO_REMOVE; mode, which
- * the umask does not narrow.
+ * `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP AUTO_REMOVE HUGE_2M
+ * HUGE_1G HUGE_FALLBACK; mode, which the umask does not narrow. Huge pages round the size up, and
+ * need CAP_IPC_LOCK, or membership of the group in vm.hugetlb_shm_group.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
- * argument, or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the
- * limit, its value and its file); -EACCES; -ENOMEM. The region is the caller's to close, which
- * detaches; the segment goes with shm_sysv_remove.
+ * argument, or a size over shmmax; -EOPNOTSUPP no huge pages of this size here; -EPERM no right to
+ * huge pages; -ENOSPC shmmni or shmall is reached (the message names the
+ * limit, its value and its file); -EACCES; -ENOMEM also an empty pool of huge pages. The region is
+ * the caller's to close, which detaches; the segment goes with shm_sysv_remove.
  */
 int shm_sysv_create(int32_t key,
                     size_t size,
@@ -859,8 +1140,8 @@ int shm_sysv_create(int32_t key,
  * Attaches all of the System V segment that has this key.
  *
  * `key`: 0 and -1 are -EINVAL.
- * `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
- * segment has is the kernel's -EINVAL.
+ * `options`: flags READ_ONLY POPULATE LOCKED NO_FORK NO_DUMP AUTO_REMOVE; size_min, of which more
+ * than the segment has is the kernel's -EINVAL. A segment on huge pages is attached too.
  * Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM; -EPERM _AUTO_REMOVE of another user's
  * segment. The region is the caller's to close, which detaches.
  */
@@ -888,7 +1169,7 @@ int shm_sysv_attach_id(int id,
  * noticed.
  *
  * `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
- * `options`: as for shm_sysv_create. mode loses its execute bits. With _OR_OPEN a segment whose
+ * `options`: as for shm_sysv_create, but no huge pages. mode loses its execute bits. With _OR_OPEN a segment whose
  * creator died half way is replaced, after a second.
  * Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
  * segment belongs to another path; without it that is -EEXIST); -EAGAIN _OR_OPEN found a segment
@@ -1128,11 +1409,10 @@ int shm_recv_fds_until(int socket,
  * says what it is. The region stays the caller's, who may close it, and the socket, right
  * afterwards.
  *
- * The receiver gets the rights that the region has. To write while others only read, seal it
- * first: shm_region_seal(region, SHMKIT_SEAL_FUTURE_WRITE, &error). This process's mapping keeps
- * writing, and whoever receives the region gets it for reading, kept so by the kernel. A region
- * that is read-only but not sealed so, and against shrinking, is refused, unless it has
- * SHMKIT_REGION_RISK_REOPEN.
+ * The receiver gets the rights that the region has. To write while others only read, call
+ * shm_region_publish_read_only first: whoever receives the region then gets it for reading, kept so
+ * by the kernel. A region that is read-only but not sealed so, and against shrinking, is refused,
+ * unless it has SHMKIT_REGION_RISK_REOPEN.
  * Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
  * writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
  */
@@ -1158,12 +1438,15 @@ int shm_send_region_until(int socket,
  *
  * Receivers refuse files, POSIX objects and memfds without SHMKIT_SEAL_SHRINK, unless
  * _RISK_SHRINK.
- * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK RISK_SHRINK RISK_REOPEN; size_min;
- * size_max. NULL takes the sender's rights, READ_ONLY narrows them.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK NO_DUMP MIRROR HUGE_2M HUGE_1G
+ * RISK_SHRINK RISK_REOPEN; size_min; size_max. NULL takes the sender's rights, READ_ONLY narrows
+ * them. A region that its sender made with _GROWABLE needs size_max, and can grow here up to the
+ * smaller of that and the sender's; with _PRIVATE or _MIRROR it keeps the size that it has now.
  * Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
  * not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
- * -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -ENOMEM no addresses or
- * memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
+ * -EINVAL an argument, smaller than size_min, growable and no size_max; -EFBIG larger than
+ * size_max; -EOPNOTSUPP huge pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts
+ * them; -ENOMEM no addresses or memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
  * the frame: close it. The region is the caller's to close.
  */
 int shm_recv_region(int socket,

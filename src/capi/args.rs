@@ -242,6 +242,26 @@ fn in_memory(size: usize) -> Result<()> {
     Ok(())
 }
 
+/// An array of numbers; NULL is fine for none.
+pub(super) unsafe fn numbers<'a>(pointer: *const c_int, count: usize, what: &str) -> Result<&'a [c_int]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    not_null(pointer, what)?;
+    in_memory(count.saturating_mul(size_of::<c_int>()))?;
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+}
+
+/// Fills the caller's array, which has to have room for exactly these.
+pub(super) unsafe fn give_numbers(out: *mut c_int, count: usize, numbers: &[c_int]) -> Result<()> {
+    not_null(out, "the array for the result")?;
+    if count != numbers.len() {
+        return Err(invalid(format!("room for {count} numbers, and there are {} pages", numbers.len())));
+    }
+    unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), out, count) };
+    Ok(())
+}
+
 /// The region behind a handle, where NULL is no error.
 pub(super) unsafe fn peek<'a>(pointer: *const shm_region) -> Option<&'a Region> {
     unsafe { pointer.as_ref() }.map(|handle| &handle.0)

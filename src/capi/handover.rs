@@ -248,11 +248,10 @@ pub unsafe extern "C" fn shm_recv_fds_until(
 /// says what it is. The region stays the caller's, who may close it, and the socket, right
 /// afterwards.
 ///
-/// The receiver gets the rights that the region has. To write while others only read, seal it
-/// first: shm_region_seal(region, SHMKIT_SEAL_FUTURE_WRITE, &error). This process's mapping keeps
-/// writing, and whoever receives the region gets it for reading, kept so by the kernel. A region
-/// that is read-only but not sealed so, and against shrinking, is refused, unless it has
-/// SHMKIT_REGION_RISK_REOPEN.
+/// The receiver gets the rights that the region has. To write while others only read, call
+/// shm_region_publish_read_only first: whoever receives the region then gets it for reading, kept so
+/// by the kernel. A region that is read-only but not sealed so, and against shrinking, is refused,
+/// unless it has SHMKIT_REGION_RISK_REOPEN.
 /// Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
 /// writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
 #[no_mangle]
@@ -288,12 +287,15 @@ pub unsafe extern "C" fn shm_send_region_until(
 ///
 /// Receivers refuse files, POSIX objects and memfds without SHMKIT_SEAL_SHRINK, unless
 /// _RISK_SHRINK.
-/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK RISK_SHRINK RISK_REOPEN; size_min;
-/// size_max. NULL takes the sender's rights, READ_ONLY narrows them.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK NO_DUMP MIRROR HUGE_2M HUGE_1G
+/// RISK_SHRINK RISK_REOPEN; size_min; size_max. NULL takes the sender's rights, READ_ONLY narrows
+/// them. A region that its sender made with _GROWABLE needs size_max, and can grow here up to the
+/// smaller of that and the sender's; with _PRIVATE or _MIRROR it keeps the size that it has now.
 /// Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
 /// not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
-/// -EINVAL an argument, smaller than size_min; -EFBIG larger than size_max; -ENOMEM no addresses or
-/// memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
+/// -EINVAL an argument, smaller than size_min, growable and no size_max; -EFBIG larger than
+/// size_max; -EOPNOTSUPP huge pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts
+/// them; -ENOMEM no addresses or memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
 /// the frame: close it. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_region(

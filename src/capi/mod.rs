@@ -5,11 +5,19 @@
 
 mod args;
 mod region;
+mod growth;
+mod publish;
+mod placement;
+mod guard;
 mod sysv;
 mod handover;
 
 pub use args::shm_error;
+pub use growth::*;
+pub use guard::*;
 pub use handover::*;
+pub use placement::*;
+pub use publish::*;
 pub use region::*;
 pub use sysv::*;
 

@@ -43,6 +43,37 @@ pub const SHMKIT_REGION_RISK_REOPEN: u32 = 2048;
 /// shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so that
 /// the object lies on a disk.
 pub const SHMKIT_REGION_RISK_DISK: u32 = 4096;
+/// The region can grow in place, up to size_max: so many addresses are set aside when it is made,
+/// opened or received, and shm_region_grow and shm_region_follow move no pointer. Shared regions
+/// with a descriptor, on ordinary pages. A memfd is then not sealed against growing.
+pub const SHMKIT_REGION_GROWABLE: u32 = 8192;
+/// Map the bytes twice in a row: the byte at data[i] is also at data[size + i], so that a record
+/// that runs over the end of a ring lies in one piece. The size has to be whole pages. Offsets and
+/// lengths then reach as far as twice the size. Shared regions with a descriptor, on ordinary
+/// pages, that do not grow. Each process asks for it for itself.
+pub const SHMKIT_REGION_MIRROR: u32 = 16384;
+/// shm_region_create, shm_sysv_create: pages of 2 MiB from the machine's pool; the size is rounded
+/// up to them. Opening and receiving: accept a region on such pages.
+pub const SHMKIT_REGION_HUGE_2M: u32 = 32768;
+/// The same with pages of 1 GiB. Opening and receiving may name both.
+pub const SHMKIT_REGION_HUGE_1G: u32 = 65536;
+/// Creating: where the machine cannot give the huge pages, take the next smaller ones (1 GiB, 2 MiB,
+/// ordinary). shm_region_page_size tells what it was.
+pub const SHMKIT_REGION_HUGE_FALLBACK: u32 = 131072;
+/// Leave the region out of core dumps (MADV_DONTDUMP).
+pub const SHMKIT_REGION_NO_DUMP: u32 = 262144;
+/// shm_anon_create with _PRIVATE: a child made by fork() finds zeros (MADV_WIPEONFORK). The kernel
+/// does it for no other memory: -EINVAL.
+pub const SHMKIT_REGION_WIPE_ON_FORK: u32 = 524288;
+/// shm_posix_create: the name goes with its last user: the shm_region_close of the last region that
+/// a process made or opened under it. When the last user was killed instead, the next process that
+/// opens or creates the name through this library removes it first. Children made by fork(), and
+/// receivers of the region, are no users of the name.
+pub const SHMKIT_REGION_UNLINK_LAST: u32 = 1048576;
+/// shm_posix_create: the name goes with its creator: with this region's shm_region_close, or, when
+/// its process was killed, with the next process that opens or creates it through this library.
+/// Whoever has the object open keeps it.
+pub const SHMKIT_REGION_UNLINK_CREATOR: u32 = 2097152;
 
 /// Nobody may add seals (F_SEAL_SEAL). The numbers are the kernel's.
 pub const SHMKIT_SEAL_SEAL: u32 = 1;
@@ -122,7 +153,8 @@ pub struct shm_region_options {
     pub offset: u64,
     /// Opening, attaching, receiving: a smaller object is -EINVAL, with the sizes in the message.
     pub size_min: u64,
-    /// Receiving: a larger region is -EFBIG. 0 means no cap.
+    /// Receiving: a larger region is -EFBIG. 0 means no cap. With _GROWABLE: how far the region may
+    /// grow, in bytes; not 0 and no less than its size.
     pub size_max: u64,
 }
 
@@ -135,12 +167,16 @@ pub struct shm_region_options {
 ///
 /// `name`: shown in /proc only, 249 bytes at most; need not be unique.
 /// `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
-/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN; mode, without
-/// execute bits unless SHMKIT_SEAL_EXEC is left out; seals.
+/// Only huge pages round it up (_HUGE_2M, _HUGE_1G): shm_region_size tells to what. On them access
+/// through the pointer can raise SIGBUS, because the pool is the machine's.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+/// GROWABLE MIRROR HUGE_2M HUGE_1G HUGE_FALLBACK; mode, without execute bits unless SHMKIT_SEAL_EXEC
+/// is left out; seals; size_max.
 /// `region`: the new region, the caller's, to be closed once with shm_region_close.
 /// `error`: NULL, or filled on failure.
-/// Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory; -EFBIG over RLIMIT_FSIZE;
-/// -EMFILE, -ENFILE no descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
+/// Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory, or no huge page is left in the
+/// pool; -EOPNOTSUPP no huge pages of this size here; -EFBIG over RLIMIT_FSIZE; -EMFILE, -ENFILE no
+/// descriptor is left; -EAGAIN, -ENOMEM, -EPERM over RLIMIT_MEMLOCK (_LOCKED).
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_create(
     name: *const c_char,
@@ -157,11 +193,11 @@ pub unsafe extern "C" fn shm_region_create(
 /// `fd`: stays the caller's; the region keeps a duplicate of its own.
 /// `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
 /// SHMKIT_REGION_PAST_END.
-/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
-/// offset; size_min.
+/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+/// GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
 /// Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
 /// file (pipes, directories, devices: /dev/zero would map, and share nothing); -EOPNOTSUPP huge
-/// pages stand behind it; -EACCES opened without the rights for the mapping; -EPERM sealed against
+/// pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts them; -EACCES opened without the rights for the mapping; -EPERM sealed against
 /// the writing that was asked for; -EINVAL an argument, an offset that is no multiple of the page
 /// size, an empty file; -EOVERFLOW offset + size; -ENOMEM too long, or too many mappings. The
 /// region is the caller's to close.
@@ -179,7 +215,7 @@ pub unsafe extern "C" fn shm_region_from_fd(
 /// Makes a region of anonymous memory, zeroed, to be shared with children made by fork().
 ///
 /// `size`: in bytes.
-/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP WIPE_ON_FORK.
 /// Returns 0, or: -EINVAL an argument; -ENOMEM no memory; -EAGAIN, -ENOMEM, -EPERM over
 /// RLIMIT_MEMLOCK (_LOCKED). The region is the caller's to close, in each process.
 #[no_mangle]
@@ -201,10 +237,10 @@ pub unsafe extern "C" fn shm_anon_create(
 /// `path`: of the new file; its directory must exist. An existing file is -EEXIST, unless _REPLACE
 /// or _OR_OPEN. With _OR_OPEN an existing file smaller than `size` is -EINVAL, and a larger one is
 /// mapped as far as `size`.
-/// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
-/// RISK_REOPEN; mode, which the umask narrows.
+/// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+/// RISK_REOPEN GROWABLE MIRROR; mode, which the umask narrows; size_max.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
-/// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -ENAMETOOLONG; -ENOSPC, -EDQUOT
+/// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -EOPNOTSUPP a hugetlbfs; -ENAMETOOLONG; -ENOSPC, -EDQUOT
 /// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV, -EISDIR, -ENXIO what exists is no
 /// regular file. The region is the caller's to close; the file stays until it is unlinked.
 #[no_mangle]
@@ -226,10 +262,10 @@ pub unsafe extern "C" fn shm_file_create(
 /// `path`: the file; a symbolic link is followed.
 /// `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
 /// SHMKIT_REGION_PAST_END.
-/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN;
-/// offset; size_min.
+/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+/// GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
 /// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
-/// -EISDIR, -ENXIO no regular file; -EOPNOTSUPP huge pages stand behind it; -EINVAL an argument, an
+/// -EISDIR, -ENXIO no regular file; -EOPNOTSUPP as for shm_region_from_fd; -EINVAL an argument, an
 /// offset that is no multiple of the page size, an empty file; -EOVERFLOW; -ENOMEM. The region is
 /// the caller's to close.
 #[no_mangle]
@@ -254,12 +290,15 @@ pub unsafe extern "C" fn shm_file_open(
 /// `name`: leading slashes are dropped; then 1 to 255 bytes without a slash, not "." or "..". An
 /// existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
 /// smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
-/// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK
-/// RISK_REOPEN RISK_DISK; mode, which the umask narrows.
+/// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+/// RISK_REOPEN RISK_DISK GROWABLE MIRROR UNLINK_LAST UNLINK_CREATOR; mode, which the umask narrows;
+/// size_max.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
 /// name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV, -EISDIR,
 /// -ENXIO no regular file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE;
-/// SHMKIT_E_ON_DISK. The region is the caller's to close; the name stays until shm_posix_unlink.
+/// SHMKIT_E_ON_DISK; -EAGAIN another process holds the lock under which names go
+/// (shm_region_unlink). The region is the caller's to close; the name stays until shm_posix_unlink
+/// or shm_region_unlink, unless _UNLINK_LAST or _UNLINK_CREATOR.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_create(
     name: *const c_char,
@@ -277,11 +316,12 @@ pub unsafe extern "C" fn shm_posix_create(
 /// Maps all of an existing POSIX shared memory object, from the offset on.
 ///
 /// `name`: as for shm_posix_create.
-/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK RISK_REOPEN RISK_DISK;
-/// offset; size_min.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN RISK_DISK
+/// GROWABLE MIRROR; offset; size_min; size_max.
 /// Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
 /// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
-/// SHMKIT_E_ON_DISK; -ENOMEM. The region is the caller's to close.
+/// SHMKIT_E_ON_DISK; -ENOMEM; -EAGAIN as for shm_posix_create. An object whose _UNLINK_LAST or
+/// _UNLINK_CREATOR is due is removed, and -ENOENT. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_open(
     name: *const c_char,
@@ -292,13 +332,29 @@ pub unsafe extern "C" fn shm_posix_open(
     args::open(region, error, || Region::posix_open(args::text(name, "name")?, &args::options(options)?))
 }
 
-/// Removes a POSIX name (shm_unlink(3)). Whoever has the object mapped or open keeps it.
+/// Removes a POSIX name (shm_unlink(3)), whatever it names by now: shm_region_unlink looks first.
+/// Whoever has the object mapped or open keeps it.
 ///
 /// Returns 0, or: -ENOENT; -EACCES; -EPERM another user's object in a sticky directory; -EINVAL,
 /// -ENAMETOOLONG a bad name.
 #[no_mangle]
 pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_error) -> c_int {
     args::report(error, || region::posix_unlink(args::text(name, "name")?))
+}
+
+/// Removes the name of a POSIX region or the path of a file region, if it still names this region's
+/// object: a name that was removed and made again by others stays.
+///
+/// Device and inode are compared under a lock on the name's directory (flock(2)) that all processes
+/// take which remove names through this library. Linux cannot remove a name by its inode: a program
+/// that exchanges the name without that lock, in the microseconds between the look and the removal,
+/// can still lose its object's name.
+/// Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region has no name; -ENOENT the name is gone;
+/// -ESTALE it names another object now, and stays; -EAGAIN another process has held the lock for a
+/// second; -EACCES, -EPERM, -EROFS.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_unlink(region: *const shm_region, error: *mut shm_error) -> c_int {
+    args::report(error, || args::known(region)?.unlink())
 }
 
 /// ---- Using a region ---------------------------------------------------------------------
@@ -314,6 +370,21 @@ pub unsafe extern "C" fn shm_region_data(region: *const shm_region) -> *mut c_vo
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_size(region: *const shm_region) -> usize {
     args::peek(region).map_or(0, Region::size)
+}
+
+/// How large the region can become in place, in bytes: with SHMKIT_REGION_GROWABLE what was set
+/// aside for it, otherwise its size; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_size_max(region: *const shm_region) -> usize {
+    args::peek(region).map_or(0, Region::size_max)
+}
+
+/// The size of the pages behind the region, in bytes: the ordinary page's, or 2 MiB or 1 GiB where
+/// it was made of pages from a pool (SHMKIT_REGION_HUGE_2M); 0 for NULL. Ordinary memory that the
+/// kernel has put onto huge pages itself (SHMKIT_ADVICE_HUGE, _COLLAPSE) counts as ordinary.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_page_size(region: *const shm_region) -> usize {
+    args::peek(region).map_or(0, Region::page_size)
 }
 
 /// The region's descriptor. It stays the region's: do not close it; it is gone after
@@ -339,8 +410,8 @@ pub unsafe extern "C" fn shm_region_name(region: *const shm_region) -> *const c_
 }
 
 /// Whether the memory behind the region can be taken away, so that access through the pointer can
-/// raise SIGBUS: 1 for files, POSIX objects and memfds without the seal SHRINK; 0 for sealed
-/// memfds, anonymous memory and System V; -EINVAL for NULL.
+/// raise SIGBUS: 1 for files, POSIX objects, memfds without the seal SHRINK, and pages from a pool
+/// of huge pages; 0 for sealed memfds, anonymous memory and System V; -EINVAL for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_can_shrink(region: *const shm_region) -> c_int {
     args::answer(args::region(region).map(|region| c_int::from(region.can_shrink())))
@@ -349,8 +420,9 @@ pub unsafe extern "C" fn shm_region_can_shrink(region: *const shm_region) -> c_i
 /// Copies bytes out of the region, checked: an error where access through the pointer would be out
 /// of bounds or raise a signal, also when the file is truncated during the call.
 ///
-/// A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), a
-/// copy by the kernel where it can, which costs a system call. Memory goes by whole pages: what a
+/// A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), and
+/// where it can but the region is guarded (shm_guard_enable); otherwise a copy by the kernel, which
+/// costs a system call. Memory goes by whole pages: what a
 /// truncated file leaves of its last page reads as zeros. Bytes that another process writes
 /// meanwhile arrive old or new, in any mixture.
 /// `buffer`: at least `length` bytes; after a failure its content is undefined.
@@ -553,7 +625,8 @@ pub unsafe extern "C" fn shm_region_seal(
 /// To be called once for each region, when no thread uses it any more: the handle and every pointer
 /// into the region are dangling afterwards, and using them is undefined. NULL is fine. SHMKIT_CLOSE
 /// of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
-/// Returns 0, or a negative errno from munmap(2) or close(2); the region is gone in any case.
+/// Returns 0, or: -EBUSY a guarded section is open (shm_guard_begin), and the region stays; or a
+/// negative errno from munmap(2) or close(2), and the region is gone all the same.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
     args::answer(args::take(region).map_or(Ok(()), Region::close_code).map(|()| 0))

@@ -63,12 +63,14 @@ pub unsafe extern "C" fn shm_sysv_key(
 /// returns when it fails.
 /// `size`: in bytes. An existing segment is -EEXIST, unless _OR_OPEN; then the region has the
 /// existing segment's size, and one smaller than `size` is -EINVAL.
-/// `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK AUTO_REMOVE; mode, which
-/// the umask does not narrow.
+/// `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP AUTO_REMOVE HUGE_2M
+/// HUGE_1G HUGE_FALLBACK; mode, which the umask does not narrow. Huge pages round the size up, and
+/// need CAP_IPC_LOCK, or membership of the group in vm.hugetlb_shm_group.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
-/// argument, or a size over shmmax; -ENOSPC shmmni or shmall is reached (the message names the
-/// limit, its value and its file); -EACCES; -ENOMEM. The region is the caller's to close, which
-/// detaches; the segment goes with shm_sysv_remove.
+/// argument, or a size over shmmax; -EOPNOTSUPP no huge pages of this size here; -EPERM no right to
+/// huge pages; -ENOSPC shmmni or shmall is reached (the message names the
+/// limit, its value and its file); -EACCES; -ENOMEM also an empty pool of huge pages. The region is
+/// the caller's to close, which detaches; the segment goes with shm_sysv_remove.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_create(
     key: i32,
@@ -86,8 +88,8 @@ pub unsafe extern "C" fn shm_sysv_create(
 /// Attaches all of the System V segment that has this key.
 ///
 /// `key`: 0 and -1 are -EINVAL.
-/// `options`: flags READ_ONLY POPULATE LOCKED NO_FORK AUTO_REMOVE; size_min, of which more than the
-/// segment has is the kernel's -EINVAL.
+/// `options`: flags READ_ONLY POPULATE LOCKED NO_FORK NO_DUMP AUTO_REMOVE; size_min, of which more
+/// than the segment has is the kernel's -EINVAL. A segment on huge pages is attached too.
 /// Returns 0, or: -ENOENT; -EACCES; -EINVAL; -ENOMEM; -EPERM _AUTO_REMOVE of another user's
 /// segment. The region is the caller's to close, which detaches.
 #[no_mangle]
@@ -121,7 +123,7 @@ pub unsafe extern "C" fn shm_sysv_attach_id(
 /// noticed.
 ///
 /// `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
-/// `options`: as for shm_sysv_create. mode loses its execute bits. With _OR_OPEN a segment whose
+/// `options`: as for shm_sysv_create, but no huge pages. mode loses its execute bits. With _OR_OPEN a segment whose
 /// creator died half way is replaced, after a second.
 /// Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
 /// segment belongs to another path; without it that is -EEXIST); -EAGAIN _OR_OPEN found a segment

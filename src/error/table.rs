@@ -29,6 +29,10 @@ pub const SHMKIT_E_COLLISION: c_int = -4101;
 /// not given.
 pub const SHMKIT_E_ON_DISK: c_int = -4102;
 
+/// No fault reaches the guard's SIGBUS handler: it was never installed, or one that was installed
+/// later does not call it.
+pub const SHMKIT_E_UNGUARDED: c_int = -4103;
+
 type Row = (c_int, &'static CStr, &'static CStr);
 
 /// (name, text) of a code.
@@ -49,6 +53,7 @@ pub(super) const ROWS: &[Row] = &[
     (SHMKIT_E_UNENFORCEABLE, c"SHMKIT_E_UNENFORCEABLE", c"The kernel cannot keep this region read-only"),
     (SHMKIT_E_COLLISION, c"SHMKIT_E_COLLISION", c"The System V key belongs to another path"),
     (SHMKIT_E_ON_DISK, c"SHMKIT_E_ON_DISK", c"The object would lie on a disk, not in memory"),
+    (SHMKIT_E_UNGUARDED, c"SHMKIT_E_UNGUARDED", c"No fault reaches the guard's SIGBUS handler"),
     (-libc::EPERM, c"EPERM", c"Operation not permitted"),
     (-libc::ENOENT, c"ENOENT", c"No such file or directory"),
     (-libc::ESRCH, c"ESRCH", c"No such process"),

@@ -6,18 +6,24 @@ mod access;
 mod anonymous;
 pub(crate) mod descriptor;
 mod file;
+mod growth;
+pub(crate) mod guard;
+mod lease;
 mod mapping;
 mod memfd;
 mod memory;
 mod naming;
 pub(crate) mod options;
+mod placement;
 mod posix;
+mod publish;
 mod reserve;
 mod segment;
 pub mod sysv;
 mod typed;
 
 pub use options::{Advice, Flags, Kind, Options, Rights, Seals};
+pub use placement::Policy;
 pub use posix::unlink as posix_unlink;
 pub use typed::{Array, Word};
 
@@ -178,6 +184,16 @@ impl Region {
     /// In bytes.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// How large the region can become in place: its size, unless it is growable.
+    pub fn size_max(&self) -> usize {
+        self.size
+    }
+
+    /// The size of the pages behind the region: larger than the ordinary where they are from a pool.
+    pub fn page_size(&self) -> usize {
+        crate::sys::mmap::page_size()
     }
 
     pub fn kind(&self) -> Kind {

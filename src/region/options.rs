@@ -36,6 +36,24 @@ bitflags::bitflags! {
         const RISK_REOPEN = 2048;
         /// Accept a POSIX object that lies on a disk.
         const RISK_DISK = 4096;
+        /// Leave room in the address space to grow to `size_max`.
+        const GROWABLE = 8192;
+        /// Map the bytes twice in a row.
+        const MIRROR = 16384;
+        /// Pages of 2 MiB from the machine's pool.
+        const HUGE_2M = 32768;
+        /// Pages of 1 GiB from the machine's pool.
+        const HUGE_1G = 65536;
+        /// Smaller pages where the machine cannot give huge ones.
+        const HUGE_FALLBACK = 131072;
+        /// Leave the region out of core dumps.
+        const NO_DUMP = 262144;
+        /// A child made by fork finds zeros (private anonymous memory).
+        const WIPE_ON_FORK = 524288;
+        /// The name goes with its last user (POSIX).
+        const UNLINK_LAST = 1048576;
+        /// The name goes with its creator (POSIX).
+        const UNLINK_CREATOR = 2097152;
     }
 
     /// What nobody may do to a memfd any more: the kernel's F_SEAL_… numbers.

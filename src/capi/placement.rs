@@ -1,0 +1,63 @@
+use std::ffi::c_int;
+
+use super::args::{self, shm_error};
+use super::region::shm_region;
+use crate::region::Policy;
+
+/// shm_region_place: as the process's own policy says, mostly the node of the CPU that touches.
+pub const SHMKIT_PLACE_DEFAULT: c_int = 0;
+/// On the first of these nodes, and elsewhere when it is full (MPOL_PREFERRED).
+pub const SHMKIT_PLACE_PREFERRED: c_int = 1;
+/// On these nodes alone (MPOL_BIND).
+pub const SHMKIT_PLACE_BIND: c_int = 2;
+/// Page by page on all of these nodes in turn (MPOL_INTERLEAVE).
+pub const SHMKIT_PLACE_INTERLEAVE: c_int = 3;
+
+/// ---- On which memory --------------------------------------------------------------------
+///
+/// Says on which NUMA nodes a range's pages shall lie (mbind(2)). For memfds, POSIX objects, System
+/// V and anonymous memory that holds for all processes that use the region; for files on a disk it
+/// does nothing. Pages that exist already move, if this process alone has them mapped.
+///
+/// `offset`: on a page boundary. `policy`: SHMKIT_PLACE_….
+/// `nodes`, `node_count`: node numbers; NULL and 0 for _DEFAULT. /sys/devices/system/node/online
+/// has those of this machine.
+/// Returns 0, or: -EINVAL an argument, a node that is not there; -ERANGE beyond the region; -EPERM
+/// a container's seccomp profile forbids mbind; -ENOSYS a kernel without NUMA; -ENOMEM.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_place(
+    region: *mut shm_region,
+    offset: usize,
+    length: usize,
+    policy: c_int,
+    nodes: *const c_int,
+    node_count: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || {
+        let nodes = args::numbers(nodes, node_count, "the array of nodes")?;
+        args::known(region)?.place(offset, length, Policy::from_raw(policy)?, nodes)
+    })
+}
+
+/// Tells where a range's pages lie (move_pages(2)): for each page, of shm_region_page_size, the
+/// number of its NUMA node, or -ENOENT where this process has not touched the page yet.
+///
+/// `nodes`, `node_count`: room for as many numbers as pages of the range, from the one that holds
+/// `offset` to the one that holds the last byte; another count is -EINVAL.
+/// Returns 0, or: -EINVAL an argument; -ERANGE beyond the region; -EPERM a container's seccomp
+/// profile; -ENOSYS a kernel without NUMA; -ENOMEM.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_nodes(
+    region: *const shm_region,
+    offset: usize,
+    length: usize,
+    nodes: *mut c_int,
+    node_count: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || {
+        let found = args::known(region)?.nodes(offset, length)?;
+        args::give_numbers(nodes, node_count, &found)
+    })
+}
