@@ -4,6 +4,7 @@
 use super::options::creatable;
 use super::{Backing, Flags, Options, Parts, Region};
 use crate::error::Result;
+use crate::sys::mmap;
 
 impl Region {
     /// Makes a region of zeroed memory without a name or descriptor.
@@ -13,7 +14,8 @@ impl Region {
         options.without_seals(CALL)?;
         options.without_offset(CALL)?;
         creatable(size, || "anonymous memory".to_string())?;
-        let parts = Parts { backing: Backing::Anonymous, size, name: None, created: true, can_shrink: false };
+        let (backing, page_size) = (Backing::Anonymous, mmap::page_size());
+        let parts = Parts { backing, size, page_size, name: None, created: true, can_shrink: false };
         Region::map(parts, options)
     }
 }

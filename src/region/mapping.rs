@@ -19,7 +19,17 @@ pub(crate) struct Mapping {
     start: NonNull<u8>,
     /// In whole pages.
     length: usize,
+    page_size: usize,
     end: End,
+}
+
+/// What a mapping shows of its object, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// In bytes.
+    pub size: usize,
+    /// Of the object's pages.
+    pub page_size: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,19 +61,63 @@ fn sharing(options: &Options) -> MapFlags {
 }
 
 impl Mapping {
-    /// `size` bytes of a file, from the options' offset on.
-    pub(crate) fn of_file(fd: BorrowedFd<'_>, size: usize, options: &Options) -> sys::Result<Mapping> {
-        Mapping::new(size, options, Some((fd, options.offset)))
+    /// A file's bytes, from the options' offset on. One that can grow is mapped as far as it may: what is
+    /// beyond the file's end becomes memory when the file gets there.
+    pub(crate) fn of_file(fd: BorrowedFd<'_>, shape: Shape, options: &Options) -> sys::Result<Mapping> {
+        let Shape { size, page_size } = shape;
+        let flags = options.flags;
+        let length = match flags {
+            _ if flags.contains(Flags::GROWABLE) => usize::try_from(options.size_max).ok(),
+            _ if flags.contains(Flags::MIRROR) => size.checked_mul(2),
+            _ => Some(size),
+        };
+        let length = length.and_then(|length| length.checked_next_multiple_of(page_size));
+        let mapping = Mapping::new(length, page_size, options, Some((fd, options.offset)))?;
+        if flags.contains(Flags::MIRROR) {
+            mapping.map_again(fd, size, size, options)?;
+        }
+        Ok(mapping)
     }
 
     pub(crate) fn anonymous(size: usize, options: &Options) -> sys::Result<Mapping> {
-        Mapping::new(size, options, None)
+        Mapping::new(mmap::whole_pages(size), mmap::page_size(), options, None)
     }
 
-    fn new(size: usize, options: &Options, file: Option<(BorrowedFd<'_>, u64)>) -> sys::Result<Mapping> {
-        let length = mmap::whole_pages(size).and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
-        let start = place(length, protection(options.rights()), sharing(options), file)?;
-        Ok(Mapping { start, length: length.get(), end: End::Unmap })
+    fn new(
+        length: Option<usize>,
+        page_size: usize,
+        options: &Options,
+        file: Option<(BorrowedFd<'_>, u64)>,
+    ) -> sys::Result<Mapping> {
+        let length = length.and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
+        let (protection, sharing) = (protection(options.rights()), sharing(options));
+        let start = if page_size == mmap::page_size() {
+            place(length, protection, sharing, file)
+        } else {
+            mmap::map(None, length, protection, sharing, file)
+        }?;
+        Ok(Mapping { start, length: length.get(), page_size, end: End::Unmap })
+    }
+
+    /// Puts the first `length` bytes of the options' file where the mapping has byte `at`.
+    fn map_again(&self, fd: BorrowedFd<'_>, at: usize, length: usize, options: &Options) -> sys::Result<()> {
+        let length = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
+        debug_assert!(at + length.get() <= self.length);
+        let (protection, sharing) = (protection(options.rights()), sharing(options));
+        // SAFETY: inside our own range; the object is the same.
+        unsafe {
+            let start = self.start.add(at);
+            mmap::map_over(start, length, protection, sharing, (fd, options.offset))
+        }
+    }
+
+    /// Maps the file once more in its own place, as the options say now.
+    pub(crate) fn remap(&self, fd: BorrowedFd<'_>, size: usize, options: &Options) -> sys::Result<()> {
+        if options.flags.contains(Flags::MIRROR) {
+            self.map_again(fd, size, size, options)?;
+            return self.map_again(fd, 0, size, options);
+        }
+        self.map_again(fd, 0, self.length, options)
     }
 
     /// All of a System V segment, and its size: the kernel's to tell, unless the segment is new.
@@ -73,13 +127,27 @@ impl Mapping {
         options: &Options,
     ) -> sys::Result<(Mapping, usize)> {
         let start = segment::attach(id, options.flags.contains(Flags::READ_ONLY))?;
-        let mut mapping = Mapping { start, length: 0, end: End::Detach };
+        let mut mapping = Mapping { start, length: 0, page_size: mmap::page_size(), end: End::Detach };
         let size = match new_size {
             Some(size) => size,
             None => segment::stat(id)?.shm_segsz,
         };
-        mapping.length = mmap::whole_pages(size).ok_or(Errno::ENOMEM)?;
+        // Whoever made it: the segment itself does not tell.
+        if start.as_ptr() as usize % HUGE_PAGE == 0 && mmap::may_be_huge(start) {
+            mapping.page_size = mmap::page_size_at(start).unwrap_or(HUGE_PAGE);
+        }
+        mapping.length = size.checked_next_multiple_of(mapping.page_size).ok_or(Errno::ENOMEM)?;
         Ok((mapping, size))
+    }
+
+    /// In bytes.
+    pub(crate) fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    /// The whole of it, in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn start(&self) -> *mut u8 {
@@ -94,9 +162,9 @@ impl Mapping {
     /// The whole pages that `offset` and the `length` bytes behind it lie on, for calls that work on
     /// pages.
     fn pages(&self, offset: usize, length: usize) -> (NonNull<u8>, usize) {
-        let first = offset - offset % mmap::page_size();
-        let length =
-            mmap::whole_pages(offset + length).map_or(self.length, |end| end.min(self.length)) - first;
+        let first = offset - offset % self.page_size;
+        let end = (offset + length).checked_next_multiple_of(self.page_size);
+        let length = end.map_or(self.length, |end| end.min(self.length)) - first;
         // SAFETY: `first` is inside the mapping.
         (unsafe { self.start.add(first) }, length)
     }

@@ -15,7 +15,7 @@ impl Region {
 
     pub(crate) fn flush_code(&self, offset: usize, length: usize) -> Result<(), Code> {
         self.within(offset, length)?;
-        if length == 0 || self.descriptor().is_none() {
+        if length == 0 || self.file().is_none() {
             return Ok(());
         }
         Ok(self.mapping.sync(offset, length)?)
@@ -28,9 +28,12 @@ impl Region {
 
     pub(crate) fn flush_async_code(&self, offset: usize, length: usize) -> Result<(), Code> {
         self.within(offset, length)?;
-        match self.descriptor() {
+        match self.file() {
             // To sync_file_range, a length of 0 is all the rest of the file.
             Some(fd) if length > 0 && !self.options.flags.contains(Flags::PRIVATE) => {
+                // What runs over the end of a mirror lies at both ends of the file.
+                let (offset, length) =
+                    if offset + length > self.size() { (0, self.size()) } else { (offset, length) };
                 Ok(sys::file::start_writing(fd, self.options.offset + offset as u64, length as u64)?)
             }
             _ => Ok(()),
@@ -119,7 +122,7 @@ impl Region {
 
     fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
         self.within_or_say(offset, length)?;
-        let page = mmap::page_size();
+        let page = self.page_size();
         if offset % page != 0 {
             let message =
                 format!("offset {offset} of {} is not a multiple of the page size, {page}", self.describe());
