@@ -19,8 +19,8 @@ impl Region {
             Err(Error::new(errno, format!("cannot grow {what} to {size} bytes: {why}")))
         };
         let fd = self.growable()?;
-        if size < self.size() {
-            return refused(Errno::EINVAL, format!("it has {} bytes, and only grows", self.size()));
+        if size <= self.size() {
+            return Ok(());
         }
         if size > self.size_max() {
             return refused(Errno::EFBIG, format!("{} were set aside for it (size_max)", self.size_max()));
@@ -29,11 +29,11 @@ impl Region {
             return refused(Errno::EACCES, "it is read-only".to_string());
         }
         extend(fd, self.options.offset + size as u64, &self.options, || self.describe())?;
-        self.follow()
+        self.follow().map(drop)
     }
 
-    /// Takes over what others have grown.
-    pub fn follow(&self) -> Result<()> {
+    /// Takes over what others have grown, and tells whether that made the region larger.
+    pub fn follow(&self) -> Result<bool> {
         let fd = self.growable()?;
         let stat = file::stat(fd).during(|| format!("cannot look at {}", self.describe()))?;
         let has = (stat.st_size as u64).saturating_sub(self.options.offset);
@@ -44,7 +44,7 @@ impl Region {
             let message = format!("cannot follow {what}: it has {has} bytes now, the region {size}");
             return Err(Error::own(SHMKIT_E_SHRUNK, message));
         }
-        Ok(())
+        Ok(has > size)
     }
 
     fn growable(&self) -> Result<BorrowedFd<'_>> {

@@ -90,7 +90,13 @@ impl Region {
             seals |= Seals::EXEC;
         }
         let has = memfd::seals(fd.as_fd()).map(Seals::from_bits_retain).unwrap_or_default();
-        self.seal(seals - has)?;
+        self.seal(seals - has).map_err(|error| match error.errno() {
+            Some(errno) if errno == Errno::EINVAL as i32 => {
+                let message = format!("cannot publish {} read-only: Linux 5.1 is needed", self.describe());
+                Error::new(Errno::EOPNOTSUPP, message)
+            }
+            _ => error,
+        })?;
         // Given out between the look and the seals: mapped writable then, for all we know.
         if let Some(why) = self.exposure.reason() {
             return refused(Errno::EBUSY, why);
@@ -115,7 +121,13 @@ impl Region {
         if !self.options.flags.contains(Flags::PRIVATE) {
             self.mapping.remap(fd.as_fd(), self.size(), &frozen).during(tried)?;
         }
-        let sealed = self.seal(seals - has);
+        let sealed = self.seal(seals - has).map_err(|error| match error.errno() {
+            Some(errno) if errno == Errno::EBUSY as i32 => Error::new(
+                Errno::EBUSY,
+                format!("{}: it is mapped elsewhere, with a descriptor for writing", tried()),
+            ),
+            _ => error,
+        });
         match sealed {
             Ok(()) => self.frozen.store(true, Ordering::Relaxed),
             Err(_) if self.options.flags.contains(Flags::PRIVATE) => {}
