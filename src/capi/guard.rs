@@ -9,20 +9,20 @@ use crate::region::guard;
 /// Switches the fault guard on for a region, until it is closed. For memory that cannot shrink
 /// there is nothing to do, and nothing is installed. In a Go program use the Go package instead.
 ///
-/// The first such call installs a SIGBUS handler for the process, for good (sigaction(2), SA_SIGINFO
-/// and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a page whose
-/// backing is gone reads as zeros instead of raising SIGBUS, and what is written to it is lost; the
-/// section's end tells. shm_region_read and _write are such a section themselves, at memcpy's
-/// speed. Every other SIGBUS goes to the handler that was there before, or ends the process as it
-/// would have.
+/// The first such call installs a SIGBUS handler for the process, for good (sigaction(2),
+/// SA_SIGINFO and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a
+/// page whose backing is gone reads as zeros instead of raising SIGBUS, and what is written to it
+/// is lost; the section's end tells. shm_region_read and _write are such a section themselves, at
+/// memcpy's speed. Every other SIGBUS goes to the handler that was there before, or ends the
+/// process as it would have.
 ///
 /// A program with a handler of its own installs it before this call, and need not do more: it may
 /// even leave by siglongjmp. One that is installed later keeps the old action, has SA_SIGINFO and
 /// SA_ONSTACK, and passes on what is not its own: old.sa_sigaction(signal, info, context), and
-/// return. This call and shm_guard_check look whether ours is reached; see there for how.
-/// A system call that is given a pointer to a page that is gone answers -EFAULT, guard or not.
-/// SIGBUS must not be blocked: the kernel then ends the process. Children made by fork() are guarded
-/// as their parent is; after exec() nothing is left of it.
+/// return. This call and shm_guard_check look whether ours is reached; see there for how. A system
+/// call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
+/// not be blocked: the kernel then ends the process. Children made by fork() are guarded as their
+/// parent is; after exec() nothing is left of it.
 /// Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
 /// was installed later does not call ours; -ENOMEM.
 #[no_mangle]
@@ -30,15 +30,15 @@ pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut s
     args::report(error, || args::known(region)?.guard_enable())
 }
 
-/// Begins a guarded section: until shm_guard_end, access through the region's pointer does not raise
-/// SIGBUS. Sections nest, overlap, and may be open in many threads; each begin needs one end, in any
-/// thread and any order.
+/// Begins a guarded section: until shm_guard_end, access through the region's pointer does not
+/// raise SIGBUS. Sections nest, overlap, and may be open in many threads; each begin needs one end,
+/// in any thread and any order.
 ///
-/// A page that is gone is replaced by zeros for the whole process, other threads included, until the
-/// last section of the region ends; then the file shows through again. While sections overlap
+/// A page that is gone is replaced by zeros for the whole process, other threads included, until
+/// the last section of the region ends; then the file shows through again. While sections overlap
 /// without a gap, the zeros stay. Costs a few nanoseconds.
-/// Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for one
-/// that cannot shrink it need not be).
+/// Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
+/// one that cannot shrink it need not be).
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_begin(region: *mut shm_region) -> c_int {
     args::answer(args::region(region).and_then(|region| region.guard_begin()))
@@ -58,8 +58,8 @@ pub unsafe extern "C" fn shm_guard_end(region: *mut shm_region) -> c_int {
 /// a child touches a page that is gone, for at most a second: the handlers run there, in memory of
 /// its own. It is made by a bare clone(2): no atfork handlers, no SIGCHLD, nothing for wait(2).
 ///
-/// Returns 0, or: SHMKIT_E_UNGUARDED ours is not reached, or was never installed (no region that can
-/// shrink was enabled); -EAGAIN, -ENOMEM no child could be made.
+/// Returns 0, or: SHMKIT_E_UNGUARDED ours is not reached, or was never installed (no region that
+/// can shrink was enabled); -EAGAIN, -ENOMEM no child could be made.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_check(error: *mut shm_error) -> c_int {
     args::report(error, guard::check)

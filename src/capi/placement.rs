@@ -18,8 +18,8 @@ pub const SHMKIT_PLACE_INTERLEAVE: c_int = 3;
 /// Says on which NUMA nodes a range's pages shall lie (mbind(2)). For memfds, POSIX objects, System
 /// V and anonymous memory that holds for all processes that use the region; for files on a disk it
 /// does nothing. Pages of which this process alone has touched each move; others stay, and that is
-/// no error: shm_region_nodes tells. A created region's pages exist before they are touched: make it
-/// with SHMKIT_REGION_NO_RESERVE, place it, then shm_region_prefault; or prefault it first.
+/// no error: shm_region_nodes tells. A created region's pages exist before they are touched: make
+/// it with SHMKIT_REGION_NO_RESERVE, place it, then shm_region_prefault; or prefault it first.
 ///
 /// `offset`: on a page boundary. `policy`: SHMKIT_PLACE_….
 /// `nodes`, `node_count`: node numbers; NULL and 0 for _DEFAULT. /sys/devices/system/node/online

@@ -21,8 +21,8 @@ use super::region::shm_region;
 /// or tried to, whose descriptor was asked for (shm_region_fd), or when the process has called
 /// fork() since the region was made, be it with SHMKIT_REGION_NO_FORK, because a child has the
 /// descriptor. posix_spawn(3) and system(3) do not count. A child made by a bare clone(2), and a
-/// descriptor that another process of the same user took from /proc, are not seen.
-/// Calling it again is no error.
+/// descriptor that another process of the same user took from /proc, are not seen. Calling it again
+/// is no error.
 /// Returns 0, or: -EINVAL NULL; -EBUSY others may have it writable, the message says why; -EPERM
 /// somebody has sealed it against seals; -EOPNOTSUPP a kernel before Linux 5.1, no memfd (for files
 /// and POSIX objects the kernel gives no such promise), or a private region.
@@ -38,9 +38,9 @@ pub unsafe extern "C" fn shm_region_publish_read_only(
 /// change its size (F_SEAL_WRITE, SHRINK and GROW). The region is read-only from then on: pointers
 /// into it stay valid, for reading.
 ///
-/// Any process may call it that has a descriptor for writing. A process that has received the region
-/// and still has it mapped is in the way, for reading too. No thread may write to the region while
-/// this runs: that can raise SIGSEGV. SHMKIT_REGION_NO_FORK and _NO_DUMP are kept;
+/// Any process may call it that has a descriptor for writing. A process that has received the
+/// region and still has it mapped is in the way, for reading too. No thread may write to the region
+/// while this runs: that can raise SIGSEGV. SHMKIT_REGION_NO_FORK and _NO_DUMP are kept;
 /// shm_region_protect, _advise, _lock and _place are undone.
 /// Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
 /// descriptor for writing, or the kernel itself has pages in use: the region stays writable; -EPERM
