@@ -161,11 +161,15 @@ impl Region {
             protected: AtomicBool::new(false),
         };
         let flags = options.flags;
-        if flags.contains(Flags::NO_FORK) {
-            region
-                .mapping
-                .advise(0, size, libc::MADV_DONTFORK)
-                .during(|| format!("cannot keep {} from children", region.describe()))?;
+        for (flag, advice, from) in [
+            (Flags::NO_FORK, libc::MADV_DONTFORK, "children"),
+            (Flags::WIPE_ON_FORK, libc::MADV_WIPEONFORK, "children, by zeros"),
+            (Flags::NO_DUMP, libc::MADV_DONTDUMP, "core dumps"),
+        ] {
+            if flags.contains(flag) {
+                let tried = || format!("cannot keep {} from {from}", region.describe());
+                region.mapping.advise(0, size, advice).during(tried)?;
+            }
         }
         if flags.contains(Flags::POPULATE) {
             region.prefault(0, size)?;

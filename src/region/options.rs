@@ -77,8 +77,11 @@ bitflags::bitflags! {
 
 impl Flags {
     /// What every kind of region takes.
-    pub(crate) const ANY: Flags =
-        Flags::READ_ONLY.union(Flags::POPULATE).union(Flags::LOCKED).union(Flags::NO_FORK);
+    pub(crate) const ANY: Flags = Flags::READ_ONLY
+        .union(Flags::POPULATE)
+        .union(Flags::LOCKED)
+        .union(Flags::NO_FORK)
+        .union(Flags::NO_DUMP);
     /// What every kind of region with a descriptor takes.
     pub(crate) const WITH_DESCRIPTOR: Flags = Flags::ANY.union(Flags::PRIVATE).union(Flags::RISK_REOPEN);
 
