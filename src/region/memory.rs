@@ -117,9 +117,9 @@ impl Region {
             .during(|| format!("cannot protect {length} bytes at offset {offset} of {}", self.describe()))
     }
 
-    fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
+    pub(super) fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
         self.within_or_say(offset, length)?;
-        let page = mmap::page_size();
+        let page = self.page_size();
         if offset % page != 0 {
             let message =
                 format!("offset {offset} of {} is not a multiple of the page size, {page}", self.describe());
