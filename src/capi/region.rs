@@ -48,7 +48,7 @@ pub const SHMKIT_REGION_RISK_DISK: u32 = 4096;
 /// descriptor, on ordinary pages, without _LOCKED, _PAST_END and _MIRROR. A memfd is then not
 /// sealed against growing. Not for shm_recv_region: there the sender's region tells, and size_max.
 pub const SHMKIT_REGION_GROWABLE: u32 = 8192;
-/// Map the bytes twice in a row: the byte at data[i] is also at data[size + i], so that a record
+/// Map the bytes twice in a row: byte i lies at data + i and at data + size + i, so that a record
 /// that runs over the end of a ring lies in one piece. shm_region_size counts the bytes once, and
 /// has to be whole pages; offsets and lengths reach as far as twice the size, and
 /// shm_region_protect, _lock, _advise and _place work on addresses. Keep a ring's cursors in

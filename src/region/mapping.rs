@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::sys::mman::{MapFlags, ProtFlags};
 
 use super::options::{Flags, Options, Rights};
-use crate::sys::{self, mmap, segment, Errno};
+use crate::sys::{self, mmap, numa, segment, Errno};
 
 /// The size of a huge page that the kernel can put behind ordinary memory, on the processors that we
 /// know. Mappings that are congruent to it can have them.
@@ -180,6 +180,19 @@ impl Mapping {
         let (start, length) = self.pages(offset, length);
         // SAFETY: our own range; the callers pass no advice that drops pages.
         unsafe { mmap::advise(start, length, advice) }
+    }
+
+    pub(crate) fn bind(
+        &self,
+        offset: usize,
+        length: usize,
+        mode: i32,
+        nodes: &numa::NodeSet,
+        flags: u32,
+    ) -> sys::Result<()> {
+        let (start, length) = self.pages(offset, length);
+        // SAFETY: our own range.
+        unsafe { numa::bind(start, length, mode, nodes, flags) }
     }
 
     pub(crate) fn sync(&self, offset: usize, length: usize) -> sys::Result<()> {

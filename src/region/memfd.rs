@@ -81,7 +81,8 @@ impl Region {
         // What is gone already, or was never there, is no safer than before.
         let fd = self.file().expect("it was sealed");
         let has = file::stat(fd).during(sealed)?.st_size as u64;
-        if seals.contains(Seals::SHRINK) && has >= self.options.offset + self.size() as u64 {
+        let ordinary = self.page_size() == mmap::page_size();
+        if ordinary && seals.contains(Seals::SHRINK) && has >= self.options.offset + self.size() as u64 {
             self.can_shrink.store(false, Ordering::Relaxed);
         }
         Ok(())

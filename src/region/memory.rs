@@ -120,7 +120,7 @@ impl Region {
             .during(|| format!("cannot protect {length} bytes at offset {offset} of {}", self.describe()))
     }
 
-    fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
+    pub(super) fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
         self.within_or_say(offset, length)?;
         let page = self.page_size();
         if offset % page != 0 {

@@ -185,10 +185,15 @@ impl Region {
 
     /// What the flags ask of the mapping, and a new mapping in its place forgets.
     fn advise_as_asked(&self) -> Result<()> {
-        if self.options.flags.contains(Flags::NO_FORK) {
-            self.mapping
-                .advise(0, self.mapping.length(), libc::MADV_DONTFORK)
-                .during(|| format!("cannot keep {} from children", self.describe()))?;
+        for (flag, advice, from) in [
+            (Flags::NO_FORK, libc::MADV_DONTFORK, "children"),
+            (Flags::WIPE_ON_FORK, libc::MADV_WIPEONFORK, "children, by zeros"),
+            (Flags::NO_DUMP, libc::MADV_DONTDUMP, "core dumps"),
+        ] {
+            if self.options.flags.contains(flag) {
+                let tried = || format!("cannot keep {} from {from}", self.describe());
+                self.mapping.advise(0, self.mapping.length(), advice).during(tried)?;
+            }
         }
         Ok(())
     }

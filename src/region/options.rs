@@ -80,8 +80,11 @@ const HUGE_1G: usize = 1 << 30;
 
 impl Flags {
     /// What every kind of region takes.
-    pub(crate) const ANY: Flags =
-        Flags::READ_ONLY.union(Flags::POPULATE).union(Flags::LOCKED).union(Flags::NO_FORK);
+    pub(crate) const ANY: Flags = Flags::READ_ONLY
+        .union(Flags::POPULATE)
+        .union(Flags::LOCKED)
+        .union(Flags::NO_FORK)
+        .union(Flags::NO_DUMP);
     /// What every kind of region with a descriptor takes.
     pub(crate) const WITH_DESCRIPTOR: Flags = Flags::ANY
         .union(Flags::PRIVATE)
@@ -350,7 +353,8 @@ pub(crate) fn window(
             format!("cannot map {} at offset {offset}: not a multiple of the page size, {page}", what());
         return Err(invalid(message));
     }
-    let past_end = options.flags.contains(Flags::PAST_END);
+    // Mapping huge pages beyond the end of their file would make it longer.
+    let past_end = options.flags.contains(Flags::PAST_END) && page_size == mmap::page_size();
     let wanted = match size {
         0 if object_size > offset => object_size - offset,
         0 if object_size == 0 => return Err(invalid(format!("cannot map all of {}: it is empty", what()))),

@@ -8,6 +8,7 @@ pub(crate) mod fork;
 pub(crate) mod limits;
 pub(crate) mod memfd;
 pub(crate) mod mmap;
+pub(crate) mod numa;
 pub(crate) mod segment;
 pub(crate) mod socket;
 
