@@ -1021,8 +1021,8 @@ int shm_region_publish_read_only(struct shm_region *region, struct shm_error *er
  * shm_region_protect, _advise, _lock and _place are undone.
  * Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
  * descriptor for writing, or the kernel itself has pages in use: the region stays writable; -EPERM
- * sealed against seals, a published one too, or a read-only descriptor; -EOPNOTSUPP no memfd;
- * -ENOMEM too many mappings.
+ * sealed against seals, published or sealed with FUTURE_WRITE, or a read-only descriptor;
+ * -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
  */
 int shm_region_freeze(struct shm_region *region, struct shm_error *error);
 

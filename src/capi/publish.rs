@@ -44,8 +44,8 @@ pub unsafe extern "C" fn shm_region_publish_read_only(
 /// shm_region_protect, _advise, _lock and _place are undone.
 /// Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
 /// descriptor for writing, or the kernel itself has pages in use: the region stays writable; -EPERM
-/// sealed against seals, a published one too, or a read-only descriptor; -EOPNOTSUPP no memfd;
-/// -ENOMEM too many mappings.
+/// sealed against seals, published or sealed with FUTURE_WRITE, or a read-only descriptor;
+/// -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_freeze(region: *mut shm_region, error: *mut shm_error) -> c_int {
     args::report(error, || args::known(region)?.freeze())

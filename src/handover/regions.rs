@@ -35,13 +35,15 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         );
         return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
     }
+    let growable = !seals.contains(Seals::GROW);
+    let reserve = if growable && flags.contains(Flags::GROWABLE) { region.size_max() } else { 0 };
     let frame = Frame {
         kind: region.kind() as u32,
         size: region.size() as u64,
         offset: region.options().offset,
         rights: if read_only { Rights::READ } else { Rights::READ_WRITE },
-        growable: !seals.contains(Seals::GROW),
-        reserve: if flags.contains(Flags::GROWABLE) { region.size_max() as u64 } else { 0 },
+        growable,
+        reserve: reserve as u64,
     };
     message::send(socket.as_raw_fd(), &[fd.as_raw_fd()], &frame.encode(), deadline)
 }

@@ -102,7 +102,9 @@ impl Region {
             let has = stat.st_size as u64;
             // Up to the last page that the file reaches there is memory.
             let there = has.next_multiple_of(mmap::page_size() as u64).saturating_sub(self.options.offset);
-            // What runs over the end of a mirror lies at both ends of the file.
+            // What lies in the second half of a mirror is found in the first, and what runs over its end is at
+            // both ends of the file.
+            let offset = if offset >= self.size() { offset - self.size() } else { offset };
             let end = (offset + length).min(self.size()) as u64;
             if end > there {
                 let begins = match self.options.offset {

@@ -35,16 +35,17 @@ impl Region {
     /// Takes over what others have grown, and tells whether that made the region larger.
     pub fn follow(&self) -> Result<bool> {
         let fd = self.growable()?;
+        // Before the look at the object: another thread may grow both in between.
+        let size = self.size();
         let stat = file::stat(fd).during(|| format!("cannot look at {}", self.describe()))?;
         let has = (stat.st_size as u64).saturating_sub(self.options.offset);
         let has = usize::try_from(has).unwrap_or(usize::MAX).min(self.size_max());
-        let size = self.size.fetch_max(has, Ordering::Relaxed);
         if has < size {
             let what = self.describe();
             let message = format!("cannot follow {what}: it has {has} bytes now, the region {size}");
             return Err(Error::own(SHMKIT_E_SHRUNK, message));
         }
-        Ok(has > size)
+        Ok(self.size.fetch_max(has, Ordering::Relaxed) < has)
     }
 
     fn growable(&self) -> Result<BorrowedFd<'_>> {

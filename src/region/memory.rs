@@ -46,8 +46,13 @@ impl Region {
         if length == 0 {
             return Ok(());
         }
-        let touch =
-            if self.rights().writable() { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        let writable = self.rights().writable();
+        let touch = if writable { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        if writable && !self.created && !self.options.flags.contains(Flags::PRIVATE) {
+            // Pages that are there already come many at a time this way, and on a tmpfs at once for writing.
+            // What is wrong with them, the next call tells.
+            let _ = self.mapping.advise(offset, length, libc::MADV_POPULATE_READ);
+        }
         match sys::uninterrupted(|| self.mapping.advise(offset, length, touch)) {
             Ok(()) => Ok(()),
             Err(Errno::EFAULT) => Err(self.check(offset, length).err().unwrap_or_else(|| {

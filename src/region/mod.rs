@@ -151,7 +151,11 @@ impl Region {
         };
         let mapping = mapped.during(|| {
             let what = what.map_or_else(|| parts.backing.describe(parts.name.as_deref()), |what| what());
-            format!("cannot map {} bytes at offset {} of {what}", parts.size, options.offset)
+            let ahead = match options.flags.contains(Flags::GROWABLE) {
+                true => format!(", and addresses for {} in all,", options.size_max),
+                false => String::new(),
+            };
+            format!("cannot map {} bytes{ahead} at offset {} of {what}", parts.size, options.offset)
         })?;
         Region::finish(mapping, parts, options)
     }

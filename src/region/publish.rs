@@ -114,27 +114,32 @@ impl Region {
         };
         let seals = Seals::WRITE | Seals::SHRINK | Seals::GROW;
         let has = memfd::seals(fd.as_fd()).map(Seals::from_bits_retain).during(tried)?;
+        if has.intersects(Seals::SEAL | Seals::FUTURE_WRITE) && !has.contains(Seals::WRITE) {
+            // The second would let us freeze, but not go back when others are in the way.
+            let message = format!("{}: it is sealed against seals, or published already", tried());
+            return Err(Error::new(Errno::EPERM, message));
+        }
         // Our own mapping is a writable one too, to the kernel. A private mapping of what nobody can
         // change is the same, and takes its place in one step.
-        let frozen =
-            Options { flags: self.options.flags | Flags::PRIVATE | Flags::READ_ONLY, ..self.options };
-        if !self.options.flags.contains(Flags::PRIVATE) {
-            self.mapping.remap(fd.as_fd(), self.size(), &frozen).during(tried)?;
-        }
-        let sealed = self.seal(seals - has).map_err(|error| match error.errno() {
-            Some(errno) if errno == Errno::EBUSY as i32 => Error::new(
-                Errno::EBUSY,
-                format!("{}: it is mapped elsewhere, with a descriptor for writing", tried()),
-            ),
-            _ => error,
-        });
+        let frozen = Flags::PRIVATE | Flags::READ_ONLY | Flags::NO_RESERVE;
+        let frozen = Options { flags: self.options.flags | frozen, ..self.options };
+        let remap = |options| match self.options.flags.contains(Flags::PRIVATE) {
+            true => Ok(()),
+            false => self.mapping.remap(fd.as_fd(), self.size(), options).during(tried),
+        };
+        let sealed = remap(&frozen).and_then(|()| self.seal(seals - has));
         match sealed {
             Ok(()) => self.frozen.store(true, Ordering::Relaxed),
-            Err(_) if self.options.flags.contains(Flags::PRIVATE) => {}
-            Err(_) => self.mapping.remap(fd.as_fd(), self.size(), &self.options).during(tried)?,
+            Err(_) => remap(&self.options)?,
         }
         self.advise_as_asked()?;
-        sealed
+        sealed.map_err(|error| match error.errno() {
+            Some(errno) if errno == Errno::EBUSY as i32 => {
+                let message = format!("{}: it is mapped elsewhere, with a descriptor for writing", tried());
+                Error::new(Errno::EBUSY, message)
+            }
+            _ => error,
+        })
     }
 
     /// What a sender may promise, noting what it gives away. SHRINK too, because who may not write may still
