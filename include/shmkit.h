@@ -45,7 +45,8 @@
  * shm_guard_enable is called for. It does not end the process, unless an invariant of its own is
  * broken.
  *
- * Manual: shmkit(7), shm_region(3), shm_handover(3), shm_sysv(3), shm_error(3).
+ * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
+ * shm_handover(3), shm_sysv(3), shm_error(3).
  */
 
 
