@@ -16,7 +16,7 @@ passed=0 failed=0 skipped=0
 cleanup() {
     [ ! -e "$disk/people" ] || "$built/testread" "$disk/people" --remove
     (cd "$disk" && "$built/shard_sysv" read)
-    rm -rf "$disk" "$memory"
+    rm -rf "$disk" "$memory" "/dev/shm/shmkit-examples-$$"
 } >/dev/null 2>&1
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
@@ -314,6 +314,94 @@ hand_over_errors() {
     [ ! -e socket ]
 }
 
+growing_log() {
+    ends 0 "$(cat <<'END'
+writer: 4096 bytes were full, and are 8192 now
+writer: 8192 bytes were full, and are 16384 now
+writer: 16384 bytes were full, and are 32768 now
+reader: 4096 bytes when it came, 32768 now, 2000 lines, the last 'line 2000'
+END
+)" growing_log
+}
+
+ring_mirror() {
+    ends 0 "$(cat <<'END'
+record 7, 12000 bytes, runs over the end
+record 12, 17000 bytes, runs over the end
+record 15, 20000 bytes, runs over the end
+record 18, 23000 bytes, runs over the end
+20 records, each in one piece
+END
+)" ring_mirror
+}
+
+publish() {
+    ends 0 "$(cat <<'END'
+receiver: reads 'the first text'
+receiver: shm_region_write: Permission denied
+receiver: shm_region_protect: Permission denied
+receiver: shm_region_from_fd: Operation not permitted
+receiver: mprotect: Permission denied
+receiver: write: Operation not permitted
+receiver: ftruncate: Operation not permitted
+receiver: write after opening it again: Operation not permitted
+receiver: mmap after opening it again: Operation not permitted
+creator: goes on writing
+receiver: reads 'the second text'
+creator: shm_region_write to a frozen region: Permission denied
+receiver: reads 'the last word on it'
+END
+)" publish
+}
+
+guarded_read() {
+    ends 0 "$(cat <<END
+guarded section: 2 of 4 pages, SHMKIT_E_SHRUNK
+checked copy: SHMKIT_E_SHRUNK
+1 bytes at offset $((3 * page)) of the region are not there:\
+ the file of the region's descriptor N has $page bytes now
+own fault: the program's own handler
+END
+)" guarded_read
+}
+
+# huge_pages: what the pool has to give, and whether the kernel can put memory onto huge pages.
+huge_pages() {
+    local pool=/sys/kernel/mm/hugepages/hugepages-2048kB kernel=/sys/kernel/mm/transparent_hugepage
+    local got="3145728 on pages of $page" put='4194304 bytes were put onto huge pages' output
+    local refused="cannot advise Collapse for 4194304 bytes at offset 0 of the memfd 'ordinary'"
+    if [ -d $pool ] && [ $(($(<$pool/free_hugepages) - $(<$pool/resv_hugepages) + \
+        $(<$pool/nr_overcommit_hugepages) - $(<$pool/surplus_hugepages))) -ge 2 ]; then
+        got='4194304 on pages of 2097152'
+    fi
+    if [ "$(cat $kernel/hpage_pmd_size)" != 2097152 ] || grep -q '\[deny]' $kernel/shmem_enabled ||
+        ! printf '6.1\n%s\n' "$(uname -r)" | sort -VC; then
+        put="$refused: Invalid argument"
+    fi 2>/dev/null
+    output=$(run huge_pages 2>&1)
+    case $output in
+    *"$refused: Cannot allocate memory" | *"$refused: Resource temporarily unavailable")
+        put=${output##*ordinary: } # memory in small pieces is no fault of ours
+        ;;
+    esac
+    same "pool: 3145728 bytes were asked for, these are $got
+ordinary: $put" "$output"
+}
+
+transient_name() {
+    ends 0 "$(cat <<'END'
+worker 1: made it
+worker 2: found it
+one is left: the name is there
+both have gone: the name is gone
+worker 3: made it
+the only one was killed: the name is there
+worker 4: made it
+it has gone: the name is gone
+END
+)" transient_name "shmkit-examples-$$"
+}
+
 row 'tour' tour
 kind=$(stat -f -c %T "$disk")
 case $kind in
@@ -344,6 +432,17 @@ row 'D1.2 D1.3 sender receiver: an empty file' hand_over "$disk/empty" socket
 row 'D1.2 D1.3 sender receiver: two pairs at once' hand_over_twice
 row 'D1.2 D1.3 sender receiver: progress' hand_over_large
 row 'D1.2 D1.3 sender receiver: errors' hand_over_errors
+
+if fallocate -l 1 "$memory/probe" 2>"$disk/why"; then
+    row 'growing_log' growing_log
+else
+    skip 'growing_log' "$(cat "$disk/why"): a region cannot grow without fallocate(2)"
+fi
+row 'ring_mirror' ring_mirror
+row 'publish' publish
+row 'guarded_read' guarded_read
+row 'huge_pages' huge_pages
+row 'transient_name' transient_name
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
