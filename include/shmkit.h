@@ -1063,7 +1063,8 @@ int shm_region_nodes(const struct shm_region *region,
  *
  * A handler that the program installs later has to call ours for faults that are not its own, as
  * ours calls the one before it. This call and shm_guard_check look whether ours is reached.
- * SIGBUS must not be blocked: the kernel then ends the process.
+ * SIGBUS must not be blocked: the kernel then ends the process. shm_region_protect is -EINVAL for a
+ * guarded region.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
  * was installed later does not call ours; -ENOMEM.
  */
@@ -1077,7 +1078,7 @@ int shm_guard_enable(struct shm_region *region, struct shm_error *error);
  * A page that is gone is replaced by zeros for the whole process, other threads included, until the
  * last section of the region ends; then the file shows through again. Costs a few nanoseconds.
  * Returns 0, or: -EINVAL NULL, or the guard is not enabled for this region (for one that cannot
- * shrink it need not be).
+ * shrink it need not be); -EOVERFLOW half a billion sections are open.
  */
 int shm_guard_begin(struct shm_region *region);
 

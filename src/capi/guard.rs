@@ -18,7 +18,8 @@ use crate::region::guard;
 ///
 /// A handler that the program installs later has to call ours for faults that are not its own, as
 /// ours calls the one before it. This call and shm_guard_check look whether ours is reached.
-/// SIGBUS must not be blocked: the kernel then ends the process.
+/// SIGBUS must not be blocked: the kernel then ends the process. shm_region_protect is -EINVAL for a
+/// guarded region.
 /// Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
 /// was installed later does not call ours; -ENOMEM.
 #[no_mangle]
@@ -33,7 +34,7 @@ pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut s
 /// A page that is gone is replaced by zeros for the whole process, other threads included, until the
 /// last section of the region ends; then the file shows through again. Costs a few nanoseconds.
 /// Returns 0, or: -EINVAL NULL, or the guard is not enabled for this region (for one that cannot
-/// shrink it need not be).
+/// shrink it need not be); -EOVERFLOW half a billion sections are open.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_begin(region: *mut shm_region) -> c_int {
     args::answer(args::region(region).and_then(|region| region.guard_begin()))

@@ -26,6 +26,8 @@ pub(crate) struct Mapping {
 enum End {
     Unmap,
     Detach,
+    /// Over already, or never.
+    Stay,
 }
 
 // SAFETY (protocol): a mapping is plain addresses; what is behind them is shared between processes, let
@@ -41,7 +43,7 @@ pub(crate) fn protection(rights: Rights) -> ProtFlags {
     }
 }
 
-fn sharing(options: &Options) -> MapFlags {
+pub(crate) fn sharing(options: &Options) -> MapFlags {
     let mut flags =
         if options.flags.contains(Flags::PRIVATE) { MapFlags::MAP_PRIVATE } else { MapFlags::MAP_SHARED };
     if options.flags.contains(Flags::NO_RESERVE) {
@@ -132,16 +134,19 @@ impl Mapping {
         unsafe { mmap::unlock(start, length) }
     }
 
-    pub(crate) fn close(self) -> sys::Result<()> {
-        std::mem::ManuallyDrop::new(self).release()
-    }
-
-    fn release(&mut self) -> sys::Result<()> {
+    /// Ends the mapping: nobody uses the addresses any more.
+    pub(crate) fn release(&mut self) -> sys::Result<()> {
         // SAFETY: our own range; the handle ends here, and with it whoever could use the addresses.
-        match self.end {
+        match std::mem::replace(&mut self.end, End::Stay) {
             End::Unmap => unsafe { mmap::unmap(self.start, self.length) },
             End::Detach => unsafe { segment::detach(self.start) },
+            End::Stay => Ok(()),
         }
+    }
+
+    /// Leaves the mapping as it is, for good.
+    pub(crate) fn keep(&mut self) {
+        self.end = End::Stay;
     }
 }
 

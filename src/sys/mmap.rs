@@ -43,6 +43,30 @@ pub(crate) fn map(
     Ok(start.cast())
 }
 
+/// Puts other pages in the place of what is mapped, at once for all threads: a descriptor's from an offset
+/// on, or zeros. For signal handlers too.
+///
+/// # Safety
+/// The caller owns the range, and its users take what they find.
+pub(crate) unsafe fn replace(
+    start: *mut u8,
+    length: usize,
+    protection: ProtFlags,
+    flags: MapFlags,
+    file: Option<(c_int, u64)>,
+) -> Result<()> {
+    let flags = (flags | MapFlags::MAP_FIXED).bits();
+    let (flags, fd, offset) = match file {
+        Some((fd, offset)) => (flags, fd, offset as libc::off_t),
+        None => (flags | libc::MAP_ANONYMOUS, -1, 0),
+    };
+    let mapped = unsafe { libc::mmap(start.cast(), length, protection.bits(), flags, fd, offset) };
+    if mapped == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    Ok(())
+}
+
 /// # Safety
 /// The caller owns the range, and nobody uses it afterwards.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, length: usize) -> Result<()> {
