@@ -112,6 +112,10 @@ impl Region {
             let message = format!("{}: only memfds can be sealed", tried());
             return Err(Error::new(Errno::EOPNOTSUPP, message));
         };
+        if self.guard.is_enabled() {
+            let message = format!("{}: the fault guard is enabled, and would put it back writable", tried());
+            return Err(Error::new(Errno::EINVAL, message));
+        }
         let seals = Seals::WRITE | Seals::SHRINK | Seals::GROW;
         let has = memfd::seals(fd.as_fd()).map(Seals::from_bits_retain).during(tried)?;
         if has.intersects(Seals::SEAL | Seals::FUTURE_WRITE) && !has.contains(Seals::WRITE) {
