@@ -48,7 +48,7 @@ impl Exposure {
     fn reason(&self) -> Option<&'static str> {
         match self.state.load(Ordering::SeqCst) {
             state if state & CLOSED != 0 => None,
-            state if state & SENT != 0 => Some("it was sent with the right to write"),
+            state if state & SENT != 0 => Some("it was sent before, with a descriptor that can write"),
             state if state & GIVEN_OUT != 0 => Some("its descriptor was given out"),
             _ if self.forks != fork::count() => Some("the process has forked since it was made"),
             _ => None,
@@ -151,10 +151,11 @@ impl Region {
     pub(crate) fn seals_for_sending(&self) -> Seals {
         let seals = || self.file().and_then(super::descriptor::seals).unwrap_or_default();
         let now = seals();
-        if now.intersects(Seals::READ_ONLY) || !self.rights().writable() {
+        if now.intersects(Seals::READ_ONLY) {
             return now;
         }
-        // Noted before it counts: publishing looks after it has sealed.
+        // Noted before it counts: publishing looks after it has sealed. Also where the frame says reading: the
+        // descriptor can do more.
         self.exposure.add(SENT);
         seals()
     }
