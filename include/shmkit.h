@@ -1020,10 +1020,10 @@ int shm_region_publish_read_only(struct shm_region *region, struct shm_error *er
  * region and still has it mapped is in the way, for reading too. No thread may write to the region
  * while this runs: that can raise SIGSEGV. SHMKIT_REGION_NO_FORK and _NO_DUMP are kept;
  * shm_region_protect, _advise, _lock and _place are undone.
- * Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
- * descriptor for writing, or the kernel itself has pages in use: the region stays writable; -EPERM
- * sealed against seals, published or sealed with FUTURE_WRITE, or a read-only descriptor;
- * -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
+ * Returns 0, or: -EINVAL NULL, or shm_guard_enable was called; -EBUSY a shared mapping exists
+ * elsewhere that was made from a descriptor for writing, or the kernel itself has pages in use:
+ * the region stays writable; -EPERM sealed against seals, published or sealed with FUTURE_WRITE,
+ * or a read-only descriptor; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
  */
 int shm_region_freeze(struct shm_region *region, struct shm_error *error);
 
@@ -1037,7 +1037,8 @@ int shm_region_freeze(struct shm_region *region, struct shm_error *error);
  *
  * Pages that exist already move, if this process has touched them and no other has them mapped.
  * Memory that was reserved at creation exists, touched by nobody yet: the call touches it, so that
- * it moves too (before Linux 5.14: only after shm_region_prefault). With _NO_RESERVE nothing has to.
+ * it moves too (before Linux 5.14: only after shm_region_prefault). With _NO_RESERVE nothing has
+ * to.
  *
  * `offset`: on a page boundary; `length`: rounded up to pages. `policy`: SHMKIT_PLACE_….
  * `nodes`, `node_count`: node numbers, at least one; NULL and 0 for _DEFAULT.
@@ -1090,8 +1091,9 @@ int shm_region_nodes(const struct shm_region *region,
  * SA_ONSTACK, and passes on what is not its own: old.sa_sigaction(signal, info, context), and
  * return. This call and shm_guard_check look whether ours is reached; see there for how. A system
  * call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
- * not be blocked: the kernel then ends the process. Children made by fork() are guarded as their
- * parent is; after exec() nothing is left of it.
+ * not be blocked: the kernel then ends the process. shm_region_protect and shm_region_freeze are
+ * -EINVAL for a guarded region. Children made by fork() are guarded as their parent is; after
+ * exec() nothing is left of it.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
  * was installed later does not call ours; -ENOMEM.
  */
@@ -1106,7 +1108,7 @@ int shm_guard_enable(struct shm_region *region, struct shm_error *error);
  * the last section of the region ends; then the file shows through again. While sections overlap
  * without a gap, the zeros stay. Costs a few nanoseconds.
  * Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
- * one that cannot shrink it need not be).
+ * one that cannot shrink it need not be); -EOVERFLOW half a billion sections are open.
  */
 int shm_guard_begin(struct shm_region *region);
 

@@ -21,8 +21,9 @@ use crate::region::guard;
 /// SA_ONSTACK, and passes on what is not its own: old.sa_sigaction(signal, info, context), and
 /// return. This call and shm_guard_check look whether ours is reached; see there for how. A system
 /// call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
-/// not be blocked: the kernel then ends the process. Children made by fork() are guarded as their
-/// parent is; after exec() nothing is left of it.
+/// not be blocked: the kernel then ends the process. shm_region_protect and shm_region_freeze are
+/// -EINVAL for a guarded region. Children made by fork() are guarded as their parent is; after
+/// exec() nothing is left of it.
 /// Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
 /// was installed later does not call ours; -ENOMEM.
 #[no_mangle]
@@ -38,7 +39,7 @@ pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut s
 /// the last section of the region ends; then the file shows through again. While sections overlap
 /// without a gap, the zeros stay. Costs a few nanoseconds.
 /// Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
-/// one that cannot shrink it need not be).
+/// one that cannot shrink it need not be); -EOVERFLOW half a billion sections are open.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_begin(region: *mut shm_region) -> c_int {
     args::answer(args::region(region).and_then(|region| region.guard_begin()))

@@ -22,7 +22,8 @@ pub const SHMKIT_PLACE_INTERLEAVE: c_int = 3;
 ///
 /// Pages that exist already move, if this process has touched them and no other has them mapped.
 /// Memory that was reserved at creation exists, touched by nobody yet: the call touches it, so that
-/// it moves too (before Linux 5.14: only after shm_region_prefault). With _NO_RESERVE nothing has to.
+/// it moves too (before Linux 5.14: only after shm_region_prefault). With _NO_RESERVE nothing has
+/// to.
 ///
 /// `offset`: on a page boundary; `length`: rounded up to pages. `policy`: SHMKIT_PLACE_….
 /// `nodes`, `node_count`: node numbers, at least one; NULL and 0 for _DEFAULT.

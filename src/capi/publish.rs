@@ -42,10 +42,10 @@ pub unsafe extern "C" fn shm_region_publish_read_only(
 /// region and still has it mapped is in the way, for reading too. No thread may write to the region
 /// while this runs: that can raise SIGSEGV. SHMKIT_REGION_NO_FORK and _NO_DUMP are kept;
 /// shm_region_protect, _advise, _lock and _place are undone.
-/// Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
-/// descriptor for writing, or the kernel itself has pages in use: the region stays writable; -EPERM
-/// sealed against seals, published or sealed with FUTURE_WRITE, or a read-only descriptor;
-/// -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
+/// Returns 0, or: -EINVAL NULL, or shm_guard_enable was called; -EBUSY a shared mapping exists
+/// elsewhere that was made from a descriptor for writing, or the kernel itself has pages in use:
+/// the region stays writable; -EPERM sealed against seals, published or sealed with FUTURE_WRITE,
+/// or a read-only descriptor; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_freeze(region: *mut shm_region, error: *mut shm_error) -> c_int {
     args::report(error, || args::known(region)?.freeze())

@@ -637,5 +637,6 @@ pub unsafe extern "C" fn shm_region_seal(
 /// negative errno from munmap(2) or close(2), and the region is gone all the same.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
-    args::answer(args::take(region).map_or(Ok(()), Region::close_code).map(|()| 0))
+    let may = args::peek(region).map_or(Ok(()), Region::may_close);
+    args::answer(may.and_then(|()| args::take(region).map_or(Ok(()), Region::close_code)))
 }

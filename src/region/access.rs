@@ -1,8 +1,9 @@
 //! Checked access: an error where the raw pointer would be out of bounds or die of a signal.
 //!
-//! Where the memory cannot be taken away, that is a bounds check and a memcpy. Where it can, the kernel
-//! copies, through the mapping: never pread or pwrite, which see neither a private mapping's bytes nor
-//! where it ends, and never a signal handler behind the program's back.
+//! Where the memory cannot be taken away, that is a bounds check and a memcpy; where it can, and the fault
+//! guard is enabled, a memcpy in a guarded section. Otherwise the kernel copies, through the mapping: never
+//! pread or pwrite, which see neither a private mapping's bytes nor where it ends, and never a signal
+//! handler behind the program's back.
 
 use std::sync::atomic::Ordering;
 
@@ -55,10 +56,15 @@ impl Region {
         if to.is_null() || from.is_null() {
             return Err(Errno::EINVAL.into());
         }
+        // SAFETY (kernel): nothing can take these pages away, or the guard lets the copy go on; (caller) the
+        // other side is good. Another process may write meanwhile: the bytes are copied, never looked at
+        // through a reference.
+        let plain = || unsafe { std::ptr::copy(from, to, length) };
+        if let Some(copied) = self.guard.copy(offset, length, plain) {
+            return copied;
+        }
         if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
-            // SAFETY (kernel): nothing can take these pages away; (caller) the other side is good. Another
-            // process may write meanwhile: the bytes are copied, never looked at through a reference.
-            unsafe { std::ptr::copy(from, to, length) };
+            plain();
             return Ok(());
         }
         let copied = unsafe { sys::copy::copy(to, from, length) }?;
@@ -116,6 +122,11 @@ impl Region {
         }
         if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
             return Ok(());
+        }
+        if self.guard.is_gone(offset, length) {
+            return Err(shrunk(
+                "lacked some when they were touched, and zeros stand there until the last guarded section ends".to_string(),
+            ));
         }
         // The pages themselves: what the kernel would answer to a touch. Only the first, unless protect()
         // may have made them unlike: a touch gives a sparse file its memory.

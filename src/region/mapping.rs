@@ -1,7 +1,7 @@
 //! A range of addresses that this process owns: made by one of three ways, ended by its own.
 
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -36,6 +36,8 @@ pub(crate) struct Shape {
 enum End {
     Unmap,
     Detach,
+    /// Over already, or never.
+    Stay,
 }
 
 // SAFETY (protocol): a mapping is plain addresses; what is behind them is shared between processes, let
@@ -51,7 +53,7 @@ pub(crate) fn protection(rights: Rights) -> ProtFlags {
     }
 }
 
-fn sharing(options: &Options) -> MapFlags {
+pub(crate) fn sharing(options: &Options) -> MapFlags {
     let mut flags =
         if options.flags.contains(Flags::PRIVATE) { MapFlags::MAP_PRIVATE } else { MapFlags::MAP_SHARED };
     if options.flags.contains(Flags::NO_RESERVE) {
@@ -101,13 +103,17 @@ impl Mapping {
 
     /// Puts the first `length` bytes of the options' file where the mapping has byte `at`.
     fn map_again(&self, fd: BorrowedFd<'_>, at: usize, length: usize, options: &Options) -> sys::Result<()> {
-        let length = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
-        debug_assert!(at + length.get() <= self.length);
+        debug_assert!(at + length <= self.length);
         let (protection, sharing) = (protection(options.rights()), sharing(options));
         // SAFETY: inside our own range; the object is the same.
         unsafe {
-            let start = self.start.add(at);
-            mmap::map_over(start, length, protection, sharing, (fd, options.offset))
+            let file = Some((fd.as_raw_fd(), options.offset));
+            mmap::replace(self.at(at), length, protection, sharing, file).inspect_err(|_| {
+                // The kernel may have taken away what was there before it failed: the addresses stay ours.
+                let (nothing, private) =
+                    (ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE);
+                let _ = mmap::replace(self.at(at), length, nothing, private, None);
+            })
         }
     }
 
@@ -213,16 +219,19 @@ impl Mapping {
         unsafe { mmap::unlock(start, length) }
     }
 
-    pub(crate) fn close(self) -> sys::Result<()> {
-        std::mem::ManuallyDrop::new(self).release()
-    }
-
-    fn release(&mut self) -> sys::Result<()> {
+    /// Ends the mapping: nobody uses the addresses any more.
+    pub(crate) fn release(&mut self) -> sys::Result<()> {
         // SAFETY: our own range; the handle ends here, and with it whoever could use the addresses.
-        match self.end {
+        match std::mem::replace(&mut self.end, End::Stay) {
             End::Unmap => unsafe { mmap::unmap(self.start, self.length) },
             End::Detach => unsafe { segment::detach(self.start) },
+            End::Stay => Ok(()),
         }
+    }
+
+    /// Leaves the mapping as it is, for good.
+    pub(crate) fn keep(&mut self) {
+        self.end = End::Stay;
     }
 }
 

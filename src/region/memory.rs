@@ -119,6 +119,13 @@ impl Region {
             let message = format!("cannot protect {} for writing: it was opened read-only", self.describe());
             return Err(Error::new(Errno::EACCES, message));
         }
+        if self.guard.is_enabled() {
+            let message = format!(
+                "cannot protect {}: the fault guard is enabled, and pages that it puts back would not keep it",
+                self.describe()
+            );
+            return Err(Error::new(Errno::EINVAL, message));
+        }
         self.protected.store(true, Ordering::Relaxed);
         self.mapping
             .protect(offset, length, rights)

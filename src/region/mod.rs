@@ -22,6 +22,7 @@ mod segment;
 pub mod sysv;
 mod typed;
 
+pub use guard::check as guard_check;
 pub use options::{Advice, Flags, Kind, Options, Rights, Seals};
 pub use placement::Policy;
 pub use posix::unlink as posix_unlink;
@@ -59,6 +60,7 @@ pub struct Region {
     /// Whether freeze() took the right to write.
     frozen: AtomicBool,
     exposure: Exposure,
+    guard: guard::Guard,
 }
 
 /// What the kernel keeps behind a mapping, and what ends with the region.
@@ -175,6 +177,7 @@ impl Region {
             protected: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             exposure: Exposure::of_new(),
+            guard: guard::Guard::default(),
         };
         let flags = options.flags;
         region.advise_as_asked()?;
@@ -284,21 +287,36 @@ impl Region {
     }
 
     /// Unmaps, and tells what the kernel had to say. Dropping the region does the same in silence.
+    ///
+    /// EBUSY while a guarded section is open: then, as when it is dropped, the memory stays mapped for good.
     pub fn close(self) -> Result<()> {
         let described = self.describe();
-        self.close_code().map_err(|code| Error::new(code, format!("cannot close {described}: {code}")))
+        self.close_code().map_err(|code| match code.errno() {
+            Some(libc::EBUSY) => {
+                Error::new(code, format!("cannot close {described}: a guarded section is open"))
+            }
+            _ => Error::new(code, format!("cannot close {described}: {code}")),
+        })
     }
 
-    pub(crate) fn close_code(self) -> Result<(), Code> {
-        let Region { mapping, backing, .. } = self;
-        let unmapped = mapping.close();
-        let closed = match backing {
+    pub(crate) fn close_code(mut self) -> Result<(), Code> {
+        self.guard.retire()?;
+        let unmapped = self.mapping.release();
+        let closed = match std::mem::replace(&mut self.backing, Backing::Anonymous) {
             Backing::Memfd(fd) | Backing::Descriptor(fd) | Backing::File(fd) | Backing::Posix(fd) => {
                 sys::file::close(fd)
             }
             Backing::Anonymous | Backing::SysV(_) => Ok(()),
         };
         unmapped.and(closed).map_err(Code::from)
+    }
+
+    /// EBUSY where close() would refuse.
+    pub(crate) fn may_close(&self) -> Result<(), Code> {
+        match self.guard.has_open_sections() {
+            true => Err(Errno::EBUSY.into()),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -336,6 +354,16 @@ impl Region {
                 format!("{length} bytes at offset {offset} are beyond {what}: it has {size} bytes{twice}"),
             )
         })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.guard.retire().is_err() {
+            // Whoever is in the section uses the addresses, and its end the descriptor.
+            self.mapping.keep();
+            std::mem::forget(std::mem::replace(&mut self.backing, Backing::Anonymous));
+        }
     }
 }
 

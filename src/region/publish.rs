@@ -48,7 +48,7 @@ impl Exposure {
     fn reason(&self) -> Option<&'static str> {
         match self.state.load(Ordering::SeqCst) {
             state if state & CLOSED != 0 => None,
-            state if state & SENT != 0 => Some("it was sent with the right to write"),
+            state if state & SENT != 0 => Some("it was sent before, with a descriptor that can write"),
             state if state & GIVEN_OUT != 0 => Some("its descriptor was given out"),
             _ if self.forks != fork::count() => Some("the process has forked since it was made"),
             _ => None,
@@ -112,6 +112,10 @@ impl Region {
             let message = format!("{}: only memfds can be sealed", tried());
             return Err(Error::new(Errno::EOPNOTSUPP, message));
         };
+        if self.guard.is_enabled() {
+            let message = format!("{}: the fault guard is enabled, and would put it back writable", tried());
+            return Err(Error::new(Errno::EINVAL, message));
+        }
         let seals = Seals::WRITE | Seals::SHRINK | Seals::GROW;
         let has = memfd::seals(fd.as_fd()).map(Seals::from_bits_retain).during(tried)?;
         if has.intersects(Seals::SEAL | Seals::FUTURE_WRITE) && !has.contains(Seals::WRITE) {
@@ -147,10 +151,11 @@ impl Region {
     pub(crate) fn seals_for_sending(&self) -> Seals {
         let seals = || self.file().and_then(super::descriptor::seals).unwrap_or_default();
         let now = seals();
-        if now.intersects(Seals::READ_ONLY) || !self.rights().writable() {
+        if now.intersects(Seals::READ_ONLY) {
             return now;
         }
-        // Noted before it counts: publishing looks after it has sealed.
+        // Noted before it counts: publishing looks after it has sealed. Also where the frame says reading: the
+        // descriptor can do more.
         self.exposure.add(SENT);
         seals()
     }

@@ -64,20 +64,28 @@ pub(crate) fn map(
     Ok(start.cast())
 }
 
-/// A new mapping in the place of an old one, in one step.
+/// Puts other pages in the place of what is mapped, at once for all threads: a descriptor's from an offset
+/// on, or zeros. For signal handlers too.
 ///
 /// # Safety
-/// The caller owns the range, and nobody relies on what was mapped there.
-pub(crate) unsafe fn map_over(
-    start: NonNull<u8>,
-    length: NonZeroUsize,
+/// The caller owns the range, and its users take what they find.
+pub(crate) unsafe fn replace(
+    start: *mut u8,
+    length: usize,
     protection: ProtFlags,
     flags: MapFlags,
-    (fd, offset): (BorrowedFd<'_>, u64),
+    file: Option<(c_int, u64)>,
 ) -> Result<()> {
-    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
-    let at = NonZeroUsize::new(start.as_ptr() as usize);
-    unsafe { mman::mmap(at, length, protection, flags | MapFlags::MAP_FIXED, fd, offset) }.map(drop)
+    let flags = (flags | MapFlags::MAP_FIXED).bits();
+    let (flags, fd, offset) = match file {
+        Some((fd, offset)) => (flags, fd, offset as libc::off_t),
+        None => (flags | libc::MAP_ANONYMOUS, -1, 0),
+    };
+    let mapped = unsafe { libc::mmap(start.cast(), length, protection.bits(), flags, fd, offset) };
+    if mapped == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    Ok(())
 }
 
 /// # Safety

@@ -1,6 +1,7 @@
 //! The kernel, one facility a file: typed, without policy. Failures are the bare errno; what was
 //! tried is said one level up. `unsafe` here rests on the kernel's promises in the man pages.
 
+pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod file;
@@ -10,6 +11,7 @@ pub(crate) mod memfd;
 pub(crate) mod mmap;
 pub(crate) mod numa;
 pub(crate) mod segment;
+pub(crate) mod signal;
 pub(crate) mod socket;
 
 pub(crate) use nix::errno::Errno;

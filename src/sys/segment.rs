@@ -57,6 +57,18 @@ pub(crate) fn attach(id: c_int, read_only: bool) -> Result<NonNull<u8>> {
     Ok(NonNull::new(start.cast()).expect("the kernel maps address 0 only when asked to"))
 }
 
+/// Attaches once more in the place of what is mapped there, at once for all threads.
+///
+/// # Safety
+/// `start` came from [`attach`] of this segment, and its users take what they find.
+pub(crate) unsafe fn reattach(id: c_int, start: *mut u8, read_only: bool) -> Result<()> {
+    let flags = libc::SHM_REMAP | if read_only { libc::SHM_RDONLY } else { 0 };
+    match unsafe { libc::shmat(id, start.cast(), flags) } as isize {
+        -1 => Err(Errno::last()),
+        _ => Ok(()),
+    }
+}
+
 /// # Safety
 /// `start` came from [`attach`], and nobody uses the mapping afterwards.
 pub(crate) unsafe fn detach(start: NonNull<u8>) -> Result<()> {

@@ -1,0 +1,345 @@
+//! The regions that are guarded, where the SIGBUS handler finds them: slots that never move and are never
+//! freed, but used again.
+//!
+//! The handler takes no lock. It finds the slot by the address, holds its sections, so that the slot stays
+//! this region's, and looks once more whether the address is in it.
+
+use std::alloc::{alloc_zeroed, dealloc, Layout};
+use std::cell::UnsafeCell;
+use std::ffi::c_int;
+use std::ptr::{null_mut, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use nix::sys::mman::{MapFlags, ProtFlags};
+
+use super::sections::Sections;
+use crate::error::Code;
+use crate::region::Flags;
+use crate::sys::{self, mmap, segment, Errno};
+
+/// What is mapped at a region's addresses, and how: all that it takes to map a page of it again.
+pub(super) struct Area {
+    pub start: *mut u8,
+    /// In whole pages, as all lengths here.
+    pub length: usize,
+    pub page_size: usize,
+    /// After so many bytes the file's bytes come once more (a mirrored region).
+    pub period: usize,
+    pub protection: ProtFlags,
+    pub sharing: MapFlags,
+    pub source: Source,
+    pub flags: Flags,
+    /// With NO_FORK: the process that has the memory. A child has other things at these addresses.
+    pub process: Option<libc::pid_t>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    File { fd: c_int, offset: u64 },
+    Segment(c_int),
+}
+
+/// A cache line for each region's sections.
+#[repr(align(64))]
+pub(super) struct Slot {
+    pub sections: Sections,
+    taken: AtomicBool,
+    /// Empty where the slot is nobody's.
+    start: AtomicUsize,
+    end: AtomicUsize,
+    /// Written when the slot is taken and no section is open, read inside sections, and by the region's owner.
+    area: UnsafeCell<Option<Guarded>>,
+}
+
+struct Guarded {
+    area: Area,
+    /// For each page the epoch in which it was replaced by zeros. Nobody ever takes a number out again: the
+    /// next epoch puts all pages back at once.
+    lost: &'static [AtomicU32],
+    /// Which pages ever were.
+    lowest: AtomicUsize,
+    highest: AtomicUsize,
+}
+
+// SAFETY (protocol): `area` says above who touches it when; the rest are atomics.
+unsafe impl Sync for Slot {}
+
+const CHUNK: usize = 32;
+
+/// Slots, and where there are more.
+struct Chunk {
+    slots: [Slot; CHUNK],
+    next: AtomicPtr<Chunk>,
+}
+
+impl Chunk {
+    const fn new() -> Chunk {
+        Chunk { slots: [const { Slot::new() }; CHUNK], next: AtomicPtr::new(null_mut()) }
+    }
+}
+
+static FIRST: Chunk = Chunk::new();
+
+/// The child's that tries out whether a fault reaches us; no region's.
+pub(super) static PROBE: Slot = Slot::new();
+static PROBED: [AtomicU32; 1] = [AtomicU32::new(0)];
+
+fn chunks() -> impl Iterator<Item = &'static Chunk> {
+    // SAFETY (protocol): a chunk that was appended stays.
+    std::iter::successors(Some(&FIRST), |chunk| unsafe { chunk.next.load(Ordering::Acquire).as_ref() })
+}
+
+fn all() -> impl Iterator<Item = &'static Slot> {
+    std::iter::once(&PROBE).chain(chunks().flat_map(|chunk| &chunk.slots))
+}
+
+/// The handler's: whether the fault was in an open section, and the page is zeros now.
+pub(super) fn claim(address: usize) -> bool {
+    all().any(|slot| slot.claim(address))
+}
+
+/// A slot for a region.
+pub(super) fn occupy(area: Area) -> sys::Result<&'static Slot> {
+    let lost = Lost::new(area.length / area.page_size)?;
+    let free = chunks().flat_map(|chunk| &chunk.slots).find(|slot| slot.take());
+    let slot = match free {
+        Some(slot) => slot,
+        None => append()?,
+    };
+    slot.fill(area, lost.keep());
+    Ok(slot)
+}
+
+/// Adds a chunk, whose first slot is the caller's.
+fn append() -> sys::Result<&'static Slot> {
+    let size = size_of::<Chunk>().next_multiple_of(mmap::page_size());
+    let memory = mmap::map(
+        None,
+        size.try_into().map_err(|_| Errno::ENOMEM)?,
+        ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+        MapFlags::MAP_PRIVATE,
+        None,
+    )?;
+    let chunk = memory.cast::<Chunk>();
+    // SAFETY (kernel): new memory, of whole pages, for good.
+    let new = unsafe {
+        chunk.write(Chunk::new());
+        chunk.as_ref()
+    };
+    new.slots[0].take();
+    // Whoever else appends now goes behind it: the last chunk is the one without a next one.
+    while chunks().all(|chunk| {
+        let end = chunk.next.compare_exchange(
+            null_mut(),
+            memory.as_ptr().cast(),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        end.is_err()
+    }) {}
+    Ok(&new.slots[0])
+}
+
+impl Slot {
+    const fn new() -> Slot {
+        Slot {
+            sections: Sections::new(),
+            taken: AtomicBool::new(false),
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            area: UnsafeCell::new(None),
+        }
+    }
+
+    fn take(&self) -> bool {
+        self.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn fill(&self, area: Area, lost: &'static [AtomicU32]) {
+        let (start, end) = (area.start as usize, area.start as usize + area.length);
+        let (lowest, highest) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
+        // SAFETY (protocol): taken, and no section is open.
+        unsafe { *self.area.get() = Some(Guarded { area, lost, lowest, highest }) };
+        self.sections.reset();
+        self.start.store(start, Ordering::Release);
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// The probe's, which needs no memory.
+    pub(super) fn fill_probe(&self, area: Area) {
+        self.fill(area, &PROBED);
+    }
+
+    /// Gives the slot back; EBUSY while a section is open.
+    pub(super) fn release(&self) -> sys::Result<()> {
+        if self.sections.are_open() {
+            return Err(Errno::EBUSY);
+        }
+        self.end.store(0, Ordering::Release);
+        self.start.store(0, Ordering::Release);
+        // SAFETY (protocol): no section is open, and with the region ends whoever could open one.
+        if let Some(Guarded { lost, .. }) = unsafe { (*self.area.get()).take() } {
+            drop(Lost(lost));
+        }
+        self.taken.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends a section, or lets go of the slot.
+    pub(super) fn end(&self) -> Result<bool, Code> {
+        self.sections.end(|epoch| self.guarded().is_none_or(|guarded| guarded.restore(epoch)))
+    }
+
+    /// Whether one of these pages is zeros in the place of what is gone: what was copied before this call,
+    /// in the same section, may not be the region's bytes.
+    pub(super) fn is_gone(&self, offset: usize, length: usize) -> bool {
+        std::sync::atomic::fence(Ordering::Acquire);
+        let Some(epoch) = self.sections.gone() else { return false };
+        self.guarded().is_some_and(|guarded| {
+            let page = guarded.area.page_size;
+            let pages = offset / page..(offset + length).div_ceil(page).min(guarded.lost.len());
+            guarded.lost[pages].iter().any(|lost| lost.load(Ordering::Acquire) == epoch)
+        })
+    }
+
+    /// Inside a section, or the region's owner's.
+    fn guarded(&self) -> Option<&Guarded> {
+        // SAFETY (protocol): nobody writes to it meanwhile.
+        unsafe { &*self.area.get() }.as_ref()
+    }
+
+    fn covers(&self, address: usize) -> bool {
+        (self.start.load(Ordering::Acquire)..self.end.load(Ordering::Acquire)).contains(&address)
+    }
+
+    fn claim(&self, address: usize) -> bool {
+        if !self.covers(address) || !self.sections.hold() {
+            return false;
+        }
+        // It may have become another region's before it was held.
+        let zeros = self.covers(address)
+            && self.guarded().is_some_and(|guarded| guarded.lose(address, &self.sections));
+        // Where all sections have ended meanwhile the file is back, and the access faults again.
+        self.end().is_ok() && zeros
+    }
+}
+
+impl Guarded {
+    /// Puts zeros over the page of an address. What is told comes first: whoever sees the zeros, and then
+    /// looks, finds it.
+    fn lose(&self, address: usize, sections: &Sections) -> bool {
+        let Area { start, page_size, process, .. } = self.area;
+        // SAFETY (kernel): getpid cannot fail.
+        if process.is_some_and(|process| process != unsafe { libc::getpid() }) {
+            return false;
+        }
+        let page = (address - start as usize) / page_size;
+        let epoch = sections.lose();
+        self.lost[page].store(epoch, Ordering::Release);
+        self.lowest.fetch_min(page, Ordering::AcqRel);
+        self.highest.fetch_max(page, Ordering::AcqRel);
+        self.put_zeros(page, 1).is_ok()
+    }
+
+    fn put_zeros(&self, page: usize, count: usize) -> sys::Result<()> {
+        let Area { page_size, protection, .. } = self.area;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        // SAFETY (protocol): the region's range, in which its users asked for zeros where it is gone.
+        unsafe { mmap::replace(self.at(page), count * page_size, protection, flags, None) }
+    }
+
+    fn at(&self, page: usize) -> *mut u8 {
+        self.area.start.wrapping_add(page * self.area.page_size)
+    }
+
+    /// Puts back what was replaced in this epoch.
+    fn restore(&self, epoch: u32) -> bool {
+        let is_lost = |page: usize| self.lost[page].load(Ordering::Acquire) == epoch;
+        let (mut page, highest) = (self.lowest.load(Ordering::Acquire), self.highest.load(Ordering::Acquire));
+        let period = self.area.period / self.area.page_size;
+        let mut all = true;
+        while page <= highest {
+            let first = page;
+            while page <= highest && is_lost(page) && (page == first || page % period != 0) {
+                page += 1;
+            }
+            if page == first {
+                page += 1;
+                continue;
+            }
+            all &= self.put_back(first, page - first).is_ok();
+            if matches!(self.area.source, Source::Segment(_)) {
+                // It comes back whole.
+                break;
+            }
+        }
+        all
+    }
+
+    fn put_back(&self, page: usize, count: usize) -> sys::Result<()> {
+        let Area { start, length, page_size, period, protection, sharing, source, flags, .. } = self.area;
+        let (at, length) = match source {
+            Source::File { .. } => (self.at(page), count * page_size),
+            Source::Segment(_) => (start, length),
+        };
+        // SAFETY (protocol): the region's range, and what it was made of.
+        let mapped = unsafe {
+            match source {
+                Source::File { fd, offset } => {
+                    let offset = offset + (page * page_size % period) as u64;
+                    mmap::replace(at, length, protection, sharing, Some((fd, offset)))
+                }
+                Source::Segment(id) => segment::reattach(id, at, flags.contains(Flags::READ_ONLY)),
+            }
+        };
+        if mapped.is_err() {
+            // The kernel may have taken away what was there before it found that it could not.
+            let _ = self.put_zeros(page, count);
+            return mapped;
+        }
+        let at = NonNull::new(at).ok_or(Errno::EFAULT)?;
+        // SAFETY (protocol): the same range. What cannot be had is no reason to keep the zeros.
+        unsafe {
+            for (flag, advice) in
+                [(Flags::NO_FORK, libc::MADV_DONTFORK), (Flags::NO_DUMP, libc::MADV_DONTDUMP)]
+            {
+                if flags.contains(flag) {
+                    let _ = mmap::advise(at, length, advice);
+                }
+            }
+            if flags.contains(Flags::LOCKED) {
+                let _ = mmap::lock(at, length);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number for each page: zeros, which take memory once they are written to.
+struct Lost(&'static [AtomicU32]);
+
+impl Lost {
+    fn layout(pages: usize) -> sys::Result<Layout> {
+        Layout::array::<AtomicU32>(pages.max(1)).map_err(|_| Errno::ENOMEM)
+    }
+
+    fn new(pages: usize) -> sys::Result<Lost> {
+        // SAFETY: the layout is not empty, and zeros are numbers.
+        unsafe {
+            let memory = NonNull::new(alloc_zeroed(Lost::layout(pages)?)).ok_or(Errno::ENOMEM)?;
+            Ok(Lost(std::slice::from_raw_parts(memory.cast().as_ptr(), pages)))
+        }
+    }
+
+    fn keep(self) -> &'static [AtomicU32] {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        let layout = Lost::layout(self.0.len()).expect("as it was made");
+        // SAFETY: from `new`, and the slot has let go of it.
+        unsafe { dealloc(self.0.as_ptr().cast_mut().cast(), layout) };
+    }
+}

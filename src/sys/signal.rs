@@ -1,0 +1,279 @@
+//! SIGBUS: one handler for the process, which takes the faults that are its own, and does with all others
+//! what the kernel would have done without it: sigaction(2).
+//!
+//! The handler takes no lock, allocates nothing and has nothing of a thread's own but errno, which it puts
+//! back. It may run in any thread, Go's among them, on any stack that holds a signal frame.
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+use libc::{sigaction, siginfo_t, sigset_t, SIGBUS, SIG_DFL, SIG_IGN};
+
+use super::{Errno, Result};
+
+/// Whether a fault at this address is the caller's own, and done with: then the access is made again.
+/// Called in the handler.
+pub(crate) type Claim = fn(address: usize) -> bool;
+
+type Informed = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+type Plain = extern "C" fn(c_int);
+
+static CLAIM: AtomicPtr<()> = AtomicPtr::new(null_mut());
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// What was there before us, and is to be called for what is not ours: [`Old`] in one word, so that it is
+/// never read half.
+static OLD: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Clone, Copy)]
+struct Old(u64);
+
+impl Old {
+    /// Addresses of functions leave the highest bits free.
+    const INFORMED: u64 = 1 << 63;
+    const ONCE: u64 = 1 << 62;
+    const NESTS: u64 = 1 << 61;
+    const DEFAULT: Old = Old(SIG_DFL as u64);
+
+    fn of(action: &sigaction) -> Old {
+        let mut old = action.sa_sigaction as u64;
+        if action.sa_flags & libc::SA_SIGINFO != 0 {
+            old |= Old::INFORMED;
+        }
+        if action.sa_flags & libc::SA_RESETHAND != 0 {
+            old |= Old::ONCE;
+        }
+        if action.sa_flags & libc::SA_NODEFER != 0 {
+            old |= Old::NESTS;
+        }
+        Old(old)
+    }
+
+    fn handler(self) -> usize {
+        (self.0 & !(Old::INFORMED | Old::ONCE | Old::NESTS)) as usize
+    }
+}
+
+/// Installs the handler, once in a process and for good: whoever comes later calls us, or does not.
+pub(crate) fn install(claim: Claim) -> Result<()> {
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let _lock = Lock::take();
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    CLAIM.store(claim as *mut (), Ordering::Release);
+    let mut old = action()?;
+    // In the child of a process that forked half way through this, it may be done.
+    while !is_ours(&old) {
+        // Before ours can be entered.
+        OLD.store(Old::of(&old).0, Ordering::Release);
+        let replaced = replace_action(&ours(&old))?;
+        if replaced.sa_sigaction == old.sa_sigaction && replaced.sa_flags == old.sa_flags {
+            break;
+        }
+        // Another thread has installed one between the two calls: ours goes by that one then.
+        old = replaced;
+    }
+    INSTALLED.store(true, Ordering::Release);
+    Ok(())
+}
+
+pub(crate) fn is_installed() -> bool {
+    INSTALLED.load(Ordering::Acquire)
+}
+
+/// Whether a SIGBUS comes to our handler first.
+pub(crate) fn is_current() -> Result<bool> {
+    Ok(is_ours(&action()?))
+}
+
+fn is_ours(action: &sigaction) -> bool {
+    action.sa_sigaction == handler as Informed as usize
+}
+
+/// Our action over an old one. With its mask, the kernel blocks for the old handler what it asked for. Ours
+/// nests: another signal's handler that interrupts it may be in a guarded section too.
+fn ours(old: &sigaction) -> sigaction {
+    let mut action = *old;
+    action.sa_sigaction = handler as Informed as usize;
+    action.sa_flags =
+        libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | old.sa_flags & libc::SA_RESTART;
+    if old.sa_sigaction == SIG_IGN {
+        // What was ignored interrupted nothing.
+        action.sa_flags |= libc::SA_RESTART;
+    }
+    action
+}
+
+fn action() -> Result<sigaction> {
+    let mut action = MaybeUninit::zeroed();
+    // SAFETY (kernel): it fills the struct.
+    Errno::result(unsafe { libc::sigaction(SIGBUS, null(), action.as_mut_ptr()) })?;
+    Ok(unsafe { action.assume_init() })
+}
+
+/// Sets an action, and gives the one before it.
+fn replace_action(new: &sigaction) -> Result<sigaction> {
+    let mut old = MaybeUninit::zeroed();
+    // SAFETY (kernel): it fills the struct; the callers' handler is ours or the system's.
+    Errno::result(unsafe { libc::sigaction(SIGBUS, new, old.as_mut_ptr()) })?;
+    Ok(unsafe { old.assume_init() })
+}
+
+/// One installs at a time. The lock bears its process, so that a child made meanwhile does not wait for a
+/// thread that it has not got.
+struct Lock;
+
+static HOLDER: AtomicI32 = AtomicI32::new(0);
+
+impl Lock {
+    fn take() -> Lock {
+        // SAFETY (kernel): getpid cannot fail.
+        let own = unsafe { libc::getpid() };
+        loop {
+            match HOLDER.load(Ordering::Relaxed) {
+                holder if holder == own => std::thread::yield_now(),
+                free => {
+                    if HOLDER.compare_exchange(free, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                        return Lock;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        HOLDER.store(0, Ordering::Release);
+    }
+}
+
+// ---- In the handler ------------------------------------------------------------------------
+
+extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY (kernel): a thread's errno is where libc says, and stays there; the arguments are what a
+    // handler is called with, also by a handler that passes on what it was called with.
+    unsafe {
+        let errno = *libc::__errno_location();
+        if !is_claimed(info) {
+            pass_on(signal, info, context);
+        }
+        *libc::__errno_location() = errno;
+    }
+}
+
+unsafe fn is_claimed(info: *mut siginfo_t) -> bool {
+    let claim = CLAIM.load(Ordering::Acquire);
+    // No other code is a page without its backing: a misaligned access would fault for ever.
+    if info.is_null()
+        || claim.is_null()
+        || ![libc::BUS_ADRERR, libc::BUS_MCEERR_AR].contains(unsafe { &(*info).si_code })
+    {
+        return false;
+    }
+    // SAFETY (protocol): only `install` stores here, and only a Claim.
+    let claim = unsafe { std::mem::transmute::<*mut (), Claim>(claim) };
+    claim(unsafe { (*info).si_addr() } as usize)
+}
+
+unsafe fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    if info.is_null() {
+        return unsafe { default_action(signal, info) };
+    }
+    // The handler that we call may have been installed once more on top of us, and call us: round and round.
+    let Some(mark) = (unsafe { mark(info) }) else {
+        return unsafe { default_action(signal, info) };
+    };
+    loop {
+        let old = Old(OLD.load(Ordering::Acquire));
+        if old.0 & Old::NESTS == 0 {
+            // Until the interrupted code goes on, as it was for the old handler.
+            unsafe { block(signal) };
+        }
+        match old.handler() {
+            SIG_IGN if unsafe { was_sent(info) } => {}
+            SIG_DFL | SIG_IGN => unsafe { default_action(signal, info) },
+            _ if old.0 & Old::ONCE != 0 && !retire(old) => continue,
+            // SAFETY (kernel): it was the process's handler, of this kind, until ours took its place.
+            called if old.0 & Old::INFORMED != 0 => unsafe {
+                std::mem::transmute::<usize, Informed>(called)(signal, info, context)
+            },
+            called => unsafe { std::mem::transmute::<usize, Plain>(called)(signal) },
+        }
+        break;
+    }
+    unsafe { *mark = 0 };
+}
+
+/// SA_RESETHAND: whoever takes it out calls it, once.
+fn retire(old: Old) -> bool {
+    OLD.compare_exchange(old.0, Old::DEFAULT.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}
+
+/// Whether the signal is not about what the thread was just doing: the kernel lets SIG_IGN hold for it.
+unsafe fn was_sent(info: *const siginfo_t) -> bool {
+    unsafe { (*info).si_code <= 0 || (*info).si_code == libc::BUS_MCEERR_AO }
+}
+
+/// Marks a delivery of the signal as passed on by us, and says where; None where it is marked already.
+///
+/// The mark is in the tail of the siginfo_t, of which the kernel makes no use, and which it zeroes at each
+/// delivery (since Linux 4.20): so a mark is never older than the delivery, even when a handler that we
+/// called has left by siglongjmp(3). The word is ours alone: there may be a second copy of this library in
+/// the process, to which we pass on.
+unsafe fn mark(info: *mut siginfo_t) -> Option<*mut usize> {
+    const WORDS: usize = size_of::<siginfo_t>() / size_of::<usize>();
+    let own = (&raw const OLD) as usize;
+    for at in WORDS / 2..WORDS {
+        // SAFETY (kernel): the struct is so long, and writable as the rest of the signal's frame.
+        let word = unsafe { info.cast::<usize>().add(at) };
+        match unsafe { *word } {
+            0 => {
+                unsafe { *word = own };
+                return Some(word);
+            }
+            mark if mark == own => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What the kernel does with a signal that nobody handles: the process dies, with its core dumped as it was
+/// when the signal came. The same signal is queued once more, so that it dies also where the access would
+/// work by now; blocked, so that it comes when the interrupted code would go on.
+unsafe fn default_action(signal: c_int, info: *mut siginfo_t) {
+    unsafe {
+        block(signal);
+        // SAFETY (kernel): all zeros is SIG_DFL, without flags and mask.
+        libc::sigaction(signal, &MaybeUninit::<sigaction>::zeroed().assume_init(), null_mut());
+        let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
+        let queued = if info.is_null() {
+            -1
+        } else {
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, info)
+        };
+        // A fault is raised again by the access itself.
+        if queued != 0 && (info.is_null() || was_sent(info)) {
+            libc::syscall(libc::SYS_tgkill, process, thread, signal);
+        }
+    }
+}
+
+/// Blocks the signal for this thread.
+unsafe fn block(signal: c_int) {
+    let mut only = MaybeUninit::<sigset_t>::zeroed();
+    // SAFETY (kernel): the set is our own.
+    unsafe {
+        libc::sigemptyset(only.as_mut_ptr());
+        libc::sigaddset(only.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, only.as_ptr(), null_mut());
+    }
+}
+
+const _: () = assert!(size_of::<siginfo_t>() == 128 && align_of::<siginfo_t>() % align_of::<usize>() == 0);
