@@ -48,7 +48,7 @@ for page in man/*.[37]; do
     [ ! -s "$work/warnings" ] || fail "$page: $(cat "$work/warnings")"
     groff -man -Tascii -P-cbou "$page" >"$work/$name" 2>/dev/null
 
-    section SYNOPSIS "$work/$name" | statements >"$work/synopsis"
+    section SYNOPSIS "$work/$name" | sed '/#include/d' | statements >"$work/synopsis"
     cat "$work/synopsis" >>"$work/man.statements"
 
     # man(1) finds a function by the page's NAME.
