@@ -262,14 +262,45 @@ fn place(
     let near = |place: usize| NonZeroUsize::new(place).map(|place| place.saturating_add(within));
     let mut start = mmap::map(near(LAST_PLACE.load(Ordering::Relaxed)), length, protection, flags, file)?;
     if !fits(start) {
-        // The kernel places from the top down, so just below is mostly free.
-        let below = (start.as_ptr() as usize & !(HUGE_PAGE - 1)).saturating_sub(HUGE_PAGE);
         // SAFETY: our own range, used by nobody yet.
         unsafe { mmap::unmap(start, length.get()) }?;
-        start = mmap::map(near(below), length, protection, flags, file)?;
+        start = place_within(length, within, protection, flags, file)?;
     }
     if fits(start) {
         LAST_PLACE.store(start.as_ptr() as usize - within, Ordering::Relaxed);
     }
     Ok(start)
+}
+
+/// Sets aside more addresses than are needed, maps where it fits among them, and gives the rest back.
+fn place_within(
+    length: NonZeroUsize,
+    within: usize,
+    protection: ProtFlags,
+    flags: MapFlags,
+    file: Option<(BorrowedFd<'_>, u64)>,
+) -> sys::Result<NonNull<u8>> {
+    let (nothing, private) = (ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE);
+    let Some(wide) = length.checked_add(HUGE_PAGE) else { return Err(Errno::ENOMEM) };
+    let Ok(first) = mmap::map(None, wide, nothing, private, None) else {
+        // No room for that: wherever it goes.
+        return mmap::map(None, length, protection, flags, file);
+    };
+    let before = (HUGE_PAGE + within - first.as_ptr() as usize % HUGE_PAGE) % HUGE_PAGE;
+    let after = wide.get() - before - length.get();
+    // SAFETY: inside the range that was set aside, which nobody uses yet.
+    unsafe {
+        let start = first.add(before);
+        let file = file.map(|(fd, offset)| (fd.as_raw_fd(), offset));
+        if let Err(errno) = mmap::replace(start.as_ptr(), length.get(), protection, flags, file) {
+            let _ = mmap::unmap(first, wide.get());
+            return Err(errno);
+        }
+        for (start, length) in [(first, before), (start.add(length.get()), after)] {
+            if length > 0 {
+                mmap::unmap(start, length)?;
+            }
+        }
+        Ok(start)
+    }
 }
