@@ -960,13 +960,13 @@ int shm_region_close(struct shm_region *region);
  * Makes a region with SHMKIT_REGION_GROWABLE larger, for all its users, without moving it:
  * pointers into it stay valid.
  *
- * The new bytes are zeros, reserved as at creation (unless SHMKIT_REGION_NO_RESERVE). This process
- * can use them at once; others after shm_region_follow, and nothing tells them but the program.
- * Nothing ever gets smaller: of two that grow it at once the larger size stays, and is then both's
- * shm_region_size. A failure leaves the sizes of the region and its object as they were; only a
- * disk that ran full can have kept some of the new blocks. A region that this process has
- * published read-only can go on growing. Between shm_region_size and shm_region_size_max access
- * through the pointer can raise SIGBUS.
+ * The new bytes are reserved as at creation (unless SHMKIT_REGION_NO_RESERVE), and zeros, unless
+ * the object had them already. This process can use them at once; others after shm_region_follow,
+ * and nothing tells them but the program. Nothing ever gets smaller: of two that grow it at once
+ * the larger size stays, and is then both's shm_region_size. A failure leaves the sizes of the
+ * region and its object as they were; only a disk that ran full can have kept some of the new
+ * blocks. A region that this process has published read-only can go on growing. Between
+ * shm_region_size and shm_region_size_max access through the pointer can raise SIGBUS.
  * `size`: in bytes, up to shm_region_size_max. One that the region has already changes nothing.
  * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable, or its file system cannot
  * reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM no
@@ -1002,9 +1002,10 @@ int shm_region_follow(struct shm_region *region, struct shm_error *error);
  * there can be one: for a region that came from elsewhere, that was sent with the right to write,
  * or tried to, whose descriptor was asked for (shm_region_fd), or when the process has called
  * fork() since the region was made, be it with SHMKIT_REGION_NO_FORK, because a child has the
- * descriptor. posix_spawn(3) and system(3) do not count. A child made by a bare clone(2), and a
- * descriptor that another process of the same user took from /proc, are not seen. Calling it again
- * is no error.
+ * descriptor. posix_spawn(3) and system(3) do not count. A child made by a bare clone(2) or
+ * _Fork(3), and a descriptor that another process of the same user took from /proc, are not seen.
+ * No other thread may ask for the descriptor or send the region meanwhile: the call is -EBUSY
+ * then, but the seals are there. Calling it again is no error.
  * Returns 0, or: -EINVAL NULL; -EBUSY others may have it writable, the message says why; -EPERM
  * somebody has sealed it against seals; -EOPNOTSUPP a kernel before Linux 5.1, no memfd (for files
  * and POSIX objects the kernel gives no such promise), or a private region.
@@ -1023,7 +1024,7 @@ int shm_region_publish_read_only(struct shm_region *region, struct shm_error *er
  * Returns 0, or: -EINVAL NULL, or shm_guard_enable was called; -EBUSY a shared mapping exists
  * elsewhere that was made from a descriptor for writing, or the kernel itself has pages in use:
  * the region stays writable; -EPERM sealed against seals, published or sealed with FUTURE_WRITE,
- * or a read-only descriptor; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
+ * or a read-only descriptor; -EOPNOTSUPP no memfd, or a private region; -ENOMEM too many mappings.
  */
 int shm_region_freeze(struct shm_region *region, struct shm_error *error);
 
@@ -1472,7 +1473,8 @@ int shm_send_region_until(int socket,
  * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK NO_DUMP MIRROR HUGE_2M HUGE_1G
  * RISK_SHRINK RISK_REOPEN; size_min; size_max. NULL takes the sender's rights, READ_ONLY narrows
  * them. A region that its sender made with _GROWABLE needs size_max, and can grow here up to the
- * smaller of that and the sender's; with _PRIVATE or _MIRROR it keeps the size that it has now.
+ * smaller of that and the sender's; with _PRIVATE, _MIRROR or _LOCKED it keeps the size that it
+ * has now.
  * Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
  * not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
  * -EINVAL an argument, smaller than size_min, growable and no size_max; -EFBIG larger than

@@ -252,13 +252,22 @@ pub(super) unsafe fn numbers<'a>(pointer: *const c_int, count: usize, what: &str
     Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
-/// Fills the caller's array, which has to have room for exactly these.
-pub(super) unsafe fn give_numbers(out: *mut c_int, count: usize, numbers: &[c_int]) -> Result<()> {
-    not_null(out, "the array for the result")?;
-    if count != numbers.len() {
-        return Err(invalid(format!("room for {count} numbers, and there are {} pages", numbers.len())));
+/// Fills the caller's array, which has to have room for exactly as many as there are to come.
+pub(super) unsafe fn give_numbers(
+    out: *mut c_int,
+    room: usize,
+    expected: usize,
+    numbers: impl FnOnce() -> Result<Vec<c_int>>,
+) -> Result<()> {
+    if room != expected {
+        return Err(invalid(format!("room for {room} numbers, and there are {expected} pages")));
     }
-    unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), out, count) };
+    if room == 0 {
+        return Ok(());
+    }
+    not_null(out, "the array for the result")?;
+    let numbers = numbers()?;
+    unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), out, room.min(numbers.len())) };
     Ok(())
 }
 

@@ -8,13 +8,13 @@ use super::region::shm_region;
 /// Makes a region with SHMKIT_REGION_GROWABLE larger, for all its users, without moving it:
 /// pointers into it stay valid.
 ///
-/// The new bytes are zeros, reserved as at creation (unless SHMKIT_REGION_NO_RESERVE). This process
-/// can use them at once; others after shm_region_follow, and nothing tells them but the program.
-/// Nothing ever gets smaller: of two that grow it at once the larger size stays, and is then both's
-/// shm_region_size. A failure leaves the sizes of the region and its object as they were; only a
-/// disk that ran full can have kept some of the new blocks. A region that this process has
-/// published read-only can go on growing. Between shm_region_size and shm_region_size_max access
-/// through the pointer can raise SIGBUS.
+/// The new bytes are reserved as at creation (unless SHMKIT_REGION_NO_RESERVE), and zeros, unless
+/// the object had them already. This process can use them at once; others after shm_region_follow,
+/// and nothing tells them but the program. Nothing ever gets smaller: of two that grow it at once
+/// the larger size stays, and is then both's shm_region_size. A failure leaves the sizes of the
+/// region and its object as they were; only a disk that ran full can have kept some of the new
+/// blocks. A region that this process has published read-only can go on growing. Between
+/// shm_region_size and shm_region_size_max access through the pointer can raise SIGBUS.
 /// `size`: in bytes, up to shm_region_size_max. One that the region has already changes nothing.
 /// Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable, or its file system cannot
 /// reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM no

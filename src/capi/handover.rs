@@ -290,7 +290,8 @@ pub unsafe extern "C" fn shm_send_region_until(
 /// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_FORK NO_DUMP MIRROR HUGE_2M HUGE_1G
 /// RISK_SHRINK RISK_REOPEN; size_min; size_max. NULL takes the sender's rights, READ_ONLY narrows
 /// them. A region that its sender made with _GROWABLE needs size_max, and can grow here up to the
-/// smaller of that and the sender's; with _PRIVATE or _MIRROR it keeps the size that it has now.
+/// smaller of that and the sender's; with _PRIVATE, _MIRROR or _LOCKED it keeps the size that it
+/// has now.
 /// Returns as shm_recv_fd, and: SHMKIT_E_NOT_REGION the message is no frame, or the descriptor is
 /// not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
 /// -EINVAL an argument, smaller than size_min, growable and no size_max; -EFBIG larger than

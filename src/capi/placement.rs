@@ -66,7 +66,8 @@ pub unsafe extern "C" fn shm_region_nodes(
     error: *mut shm_error,
 ) -> c_int {
     args::report(error, || {
-        let found = args::known(region)?.nodes(offset, length)?;
-        args::give_numbers(nodes, node_count, &found)
+        let region = args::known(region)?;
+        let expected = region.page_count(offset, length)?;
+        args::give_numbers(nodes, node_count, expected, || region.nodes(offset, length))
     })
 }

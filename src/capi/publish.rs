@@ -20,9 +20,10 @@ use super::region::shm_region;
 /// there can be one: for a region that came from elsewhere, that was sent with the right to write,
 /// or tried to, whose descriptor was asked for (shm_region_fd), or when the process has called
 /// fork() since the region was made, be it with SHMKIT_REGION_NO_FORK, because a child has the
-/// descriptor. posix_spawn(3) and system(3) do not count. A child made by a bare clone(2), and a
-/// descriptor that another process of the same user took from /proc, are not seen. Calling it again
-/// is no error.
+/// descriptor. posix_spawn(3) and system(3) do not count. A child made by a bare clone(2) or
+/// _Fork(3), and a descriptor that another process of the same user took from /proc, are not seen.
+/// No other thread may ask for the descriptor or send the region meanwhile: the call is -EBUSY
+/// then, but the seals are there. Calling it again is no error.
 /// Returns 0, or: -EINVAL NULL; -EBUSY others may have it writable, the message says why; -EPERM
 /// somebody has sealed it against seals; -EOPNOTSUPP a kernel before Linux 5.1, no memfd (for files
 /// and POSIX objects the kernel gives no such promise), or a private region.
@@ -45,7 +46,7 @@ pub unsafe extern "C" fn shm_region_publish_read_only(
 /// Returns 0, or: -EINVAL NULL, or shm_guard_enable was called; -EBUSY a shared mapping exists
 /// elsewhere that was made from a descriptor for writing, or the kernel itself has pages in use:
 /// the region stays writable; -EPERM sealed against seals, published or sealed with FUTURE_WRITE,
-/// or a read-only descriptor; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
+/// or a read-only descriptor; -EOPNOTSUPP no memfd, or a private region; -ENOMEM too many mappings.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_freeze(region: *mut shm_region, error: *mut shm_error) -> c_int {
     args::report(error, || args::known(region)?.freeze())

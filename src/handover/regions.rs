@@ -10,7 +10,7 @@ use crate::error::{During, Error, Result, SHMKIT_E_NOT_REGION, SHMKIT_E_UNENFORC
 use crate::region::options::Object;
 use crate::region::{descriptor, options, Flags, Kind, Options, Region, Rights, Seals};
 use crate::sys::file::{self, OFlag};
-use crate::sys::Errno;
+use crate::sys::{mmap, Errno};
 
 /// Hands a region to the process at the other end. The receiver gets the rights that the region has.
 pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -> Result<()> {
@@ -126,7 +126,12 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
-        if !options.flags.intersects(Flags::PRIVATE | Flags::MIRROR) {
+        if page_size != mmap::page_size() {
+            return Err(refused(
+                "its frame claims that it grows, and huge pages stand behind it".to_string(),
+            ));
+        }
+        if !options.flags.intersects(Flags::PRIVATE | Flags::MIRROR | Flags::LOCKED) {
             options.flags |= Flags::GROWABLE;
             options.size_max = options.size_max.min(frame.reserve);
         }

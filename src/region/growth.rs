@@ -28,7 +28,8 @@ impl Region {
         if !self.rights().writable() {
             return refused(Errno::EACCES, "it is read-only".to_string());
         }
-        extend(fd, self.options.offset + size as u64, &self.options, || self.describe())?;
+        let (has, offset) = (self.size() as u64, self.options.offset);
+        extend(fd, offset + has, offset + size as u64, &self.options, || self.describe())?;
         self.follow().map(drop)
     }
 

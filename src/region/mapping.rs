@@ -20,6 +20,8 @@ pub(crate) struct Mapping {
     /// In whole pages.
     length: usize,
     page_size: usize,
+    /// Whether the pages may be huge for all we know, and so run out.
+    unsure: bool,
     end: End,
 }
 
@@ -98,7 +100,7 @@ impl Mapping {
         } else {
             mmap::map(None, length, protection, sharing, file)
         }?;
-        Ok(Mapping { start, length: length.get(), page_size, end: End::Unmap })
+        Ok(Mapping { start, length: length.get(), page_size, unsure: false, end: End::Unmap })
     }
 
     /// Puts the first `length` bytes of the options' file where the mapping has byte `at`.
@@ -133,14 +135,16 @@ impl Mapping {
         options: &Options,
     ) -> sys::Result<(Mapping, usize)> {
         let start = segment::attach(id, options.flags.contains(Flags::READ_ONLY))?;
-        let mut mapping = Mapping { start, length: 0, page_size: mmap::page_size(), end: End::Detach };
+        let mut mapping =
+            Mapping { start, length: 0, page_size: mmap::page_size(), unsure: false, end: End::Detach };
         let size = match new_size {
             Some(size) => size,
             None => segment::stat(id)?.shm_segsz,
         };
         // Whoever made it: the segment itself does not tell.
         if start.as_ptr() as usize % HUGE_PAGE == 0 && mmap::may_be_huge(start) {
-            mapping.page_size = mmap::page_size_at(start).unwrap_or(HUGE_PAGE);
+            mapping.unsure = true;
+            mapping.page_size = mmap::page_size_at(start).unwrap_or_else(mmap::page_size);
         }
         mapping.length = size.checked_next_multiple_of(mapping.page_size).ok_or(Errno::ENOMEM)?;
         Ok((mapping, size))
@@ -149,6 +153,11 @@ impl Mapping {
     /// In bytes.
     pub(crate) fn page_size(&self) -> usize {
         self.page_size
+    }
+
+    /// Whether a page can be missing at its touch, because huge pages come from a pool that can run out.
+    pub(crate) fn can_lack_pages(&self) -> bool {
+        self.unsure || self.page_size != mmap::page_size()
     }
 
     /// The whole of it, in bytes.

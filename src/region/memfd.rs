@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use super::options::creatable;
+use super::publish::Exposure;
 use super::reserve::{give_huge_size, give_size, in_pool, no_such_pages};
 use super::{c_name, Backing, Flags, Options, Parts, Region, Seals};
 use crate::error::{shown, Code, During, Error, Result};
@@ -81,8 +82,10 @@ impl Region {
         // What is gone already, or was never there, is no safer than before.
         let fd = self.file().expect("it was sealed");
         let has = file::stat(fd).during(sealed)?.st_size as u64;
-        let ordinary = self.page_size() == mmap::page_size();
-        if ordinary && seals.contains(Seals::SHRINK) && has >= self.options.offset + self.size() as u64 {
+        if !self.mapping.can_lack_pages()
+            && seals.contains(Seals::SHRINK)
+            && has >= self.options.offset + self.size() as u64
+        {
             self.can_shrink.store(false, Ordering::Relaxed);
         }
         Ok(())
@@ -117,6 +120,7 @@ fn create_on(
         Some(_) => format!("the memfd {} on huge pages of {page_size} bytes", shown(name.to_bytes())),
     };
     let tried = || format!("cannot create {}", what());
+    let exposure = Exposure::of_new();
     let fd = memfd::create(name, !seals.contains(Seals::EXEC), huge).map_err(|errno| match errno {
         Errno::ENODEV | Errno::EINVAL if huge.is_some() => no_such_pages(&tried()),
         errno => Error::new(errno, format!("{}: {}", tried(), Code::from(errno))),
@@ -134,11 +138,12 @@ fn create_on(
     let can_shrink = !seals.contains(Seals::SHRINK);
     let parts = Parts { backing, size, page_size, name, created: true, can_shrink };
     // Mapped before it is sealed: FUTURE_WRITE leaves this region's own mapping writable.
-    let region = Region::map(parts, options).map_err(|error| match huge {
+    let mut region = Region::map(parts, options).map_err(|error| match huge {
         Some(page_size) => in_pool(error, page_size),
         None => error,
     })?;
     region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
-    region.exposure.began_sealed(seals);
+    exposure.began_sealed(seals);
+    region.exposure = exposure;
     Ok(region)
 }

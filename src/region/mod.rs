@@ -35,7 +35,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{shown, Code, During, Error, Result};
-use crate::sys::{self, mmap, Errno};
+use crate::sys::{self, Errno};
 use mapping::{Mapping, Shape};
 use publish::Exposure;
 
@@ -164,8 +164,7 @@ impl Region {
 
     fn finish(mapping: Mapping, parts: Parts, options: Options) -> Result<Region> {
         let Parts { backing, size, page_size: _, name, created, can_shrink } = parts;
-        // Huge pages are taken from a pool that can run out.
-        let can_shrink = can_shrink || mapping.page_size() != mmap::page_size();
+        let can_shrink = can_shrink || mapping.can_lack_pages();
         let region = Region {
             mapping,
             backing,

@@ -133,16 +133,23 @@ impl Region {
         }
     }
 
+    /// How many pages a range lies on.
+    pub(crate) fn page_count(&self, offset: usize, length: usize) -> Result<usize> {
+        self.within_or_say(offset, length)?;
+        let page = self.page_size();
+        Ok(if length == 0 { 0 } else { (offset + length - 1) / page - offset / page + 1 })
+    }
+
     /// On which nodes the pages of a range lie, from the one that holds `offset` to the one that holds
     /// the last byte; -ENOENT where this process has no page.
     pub fn nodes(&self, offset: usize, length: usize) -> Result<Vec<c_int>> {
         const BATCH: usize = 512;
-        self.within_or_say(offset, length)?;
-        if length == 0 {
+        let count = self.page_count(offset, length)?;
+        if count == 0 {
             return Ok(Vec::new());
         }
         let page = self.page_size();
-        let (first, last) = (offset / page, (offset + length - 1) / page);
+        let (first, last) = (offset / page, offset / page + count - 1);
         let failed = |errno: Errno| {
             let (what, reason) = (self.describe(), reason(errno, "move_pages"));
             let pages = last - first + 1;

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Backing, Flags, Options, Region, Seals};
 use crate::error::{During, Error, Result};
-use crate::sys::{file, fork, memfd, Errno};
+use crate::sys::fork::Moment;
+use crate::sys::{file, memfd, Errno};
 
 /// Who else may have the object mapped writable, which the kernel does not tell.
 pub(super) struct Exposure {
     state: AtomicU32,
-    forks: u32,
+    since: Moment,
 }
 
 /// The descriptor was asked for.
@@ -23,8 +24,9 @@ const SENT: u32 = 2;
 const CLOSED: u32 = 4;
 
 impl Exposure {
+    /// To be taken before the object is made.
     pub(super) fn of_new() -> Exposure {
-        Exposure { state: AtomicU32::new(0), forks: fork::count() }
+        Exposure { state: AtomicU32::new(0), since: Moment::now() }
     }
 
     /// A new object's seals, before anybody else had it.
@@ -50,7 +52,7 @@ impl Exposure {
             state if state & CLOSED != 0 => None,
             state if state & SENT != 0 => Some("it was sent before, with a descriptor that can write"),
             state if state & GIVEN_OUT != 0 => Some("its descriptor was given out"),
-            _ if self.forks != fork::count() => Some("the process has forked since it was made"),
+            _ if self.since.forked_since() => Some("the process has forked since it was made"),
             _ => None,
         }
     }
@@ -105,13 +107,18 @@ impl Region {
         Ok(())
     }
 
-    /// Lets nobody write any more, this process included.
+    /// Lets nobody write any more, this process included: what [`Region::array`] and [`Region::atomic`] gave
+    /// raises SIGSEGV when it is stored to, as after [`Region::protect`].
     pub fn freeze(&self) -> Result<()> {
         let tried = || format!("cannot freeze {}", self.describe());
         let Backing::Memfd(fd) = &self.backing else {
             let message = format!("{}: only memfds can be sealed", tried());
             return Err(Error::new(Errno::EOPNOTSUPP, message));
         };
+        if self.options.flags.contains(Flags::PRIVATE) {
+            let message = format!("{}: it is private, and nobody else sees what is written to it", tried());
+            return Err(Error::new(Errno::EOPNOTSUPP, message));
+        }
         if self.guard.is_enabled() {
             let message = format!("{}: the fault guard is enabled, and would put it back writable", tried());
             return Err(Error::new(Errno::EINVAL, message));
@@ -127,14 +134,12 @@ impl Region {
         // change is the same, and takes its place in one step.
         let frozen = Flags::PRIVATE | Flags::READ_ONLY | Flags::NO_RESERVE;
         let frozen = Options { flags: self.options.flags | frozen, ..self.options };
-        let remap = |options| match self.options.flags.contains(Flags::PRIVATE) {
-            true => Ok(()),
-            false => self.mapping.remap(fd.as_fd(), self.size(), options).during(tried),
-        };
+        let remap = |options| self.mapping.remap(fd.as_fd(), self.size(), options).during(tried);
         let sealed = remap(&frozen).and_then(|()| self.seal(seals - has));
         match sealed {
             Ok(()) => self.frozen.store(true, Ordering::Relaxed),
-            Err(_) => remap(&self.options)?,
+            // A peer that has the descriptor may have sealed the way back.
+            Err(_) => remap(&self.options).inspect_err(|_| self.frozen.store(true, Ordering::Relaxed))?,
         }
         self.advise_as_asked()?;
         sealed.map_err(|error| match error.errno() {

@@ -64,38 +64,28 @@ pub(super) fn no_such_pages(tried: &str) -> Error {
     Error::new(Errno::EOPNOTSUPP, format!("{tried}: this machine has no pages of that size"))
 }
 
-/// Makes a file reach as far as `end`, with memory or blocks for what is new, unless the caller does
-/// without. Never shorter, whoever else does the same: fallocate(2) alone, no ftruncate(2).
+/// Makes a file reach as far as `end`, with memory or blocks from `from` on, unless the caller does without.
+/// Never shorter, whoever else does the same: fallocate(2) alone, no ftruncate(2). What others made longer
+/// without a reservation gets it too.
 pub(super) fn extend(
     fd: BorrowedFd<'_>,
+    from: u64,
     end: u64,
     options: &Options,
     what: impl Fn() -> String + Copy,
 ) -> Result<()> {
     let tried = || format!("cannot make {} {end} bytes long", what());
     let has = file::stat(fd).during(tried)?.st_size as u64;
-    if end <= has {
-        return Ok(());
+    if end > has {
+        within_file_size(end, what)?;
     }
-    within_file_size(end, what)?;
     if options.flags.contains(Flags::NO_RESERVE) {
-        return file::extend(fd, end - 1, 1).during(tried);
+        return if end > has { file::extend(fd, end - 1, 1).during(tried) } else { Ok(()) };
     }
-    if end - has >= WORTH_A_LOOK {
-        room_for(fd, end - has, what)?;
+    if end - from >= WORTH_A_LOOK {
+        room_for(fd, end - from, what)?;
     }
-    file::extend(fd, has, end - has).map_err(|errno| {
-        // A failure takes back what is untouched in its range, also what another process has grown
-        // meanwhile: that is reserved once more.
-        match file::stat(fd) {
-            Ok(now) if now.st_size as u64 > has => {
-                let _ = file::reserve_again(fd, has, now.st_size as u64 - has);
-            }
-            _ => {}
-        }
-        let code = crate::error::Code::from(errno);
-        Error::new(code, format!("{}: {code}", tried()))
-    })
+    file::extend(fd, from, end - from).during(tried)
 }
 
 /// Beyond the limit the kernel would send SIGXFSZ, which kills.

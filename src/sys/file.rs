@@ -162,14 +162,6 @@ pub(crate) fn extend(fd: BorrowedFd<'_>, from: u64, length: u64) -> Result<()> {
     }
 }
 
-/// Gives a range of a file its memory or blocks, and leaves the file's size alone.
-pub(crate) fn reserve_again(fd: BorrowedFd<'_>, from: u64, length: u64) -> Result<()> {
-    let (Ok(from), Ok(length)) = (libc::off_t::try_from(from), libc::off_t::try_from(length)) else {
-        return Err(Errno::EFBIG);
-    };
-    uninterrupted(|| fcntl::fallocate(fd, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, length))
-}
-
 /// `fcntl(fd, F_GETFL)`; EBADF where `fd` is no open descriptor.
 pub(crate) fn open_flags(fd: RawFd) -> Result<OFlag> {
     control(fd, libc::F_GETFL, 0).map(OFlag::from_bits_retain)

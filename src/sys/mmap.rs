@@ -33,7 +33,7 @@ pub(crate) fn may_be_huge(start: NonNull<u8>) -> bool {
 /// The size of the pages behind an address of this process: /proc/self/smaps tells.
 pub(crate) fn page_size_at(start: NonNull<u8>) -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/smaps").ok()?;
-    let head = format!("{:x}-", start.as_ptr() as usize);
+    let head = format!("{:08x}-", start.as_ptr() as usize);
     let of_mapping = text.lines().skip_while(|line| !line.starts_with(&head));
     let mut fields = of_mapping.map(str::split_whitespace);
     let kib = fields.find_map(|mut words| {
