@@ -121,6 +121,8 @@ fn what_a_call_has_no_use_for_is_einval<D: Door>() {
         (Flags::REPLACE, "REPLACE"),
         (Flags::PAST_END, "PAST_END"),
         (Flags::RISK_SHRINK, "RISK_SHRINK"),
+        (Flags::GROWABLE, "GROWABLE"),
+        (Flags::MIRROR, "MIRROR"),
     ] {
         fails(D::sysv_create(0, 1, &with(flag)), EINVAL, &["shm_sysv_create", name]);
         fails(D::sysv_attach(key.get(), &with(flag)), EINVAL, &["shm_sysv_attach", name]);
