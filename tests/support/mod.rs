@@ -5,12 +5,14 @@
 
 mod names;
 mod namespaces;
+mod pool;
 mod process;
 mod scenario;
 mod sockets;
 
 pub use names::*;
 pub use namespaces::*;
+pub use pool::*;
 pub use process::*;
 pub use scenario::*;
 pub use sockets::*;
