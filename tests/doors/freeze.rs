@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::{EACCES, EBUSY, EOPNOTSUPP, EPERM};
 
+use crate::attack::{attack, pattern, SIZE};
 use crate::door::*;
-use crate::publish::{attack, pattern, SIZE};
 use crate::support::*;
 
 pairs! {

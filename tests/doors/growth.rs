@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use libc::{EACCES, EFBIG, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ERANGE};
+use libc::{EACCES, EFBIG, EINVAL, EOPNOTSUPP, EPERM, ERANGE};
 
 use crate::door::*;
 use crate::support::*;
@@ -13,9 +13,6 @@ pairs! {
     a_receiver_passes_it_on,
     a_region_sealed_against_growing_goes_on_otherwise,
     a_peer_that_makes_it_enormous_does_no_harm,
-    two_processes_that_grow_at_once_keep_all_bytes: 20,
-    peers_come_and_go_while_one_grows: 20,
-    a_killed_grower_leaves_it_whole: 20,
 }
 
 scenarios! {
@@ -23,36 +20,28 @@ scenarios! {
     bounds_of_growing,
     what_is_not_growable,
     options_that_do_not_go_together,
-    addresses_that_are_refused_leave_nothing,
     openers_follow_a_name,
     what_is_found_can_be_followed,
-    without_reserving_growth_is_sparse,
-    a_file_size_limit_is_efbig_and_no_signal,
-    a_full_file_system_changes_nothing,
-    more_than_the_machine_has_is_enomem: 20,
-    a_failing_grower_costs_nobody_bytes: 20,
-    threads_that_grow_at_once_see_it_grow_only: 20,
-    a_storm_of_signals_does_not_keep_it_from_growing: 20,
     a_file_truncated_beneath_is_shrunk_and_grows_again,
 }
 
-const MOST: usize = 1 << 20;
+pub const MOST: usize = 1 << 20;
 
 fn byte(at: *mut u8) -> u8 {
     unsafe { at.read_volatile() }
 }
 
-fn capped(size_max: usize) -> Options {
+pub fn capped(size_max: usize) -> Options {
     Options { size_max: size_max as u64, ..plain() }
 }
 
 /// The object's size in bytes, whatever the region says.
-fn object<H: Handle>(region: &H) -> usize {
+pub fn object<H: Handle>(region: &H) -> usize {
     stat(&region.fd().unwrap()).st_size as usize
 }
 
 /// Growable regions of 5000 bytes, of each kind that there is, one of them a window of its object.
-fn growables<D: Door>(place: &Directory, name: &PosixName, options: &Options) -> [D::Region; 5] {
+pub fn growables<D: Door>(place: &Directory, name: &PosixName, options: &Options) -> [D::Region; 5] {
     let open = Options { seals: Some(Seals::SHRINK), ..plain() };
     let memfd = D::create("object", 8192 + 5000, &open).unwrap();
     let window = Options { offset: 8192, ..*options };
@@ -224,148 +213,6 @@ fn a_peer_that_makes_it_enormous_does_no_harm<S: Door, R: Door>() {
     }
 }
 
-/// Grows by chance, in small steps, and marks every second block that is new: those of `who`. Only where the
-/// handle is shared by threads can another one have been faster.
-fn grow_by_chance<H: Handle>(region: &H, who: u8, shared: bool, rounds: usize) -> usize {
-    let mut chance = Chance::new(u64::from(who));
-    let (mut marked, mut most) = (0, 0);
-    for _ in 0..rounds {
-        let before = region.size();
-        let target = (before + chance.below(3000)).min(region.size_max());
-        match region.grow(target) {
-            Ok(()) => most = most.max(target),
-            Err(failure) => {
-                assert!(shared && failure.code == -EINVAL && region.size() > target, "{failure:?}")
-            }
-        }
-        let now = region.size();
-        assert!(now >= target && now >= before, "{now}, {before}, {target}");
-        while marked + 1 <= now / BLOCK {
-            if marked % 2 == usize::from(who % 2) {
-                region.write(marked * BLOCK, &[who + 1; BLOCK]).unwrap();
-            }
-            marked += 1;
-        }
-        if chance.below(4) == 0 {
-            region.follow().unwrap();
-        }
-    }
-    let mut block = [0; BLOCK];
-    for at in (0..marked).filter(|at| at % 2 == usize::from(who % 2)) {
-        region.read(at * BLOCK, &mut block).unwrap();
-        assert_eq!(block, [who + 1; BLOCK], "block {at} was lost");
-    }
-    most
-}
-
-const BLOCK: usize = 512;
-
-fn two_processes_that_grow_at_once_keep_all_bytes<S: Door, R: Door>() {
-    let (one, other) = socketpair(libc::SOCK_SEQPACKET);
-    let (ready, start, told, end) = (Line::new(), Line::new(), Line::new(), Line::new());
-    let receive = || R::recv_region(other.as_raw_fd(), &capped(MOST), None).unwrap();
-    let peer = fork(|| {
-        let region = receive();
-        ready.tell(0);
-        start.hear();
-        told.tell(grow_by_chance(&region, 0, false, 400) as i64);
-    });
-    let watcher = fork(|| {
-        let region = receive();
-        ready.tell(0);
-        let (mut size, mut before) = (0, 0);
-        loop {
-            let over = poll(&end);
-            region.follow().unwrap();
-            assert!(region.size() >= size && object(&region) >= before, "it never gets smaller");
-            (size, before) = (region.size(), object(&region));
-            if over {
-                break;
-            }
-        }
-        told.tell(size as i64);
-    });
-    let region = S::create("grows", 1, &growing(MOST)).unwrap();
-    for _ in 0..2 {
-        S::send_region(one.as_raw_fd(), &region, None).unwrap();
-        ready.hear();
-    }
-    start.tell(0);
-    let most = grow_by_chance(&region, 1, false, 400);
-    let most = most.max(told.hear() as usize);
-    peer.join();
-    assert_eq!(object(&region), most, "the larger of both");
-    region.follow().unwrap();
-    assert_eq!(region.size(), most);
-    end.tell(0);
-    assert_eq!(told.hear() as usize, most);
-    watcher.join();
-}
-
-/// Whether a line has been told something.
-fn poll(line: &Line) -> bool {
-    let mut wait = libc::pollfd { fd: line.reader(), events: libc::POLLIN, revents: 0 };
-    good(unsafe { libc::poll(&mut wait, 1, 0) }) == 1
-}
-
-fn peers_come_and_go_while_one_grows<S: Door, R: Door>() {
-    const ROUNDS: usize = 200;
-    let (one, other) = socketpair(libc::SOCK_SEQPACKET);
-    let peer = fork(|| {
-        for round in 1..=ROUNDS {
-            let region = R::recv_region(other.as_raw_fd(), &capped(MOST), None).unwrap();
-            region.follow().unwrap();
-            assert!(region.size() >= round * 4096);
-            for page in [0, round - 1] {
-                assert_eq!(region.bytes(page * 4096, 4).unwrap(), [page as u8; 4]);
-            }
-            region.close().unwrap();
-        }
-    });
-    let region = S::create("grows", 4096, &growing(MOST)).unwrap();
-    for round in 1..=ROUNDS {
-        S::send_region(one.as_raw_fd(), &region, None).unwrap();
-        region.grow((round + 1) * 4096).unwrap();
-        region.write(round * 4096, &[round as u8; 4096]).unwrap();
-    }
-    peer.join();
-    for page in 0..=ROUNDS {
-        assert_eq!(region.bytes(page * 4096, 4096).unwrap(), [page as u8; 4096]);
-    }
-}
-
-fn a_killed_grower_leaves_it_whole<S: Door, R: Door>() {
-    for round in 0..40 {
-        let (one, other) = socketpair(libc::SOCK_SEQPACKET);
-        let ready = Line::new();
-        let grower = fork(|| {
-            let region = R::recv_region(other.as_raw_fd(), &capped(MOST), None).unwrap();
-            ready.tell(0);
-            for size in (5000..MOST).step_by(1000) {
-                region.grow(size).unwrap();
-                region.write(size - 1, b"!").unwrap();
-            }
-        });
-        let region = S::create("grows", 5000, &growing(MOST)).unwrap();
-        region.write(0, &[7; 4096]).unwrap();
-        S::send_region(one.as_raw_fd(), &region, None).unwrap();
-        ready.hear();
-        // No event to wait for: the point is to strike anywhere.
-        unsafe { libc::usleep((round * 97 % 1500) as u32) };
-        grower.slay();
-        region.follow().unwrap();
-        let size = region.size();
-        assert!(size % 1000 == 0 && size >= 5000, "{size}");
-        assert_eq!(region.bytes(0, 4096).unwrap(), [7; 4096]);
-        for end in (6000..size).step_by(1000) {
-            assert_eq!(region.bytes(end - 1, 1).unwrap(), b"!", "of {size}");
-        }
-        assert_eq!(region.bytes(size - 500, 499).unwrap(), [0; 499]);
-        region.grow(MOST).unwrap();
-        region.write(MOST - 1, b"x").unwrap();
-    }
-}
-
 fn growing_moves_nothing<D: Door>() {
     let _ = own_dev_shm("size=16m");
     let (place, name) = (Directory::new(), PosixName::new());
@@ -487,47 +334,6 @@ fn options_that_do_not_go_together<D: Door>() {
     assert_eq!(place.entries(), ["block"]);
 }
 
-/// A range that no address space has: refused, with the number, and nothing is made.
-fn addresses_that_are_refused_leave_nothing<D: Door>() {
-    let _ = own_dev_shm("size=16m");
-    let (place, name, other_name) = (Directory::new(), PosixName::new(), PosixName::new());
-    let path = place.write("block", &[1; 8192]);
-    let file = open(&path, libc::O_RDWR);
-    let object = D::posix_create(name.as_str(), 8192, &plain()).unwrap();
-    let (one, other) = socketpair(libc::SOCK_SEQPACKET);
-    let refuse = |size_max: usize| {
-        let (options, number) = (growing(size_max), size_max.to_string());
-        let (held, says) = (descriptors().len(), [number.as_str()]);
-        fails(D::create("new", 5000, &options), ENOMEM, &says);
-        fails(D::file_create(&place.file("new"), 5000, &options), ENOMEM, &says);
-        fails(D::posix_create(other_name.as_str(), 5000, &options), ENOMEM, &says);
-        fails(D::from_fd(file.as_raw_fd(), 0, &options), ENOMEM, &says);
-        fails(D::file_open(&path, 0, &options), ENOMEM, &says);
-        fails(D::posix_open(name.as_str(), &options), ENOMEM, &says);
-        assert_eq!(descriptors().len(), held);
-    };
-    for size_max in [1 << 47, 1 << 62, i64::MAX as usize, usize::MAX - 4095, usize::MAX] {
-        refuse(size_max);
-    }
-    let limit = Limit::lower(libc::RLIMIT_AS, 1 << 30);
-    refuse(2 << 30);
-    let region = D::create("grows", 5000, &growing(MOST)).unwrap();
-    drop(limit);
-    assert_eq!(place.entries(), ["block"]);
-    assert!(!other_name.path().exists());
-    drop(object);
-    D::posix_unlink(name.as_str()).unwrap();
-    // A receiver too: the message is consumed, and the connection is in order.
-    let far = D::create("grows", 5000, &growing(8 << 30)).unwrap();
-    let _limit = Limit::lower(libc::RLIMIT_AS, 16 << 30);
-    let _other = D::create("grows", 5000, &growing(4 << 30)).unwrap();
-    for region in [&far, &region] {
-        D::send_region(one.as_raw_fd(), region, None).unwrap();
-    }
-    fails(D::recv_region(other.as_raw_fd(), &capped(8 << 30), None), ENOMEM, &[]);
-    assert_eq!(D::recv_region(other.as_raw_fd(), &capped(8 << 30), None).unwrap().size_max(), MOST);
-}
-
 /// By a path and by a name; a read-only opener follows too.
 fn openers_follow_a_name<D: Door>() {
     let _ = own_dev_shm("size=16m");
@@ -597,232 +403,6 @@ fn what_is_found_can_be_followed<D: Door>() {
         fails(create(30_001), EINVAL, &["30000 bytes", "30001"]);
     }
     D::posix_unlink(name.as_str()).unwrap();
-}
-
-fn without_reserving_growth_is_sparse<D: Door>() {
-    const FAR: usize = 1 << 30;
-    let _ = own_dev_shm("size=4m");
-    let (place, name) = (Directory::new(), PosixName::new());
-    let options = Options { flags: Flags::GROWABLE | Flags::NO_RESERVE, ..capped(FAR) };
-    for region in growables::<D>(&place, &name, &options) {
-        region.grow(FAR).unwrap();
-        assert_eq!(region.size(), FAR);
-        assert!(stat(&region.fd().unwrap()).st_blocks * 512 < 1 << 20, "not reserved");
-        assert_eq!(region.bytes(FAR / 2, 3).unwrap(), [0; 3]);
-        region.write(FAR - 1, b"x").unwrap();
-        assert_eq!(region.bytes(FAR - 2, 2).unwrap(), b"\0x");
-    }
-    D::posix_unlink(name.as_str()).unwrap();
-}
-
-fn a_file_size_limit_is_efbig_and_no_signal<D: Door>() {
-    let _ = own_dev_shm("size=16m");
-    let (place, name) = (Directory::new(), PosixName::new());
-    for flags in [Flags::GROWABLE, Flags::GROWABLE | Flags::NO_RESERVE] {
-        for region in growables::<D>(&place, &name, &Options { flags, ..capped(MOST) }) {
-            let (before, offset) = (object(&region), object(&region) - 5000);
-            fork(|| {
-                // SIGXFSZ would kill.
-                let _limit = Limit::lower(libc::RLIMIT_FSIZE, 100_000);
-                for size in [100_001 - offset, 200_000, MOST] {
-                    let says = ["RLIMIT_FSIZE is 100000", &(offset + size).to_string()];
-                    fails(region.grow(size), EFBIG, &says);
-                    assert_eq!((region.size(), object(&region)), (5000, before));
-                }
-                region.grow(100_000 - offset).unwrap();
-                fails(region.grow(100_001 - offset), EFBIG, &["RLIMIT_FSIZE"]);
-            })
-            .join();
-            region.grow(200_000).unwrap();
-        }
-        D::posix_unlink(name.as_str()).unwrap();
-        std::fs::remove_file(place.file("grows")).unwrap();
-    }
-}
-
-/// Fills a file system until so many bytes are free; what fills it goes when this is dropped.
-struct Hog(String);
-
-impl Hog {
-    fn all_but(directory: &str, bytes: u64) -> Hog {
-        let hog = Hog(format!("{directory}/shmkit-hog"));
-        let file = open(&hog.0, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL);
-        let size = free(directory) - bytes;
-        good(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, size as i64) });
-        assert_eq!(free(directory), bytes);
-        hog
-    }
-}
-
-impl Drop for Hog {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).unwrap();
-    }
-}
-
-fn free(directory: &str) -> u64 {
-    unsafe {
-        let mut system: libc::statvfs = std::mem::zeroed();
-        good(libc::statvfs(c(directory).as_ptr(), &mut system));
-        system.f_bavail * system.f_frsize
-    }
-}
-
-fn a_full_file_system_changes_nothing<D: Door>() {
-    if let Err(why) = own_dev_shm("size=4m") {
-        return skip(why);
-    }
-    let name = PosixName::new();
-    let most = 64 << 20;
-    let region = D::posix_create(name.as_str(), 5000, &growing(most)).unwrap();
-    let peer = D::posix_open(name.as_str(), &growing(most)).unwrap();
-    let start = region.data();
-    region.write(0, &[7; 5000]).unwrap();
-    let hog = Hog::all_but("/dev/shm", 128 << 10);
-    // What is small is tried, and what is large is looked at before.
-    for size in [400_000, 3 << 20, 20 << 20, most] {
-        fails(region.grow(size), ENOSPC, &[name.as_str()]);
-        assert_eq!((region.size(), object(&region)), (5000, 5000));
-        assert_eq!(free("/dev/shm"), 128 << 10, "what a failure took, it gave back");
-        peer.follow().unwrap();
-        assert_eq!(peer.size(), 5000);
-        assert_eq!(region.bytes(0, 5000).unwrap(), [7; 5000]);
-    }
-    fails(region.grow(20 << 20), ENOSPC, &["131072 bytes free", name.as_str()]);
-    // What there is room for goes on.
-    region.grow(100_000).unwrap();
-    region.write(5000, &[8; 95_000]).unwrap();
-    fails(region.grow(400_000), ENOSPC, &["400000"]);
-    assert_eq!((region.size(), object(&region)), (100_000, 100_000));
-    drop(hog);
-    region.grow(400_000).unwrap();
-    assert_eq!(region.data(), start);
-    assert_eq!(region.bytes(5000, 95_001).unwrap(), [vec![8; 95_000], vec![0]].concat());
-    peer.follow().unwrap();
-    assert_eq!((peer.size(), peer.bytes(99_999, 1).unwrap()), (400_000, vec![8]));
-    D::posix_unlink(name.as_str()).unwrap();
-}
-
-/// A memfd has no file system that could be full: the kernel would kill processes before it refused.
-fn more_than_the_machine_has_is_enomem<D: Door>() {
-    // Should the library try, then this child is the one to be killed, and soon.
-    fork(|| {
-        std::fs::write("/proc/self/oom_score_adj", "1000").unwrap();
-        unsafe { libc::alarm(1) };
-        let region = D::create("grows", 5000, &growing(1 << 46)).unwrap();
-        for size in [1 << 42, 1 << 46] {
-            fails(region.grow(size), ENOMEM, &["'grows'", &(size - 5000).to_string(), "available"]);
-            assert_eq!((region.size(), object(&region)), (5000, 5000));
-        }
-        region.grow(100_000).unwrap();
-    })
-    .join();
-}
-
-/// One that asks for too much holds all that is free for a moment, and what the other has just been given.
-fn a_failing_grower_costs_nobody_bytes<D: Door>() {
-    if let Err(why) = own_dev_shm("size=4m") {
-        return skip(why);
-    }
-    const STEPS: usize = 40;
-    for round in 0..12 {
-        let name = PosixName::new();
-        let region = D::posix_create(name.as_str(), 4096, &growing(MOST)).unwrap();
-        region.write(0, &[1; 4096]).unwrap();
-        let hog = Hog::all_but("/dev/shm", (STEPS as u64 + 20) * 4096);
-        let (ready, end) = (Line::new(), Line::new());
-        let failing = fork(|| {
-            let region = D::posix_open(name.as_str(), &growing(MOST)).unwrap();
-            ready.tell(0);
-            while !poll(&end) {
-                fails(region.grow(MOST - round * 4096), ENOSPC, &[]);
-            }
-        });
-        ready.hear();
-        let mut tries = 0;
-        for step in 1..=STEPS {
-            // The other may have it all at the moment.
-            while let Err(failure) = region.grow((step + 1) * 4096) {
-                assert_eq!(failure.code, -ENOSPC, "{}", failure.message);
-                assert_eq!(region.size(), step * 4096);
-                tries += 1;
-                assert!(tries < 1_000_000);
-            }
-            if round % 2 == 0 {
-                region.write(step * 4096, &[step as u8 + 1; 4096]).unwrap();
-            }
-        }
-        end.tell(0);
-        failing.join();
-        let size = (STEPS + 1) * 4096;
-        assert_eq!((region.size(), object(&region)), (size, size));
-        // What nobody has touched yet is reserved all the same.
-        assert!(stat(&region.fd().unwrap()).st_blocks as usize * 512 >= size);
-        if round % 2 == 1 {
-            (1..=STEPS).for_each(|step| region.write(step * 4096, &[step as u8 + 1; 4096]).unwrap());
-        }
-        for step in 0..=STEPS {
-            assert_eq!(region.bytes(step * 4096, 4096).unwrap(), [step as u8 + 1; 4096]);
-        }
-        drop(hog);
-        D::posix_unlink(name.as_str()).unwrap();
-    }
-}
-
-/// One handle for all: what a thread grows, the others have.
-fn threads_that_grow_at_once_see_it_grow_only<D: Door>() {
-    // So that the threads' stacks are there before.
-    for _ in 0..10 {
-        let region = D::create("grows", 1, &growing(4 * MOST)).unwrap();
-        let all = std::sync::Barrier::new(3);
-        let most = std::thread::scope(|scope| {
-            let growers = [0, 1].map(|who| {
-                let (region, all) = (&region, &all);
-                scope.spawn(move || {
-                    all.wait();
-                    grow_by_chance(region, who, true, 1000)
-                })
-            });
-            all.wait();
-            let mut size = 0;
-            while growers.iter().any(|grower| !grower.is_finished()) {
-                region.follow().unwrap();
-                assert!(region.size() >= size);
-                size = region.size();
-            }
-            growers.into_iter().map(|grower| grower.join().unwrap()).max().unwrap()
-        });
-        assert_eq!((region.size(), object(&region)), (most, most), "the largest of all");
-    }
-}
-
-/// fallocate(2) begins again after each signal: a large one would never end.
-fn a_storm_of_signals_does_not_keep_it_from_growing<D: Door>() {
-    static SIGNALS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    extern "C" fn count(_: i32) {
-        SIGNALS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-    const LARGE: usize = 64 << 20;
-    fork(|| {
-        let region = D::create("grows", 5000, &growing(LARGE)).unwrap();
-        let count: extern "C" fn(i32) = count;
-        let often = libc::timeval { tv_sec: 0, tv_usec: 200 };
-        let (storm, calm) = (libc::itimerval { it_interval: often, it_value: often }, unsafe {
-            std::mem::zeroed::<libc::itimerval>()
-        });
-        unsafe {
-            libc::signal(libc::SIGALRM, count as libc::sighandler_t);
-            good(libc::setitimer(libc::ITIMER_REAL, &storm, std::ptr::null_mut()));
-        }
-        for size in [LARGE / 2, LARGE] {
-            region.grow(size).unwrap();
-        }
-        good(unsafe { libc::setitimer(libc::ITIMER_REAL, &calm, std::ptr::null_mut()) });
-        assert!(SIGNALS.load(std::sync::atomic::Ordering::Relaxed) > 0);
-        assert_eq!((region.size(), object(&region)), (LARGE, LARGE));
-        assert!(stat(&region.fd().unwrap()).st_blocks as usize * 512 >= LARGE, "reserved");
-    })
-    .join();
 }
 
 fn a_file_truncated_beneath_is_shrunk_and_grows_again<D: Door>() {

@@ -310,9 +310,13 @@ fn what_is_flushed_over_the_end_is_on_the_disk<D: Door>() {
     assert_eq!((dirty(region.data()), dirty(second)), (4, 0), "only the middle one is left");
     region.flush(SIZE + 4096, 1).unwrap();
     assert_eq!(dirty(region.data()), 0, "by its second address");
+    poke(&region, SIZE, b'o');
     poke(&region, 2 * SIZE - 1, b'!');
     region.flush_async(SIZE - 1, 2).unwrap();
+    assert_eq!(dirty(second), 0, "on their way, both of them");
+    poke(&region, 2 * SIZE - 1, b'!');
     region.flush_async(2 * SIZE - 1, 1).unwrap();
+    assert_eq!(dirty(second), 0);
     region.close().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!(bytes.len(), SIZE, "the file has them once");
