@@ -23,11 +23,15 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
     if flags.contains(Flags::PRIVATE) && region.rights().writable() {
         return refused(Errno::EOPNOTSUPP, "it is private, and nobody else can see what is written to it");
     }
-    let seals = region.seals_for_sending();
-    let read_only = !region.rights().writable() || seals.intersects(Seals::READ_ONLY);
+    let seals = || descriptor::seals(fd).unwrap_or_default();
+    let rights = |seals: Seals| match region.rights().writable() && !seals.intersects(Seals::READ_ONLY) {
+        true => Rights::READ_WRITE,
+        false => Rights::READ,
+    };
+    let before = seals();
     // Who may not write may still truncate, unless that is sealed too.
-    let enforced = seals.intersects(Seals::READ_ONLY) && seals.contains(Seals::SHRINK);
-    if read_only && !enforced && !flags.contains(Flags::RISK_REOPEN) {
+    let enforced = before.intersects(Seals::READ_ONLY) && before.contains(Seals::SHRINK);
+    if rights(before) == Rights::READ && !enforced && !flags.contains(Flags::RISK_REOPEN) {
         let message = format!(
             "cannot send {} read-only: its receiver could open it again for writing, or truncate it \
              (RISK_REOPEN allows it)",
@@ -35,13 +39,16 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         );
         return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
     }
+    // Noted before the last look: publishing looks for it after it has sealed.
+    region.is_sent(before);
+    let seals = seals();
     let growable = !seals.contains(Seals::GROW);
     let reserve = if growable && flags.contains(Flags::GROWABLE) { region.size_max() } else { 0 };
     let frame = Frame {
         kind: region.kind() as u32,
         size: region.size() as u64,
         offset: region.options().offset,
-        rights: if read_only { Rights::READ } else { Rights::READ_WRITE },
+        rights: rights(seals),
         growable,
         reserve: reserve as u64,
     };

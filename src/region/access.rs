@@ -134,12 +134,7 @@ impl Region {
         let write = self.rights().writable() && !self.options.flags.contains(Flags::PRIVATE);
         let touch = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
         match self.mapping.advise(offset, touched, touch) {
-            Err(Errno::EFAULT) => Err(shrunk(match self.page_size() {
-                page if page == mmap::page_size() => {
-                    "has no room for them (is its file system full?)".to_string()
-                }
-                page => format!("found no free huge page ({}/free_hugepages)", limits::huge_pool_path(page)),
-            })),
+            Err(Errno::EFAULT) => Err(shrunk(self.why_no_page())),
             Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
                 let message =
                     format!("{length} bytes at offset {offset} of {}: protect() forbids it", self.describe());
@@ -147,6 +142,16 @@ impl Region {
             }
             // Before Linux 5.14 there is no such advice, and nothing more to say.
             _ => Ok(()),
+        }
+    }
+
+    /// Of an object that is large enough, and still has no page.
+    pub(super) fn why_no_page(&self) -> String {
+        match self.page_size() {
+            page if page == mmap::page_size() => {
+                "has no room for them (is its file system full?)".to_string()
+            }
+            page => format!("found no free huge page ({}/free_hugepages)", limits::huge_pool_path(page)),
         }
     }
 

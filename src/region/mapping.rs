@@ -143,8 +143,10 @@ impl Mapping {
         };
         // Whoever made it: the segment itself does not tell.
         if start.as_ptr() as usize % HUGE_PAGE == 0 && mmap::may_be_huge(start) {
-            mapping.unsure = true;
-            mapping.page_size = mmap::page_size_at(start).unwrap_or_else(mmap::page_size);
+            match mmap::page_size_at(start) {
+                Some(page_size) => mapping.page_size = page_size,
+                None => mapping.unsure = true,
+            }
         }
         mapping.length = size.checked_next_multiple_of(mapping.page_size).ok_or(Errno::ENOMEM)?;
         Ok((mapping, size))

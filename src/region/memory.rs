@@ -56,11 +56,9 @@ impl Region {
         match sys::uninterrupted(|| self.mapping.advise(offset, length, touch)) {
             Ok(()) => Ok(()),
             Err(Errno::EFAULT) => Err(self.check(offset, length).err().unwrap_or_else(|| {
-                let what = self.describe();
-                Error::own(
-                    SHMKIT_E_SHRUNK,
-                    format!("cannot prefault {length} bytes at offset {offset} of {what}"),
-                )
+                let (what, why) = (self.describe(), self.why_no_page());
+                let tried = format!("cannot prefault {length} bytes at offset {offset} of {what}");
+                Error::own(SHMKIT_E_SHRUNK, format!("{tried}, which {why}"))
             })),
             Err(Errno::EINVAL) if self.protected.load(Ordering::Relaxed) => {
                 Err(self.failed("prefault", offset, length, Errno::EACCES.into()))

@@ -50,7 +50,9 @@ impl Exposure {
     fn reason(&self) -> Option<&'static str> {
         match self.state.load(Ordering::SeqCst) {
             state if state & CLOSED != 0 => None,
-            state if state & SENT != 0 => Some("it was sent before, with a descriptor that can write"),
+            state if state & SENT != 0 => {
+                Some("it was sent before, or tried to be, with a descriptor that can write")
+            }
             state if state & GIVEN_OUT != 0 => Some("its descriptor was given out"),
             _ if self.since.forked_since() => Some("the process has forked since it was made"),
             _ => None,
@@ -151,17 +153,11 @@ impl Region {
         })
     }
 
-    /// What a sender may promise, noting what it gives away. SHRINK too, because who may not write may still
-    /// truncate.
-    pub(crate) fn seals_for_sending(&self) -> Seals {
-        let seals = || self.file().and_then(super::descriptor::seals).unwrap_or_default();
-        let now = seals();
-        if now.intersects(Seals::READ_ONLY) {
-            return now;
+    /// Notes that the descriptor goes to another process, which can write unless that is sealed, whatever is
+    /// said with it.
+    pub(crate) fn is_sent(&self, seals: Seals) {
+        if !seals.intersects(Seals::READ_ONLY) {
+            self.exposure.add(SENT);
         }
-        // Noted before it counts: publishing looks after it has sealed. Also where the frame says reading: the
-        // descriptor can do more.
-        self.exposure.add(SENT);
-        seals()
     }
 }

@@ -79,6 +79,8 @@ pub(super) fn extend(
     if end > has {
         within_file_size(end, what)?;
     }
+    // What was truncated meanwhile needs its memory again.
+    let from = from.min(has);
     if options.flags.contains(Flags::NO_RESERVE) {
         return if end > has { file::extend(fd, end - 1, 1).during(tried) } else { Ok(()) };
     }

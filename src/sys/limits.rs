@@ -18,14 +18,16 @@ pub(crate) fn locked_memory() -> Option<u64> {
     soft(Resource::RLIMIT_MEMLOCK)
 }
 
-/// The pool of huge pages of this size: how many there are, and how many of them are free. None where
+/// The pool of huge pages of this size: how many there are, and how many of them nobody has or was
+/// promised. None where
 /// the machine has no pages of that size.
 pub(crate) fn huge_pool(page_size: usize) -> Option<(u64, u64)> {
     let field = |name: &str| {
         let path = format!("{}/{name}", huge_pool_path(page_size));
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+        std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
     };
-    Some((field("nr_hugepages")?, field("free_hugepages")?))
+    let promised = field("resv_hugepages")?;
+    Some((field("nr_hugepages")?, field("free_hugepages")?.saturating_sub(promised)))
 }
 
 pub(crate) fn huge_pool_path(page_size: usize) -> String {

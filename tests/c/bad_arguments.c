@@ -72,11 +72,15 @@ static int recv_region(const shm_region_options *options, shm_region **region, s
 }
 
 #define COMMON \
-    (SHMKIT_REGION_READ_ONLY | SHMKIT_REGION_POPULATE | SHMKIT_REGION_LOCKED | SHMKIT_REGION_NO_FORK \
-     | SHMKIT_REGION_NO_DUMP)
-#define FILES (COMMON | SHMKIT_REGION_PRIVATE | SHMKIT_REGION_NO_RESERVE | SHMKIT_REGION_RISK_REOPEN)
+    (SHMKIT_REGION_READ_ONLY | SHMKIT_REGION_POPULATE | SHMKIT_REGION_LOCKED | SHMKIT_REGION_NO_FORK | \
+     SHMKIT_REGION_NO_DUMP)
+#define WITH_FD \
+    (COMMON | SHMKIT_REGION_PRIVATE | SHMKIT_REGION_RISK_REOPEN | SHMKIT_REGION_GROWABLE | SHMKIT_REGION_MIRROR)
+#define FILES (WITH_FD | SHMKIT_REGION_NO_RESERVE)
 #define MAKING (SHMKIT_REGION_REPLACE | SHMKIT_REGION_OR_OPEN)
 #define SYSV (COMMON | SHMKIT_REGION_AUTO_REMOVE)
+#define SYSV_MAKING (SYSV | SHMKIT_REGION_OR_OPEN | SHMKIT_REGION_NO_RESERVE)
+#define HUGE (SHMKIT_REGION_HUGE_2M | SHMKIT_REGION_HUGE_1G)
 
 static const struct opener {
     const char *name;
@@ -84,20 +88,20 @@ static const struct opener {
     uint32_t flags; /* what the header lists */
     bool makes, by_offset;
 } openers[] = {
-    {"shm_region_create", create, FILES, true, false},
-    {"shm_region_from_fd", from_fd, FILES | SHMKIT_REGION_PAST_END, false, true},
+    {"shm_region_create", create, FILES | HUGE, true, false},
+    {"shm_region_from_fd", from_fd, FILES | SHMKIT_REGION_PAST_END | HUGE, false, true},
     {"shm_anon_create", anon_create, COMMON | SHMKIT_REGION_PRIVATE | SHMKIT_REGION_NO_RESERVE, true, false},
     {"shm_file_create", file_create, FILES | MAKING, true, false},
-    {"shm_file_open", file_open, FILES | SHMKIT_REGION_PAST_END, false, true},
+    {"shm_file_open", file_open, FILES | SHMKIT_REGION_PAST_END | HUGE, false, true},
     {"shm_posix_create", posix_create, FILES | MAKING | SHMKIT_REGION_RISK_DISK, true, false},
     {"shm_posix_open", posix_open, FILES | SHMKIT_REGION_RISK_DISK, false, true},
-    {"shm_sysv_create", sysv_create, SYSV | SHMKIT_REGION_OR_OPEN | SHMKIT_REGION_NO_RESERVE, true, false},
+    {"shm_sysv_create", sysv_create, SYSV_MAKING | HUGE, true, false},
     {"shm_sysv_attach", sysv_attach, SYSV, false, false},
     {"shm_sysv_attach_id", sysv_attach_id, SYSV, false, false},
-    {"shm_sysv_create_at", sysv_create_at, SYSV | SHMKIT_REGION_OR_OPEN | SHMKIT_REGION_NO_RESERVE, true, false},
+    {"shm_sysv_create_at", sysv_create_at, SYSV_MAKING, true, false},
     {"shm_sysv_attach_at", sysv_attach_at, SYSV, false, false},
-    {"shm_recv_region", recv_region,
-     COMMON | SHMKIT_REGION_PRIVATE | SHMKIT_REGION_RISK_SHRINK | SHMKIT_REGION_RISK_REOPEN, false, false},
+    {"shm_recv_region", recv_region, (WITH_FD | SHMKIT_REGION_RISK_SHRINK | HUGE) & ~SHMKIT_REGION_GROWABLE, false,
+     false},
 };
 
 static void remove_key(int32_t key)
@@ -148,8 +152,12 @@ static void flags(void)
     for (size_t at = 0; at < COUNT(openers); at++)
         for (int bit = 0; bit < 32; bit++) {
             const struct opener *opener = &openers[at];
-            shm_region_options *options = OPTIONS(.flags = 1u << bit);
+            shm_region_options *options = OPTIONS(.flags = 1u << bit, .size_max = 1 << 20);
             shm_region *opened = NULL;
+
+            /* Where the machine has no huge pages to give, ordinary ones will do. */
+            if (opener->makes && opener->flags & HUGE & options->flags)
+                options->flags |= SHMKIT_REGION_HUGE_FALLBACK;
 
             prepare(opener);
             if (!(opener->flags & options->flags)) {

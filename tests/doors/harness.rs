@@ -62,3 +62,41 @@ fn a_signal_that_kills_is_not_hidden_and_children_tell() {
         assert_eq!(end_of(|| panic!("as it should")), End::Exit(101));
     });
 }
+
+/// However a test ends, the machine's pools of huge pages are as they were.
+#[test]
+fn pools_are_put_back() {
+    own_process!(60, || {
+        let sizes = || [HUGE_2M, HUGE_1G].map(|size| available(size).map(|_| in_pool(size)));
+        let pools = match Pools::lock() {
+            Ok(pools) => pools,
+            Err(why) => return skip(why),
+        };
+        let before = sizes();
+        if let Err(why) = pools.offer(HUGE_2M, 2) {
+            return skip(why);
+        }
+        assert_ne!(sizes(), before);
+        drop(pools);
+        // A turn tells: the one before is over.
+        let turn = || drop(Pools::lock().unwrap());
+        turn();
+        assert_eq!(sizes(), before, "after its end");
+        let raise = || {
+            let pools = Pools::lock().unwrap();
+            pools.offer(HUGE_2M, 2).unwrap();
+            pools
+        };
+        assert_eq!(end_of(|| panic!("with {} pages", raise().offer(HUGE_2M, 2).is_ok())), End::Exit(101));
+        let line = Line::new();
+        let killed = fork(|| {
+            let _pools = raise();
+            line.tell(0);
+            unsafe { libc::pause() };
+        });
+        line.hear();
+        killed.slay();
+        turn();
+        assert_eq!(sizes(), before, "after a panic and a kill");
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use libc::{ECONNRESET, EFBIG, EINVAL, EPROTO};
+use libc::{ECONNRESET, EFBIG, EINVAL, EOPNOTSUPP, EPROTO};
 use proptest::prelude::*;
 
 use crate::door::*;
@@ -28,7 +28,8 @@ struct Frame {
     offset: u64,
     rights: u32,
     flags: u32,
-    reserved: [u8; 24],
+    reserve: u64,
+    rest: [u8; 16],
 }
 
 const HONEST: Frame = Frame {
@@ -39,7 +40,8 @@ const HONEST: Frame = Frame {
     offset: 0,
     rights: 3,
     flags: 0,
-    reserved: [0; 24],
+    reserve: 0,
+    rest: [0; 16],
 };
 
 impl Frame {
@@ -48,7 +50,8 @@ impl Frame {
         bytes.extend([self.version, self.kind].iter().flat_map(|it| it.to_ne_bytes()));
         bytes.extend([self.size, self.offset].iter().flat_map(|it| it.to_ne_bytes()));
         bytes.extend([self.rights, self.flags].iter().flat_map(|it| it.to_ne_bytes()));
-        bytes.extend(self.reserved);
+        bytes.extend(self.reserve.to_ne_bytes());
+        bytes.extend(self.rest);
         bytes
     }
 
@@ -63,7 +66,8 @@ impl Frame {
             offset: u64_at(24),
             rights: u32_at(32),
             flags: u32_at(36),
-            reserved: bytes[40..].try_into().unwrap(),
+            reserve: u64_at(40),
+            rest: bytes[48..].try_into().unwrap(),
         }
     }
 }
@@ -170,7 +174,10 @@ fn verdict(frame: &Frame, offered: &Offered, options: &Options) -> Result<bool, 
     if frame.version != 1 {
         return Err(SHMKIT_E_VERSION);
     }
-    if !known_kind || ![1, 3].contains(&frame.rights) || frame.flags > 1 || frame.reserved != [0; 24] {
+    if !known_kind || ![1, 3].contains(&frame.rights) || frame.flags > 1 || frame.rest != [0; 16] {
+        return Err(SHMKIT_E_NOT_REGION);
+    }
+    if frame.reserve != 0 && (frame.flags == 0 || frame.reserve < frame.size) {
         return Err(SHMKIT_E_NOT_REGION);
     }
     let opened_enough = match offered.access {
@@ -191,14 +198,17 @@ fn verdict(frame: &Frame, offered: &Offered, options: &Options) -> Result<bool, 
     if writes && !narrowed && seals & (SHMKIT_SEAL_WRITE | SHMKIT_SEAL_FUTURE_WRITE) != 0 {
         return Err(SHMKIT_E_NOT_REGION);
     }
+    if offered.huge {
+        return Err(-EOPNOTSUPP);
+    }
     let end = u128::from(frame.offset) + u128::from(frame.size);
-    if offered.huge || frame.offset % 4096 != 0 || frame.size == 0 || end > u128::from(offered.size) {
+    if frame.offset % 4096 != 0 || frame.size == 0 || end > u128::from(offered.size) {
         return Err(SHMKIT_E_NOT_REGION);
     }
     if options.size_max != 0 && frame.size > options.size_max {
         return Err(-EFBIG);
     }
-    if frame.size < options.size_min {
+    if frame.size < options.size_min || (frame.reserve != 0 && options.size_max == 0) {
         return Err(-EINVAL);
     }
     Ok(writes && !options.flags.contains(Flags::READ_ONLY))
@@ -213,6 +223,9 @@ fn judge<D: Door>(kind: i32, frame: &Frame, offered: &Offered, options: &Options
     match (answer, verdict(frame, offered, options)) {
         (Ok(region), Ok(writable)) => {
             assert_eq!(region.size() as u64, frame.size, "{case}");
+            let grows = frame.reserve != 0 && !options.flags.contains(Flags::PRIVATE);
+            let most = if grows { frame.reserve.min(options.size_max) } else { frame.size };
+            assert_eq!(region.size_max() as u64, most, "{case}");
             if offered.size == SIZE {
                 let bytes = region.bytes(0, region.size()).unwrap();
                 assert!(bytes == content(frame.offset as usize, region.size()), "other bytes: {case}");
@@ -259,12 +272,21 @@ fn a_frame_is_taken_word_by_word<D: Door>() {
         Frame { offset: 1 << 63, ..HONEST },
         Frame { offset: u64::MAX - 4095, size: 4096, ..HONEST },
         Frame { offset: u64::MAX - 4095, size: 4097, ..HONEST },
+        Frame { reserve: SIZE, ..HONEST },
+        Frame { flags: 1, reserve: 1, ..HONEST },
+        Frame { flags: 1, reserve: SIZE - 1, ..HONEST },
     ];
     let kinds = [0, 2, 3, 4, 5, 6, 7, u32::MAX].map(|kind| Frame { kind, ..HONEST });
     let rights = [0, 2, 4, 7, u32::MAX].map(|rights| Frame { rights, ..HONEST });
     let flags = [2, 3, 1 << 31, u32::MAX].map(|flags| Frame { flags, ..HONEST });
     for frame in frames.iter().chain(&kinds).chain(&rights).chain(&flags) {
         KINDS.iter().for_each(|&kind| judge::<D>(kind, frame, good, &plain()));
+    }
+    for reserve in [SIZE, SIZE + 1, 1 << 20, 1 << 62, u64::MAX] {
+        for size_max in [0, SIZE - 1, SIZE, SIZE + 1, 1 << 20] {
+            let frame = Frame { flags: 1, reserve, ..HONEST };
+            judge::<D>(libc::SOCK_SEQPACKET, &frame, good, &Options { size_max, ..plain() });
+        }
     }
     // Each byte once.
     for at in 0..64 {
@@ -284,6 +306,8 @@ fn a_descriptor_is_held_against_its_frame<D: Door>() {
             Frame { size: small, flags: 1, rights: 1, kind: 4, ..HONEST },
             Frame { size: 100, offset: page, rights: 1, ..HONEST },
             Frame { size: offered.size + 1, rights: 1, flags: 1, ..HONEST },
+            Frame { size: small, flags: 1, reserve: 1 << 20, ..HONEST },
+            Frame { size: small, rights: 1, flags: 1, reserve: small, ..HONEST },
         ] {
             for options in [
                 plain(),
@@ -292,6 +316,8 @@ fn a_descriptor_is_held_against_its_frame<D: Door>() {
                 with(Flags::RISK_SHRINK),
                 with(Flags::RISK_SHRINK | Flags::READ_ONLY),
                 Options { size_max: 99, ..plain() },
+                Options { size_max: 1 << 19, ..with(Flags::RISK_SHRINK) },
+                Options { size_max: 1 << 21, ..with(Flags::PRIVATE) },
                 Options { size_min: SIZE + 1, ..plain() },
             ] {
                 judge::<D>(libc::SOCK_SEQPACKET, &frame, offered, &options);
@@ -354,19 +380,21 @@ fn frames() -> impl Strategy<Value = Frame> {
     let word = prop_oneof![0..8u32, any::<u32>()];
     let changes = (
         prop::option::weighted(0.5, number.clone()),
-        prop::option::weighted(0.5, number.prop_map(|number| number & !0xfff)),
+        prop::option::weighted(0.5, number.clone().prop_map(|number| number & !0xfff)),
         prop::option::weighted(0.3, word.clone()),
         prop::option::weighted(0.3, word.clone()),
-        prop::option::weighted(0.3, word),
+        prop::option::weighted(0.5, prop_oneof![3 => Just(1), 1 => word]),
+        prop::option::weighted(0.3, number),
         prop::option::weighted(0.3, (0..64usize, 0..8u8)),
     );
-    let mutated = changes.prop_map(|(size, offset, kind, rights, flags, flip)| {
+    let mutated = changes.prop_map(|(size, offset, kind, rights, flags, reserve, flip)| {
         let frame = Frame {
             size: size.unwrap_or(HONEST.size),
             offset: offset.unwrap_or(HONEST.offset),
             kind: kind.unwrap_or(HONEST.kind),
             rights: rights.unwrap_or(HONEST.rights),
             flags: flags.unwrap_or(HONEST.flags),
+            reserve: reserve.unwrap_or(HONEST.reserve),
             ..HONEST
         };
         let mut bytes: [u8; 64] = frame.bytes().try_into().unwrap();

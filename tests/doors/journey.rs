@@ -306,6 +306,8 @@ fn receiving_has_no_use_for_some_options<D: Door>() {
         (Flags::NO_RESERVE, "NO_RESERVE"),
         (Flags::AUTO_REMOVE, "AUTO_REMOVE"),
         (Flags::RISK_DISK, "RISK_DISK"),
+        (Flags::GROWABLE, "GROWABLE"),
+        (Flags::HUGE_FALLBACK, "HUGE_FALLBACK"),
     ] {
         fails(receive(with(flag)), EINVAL, &["shm_recv_region", name]);
     }

@@ -45,16 +45,25 @@ macro_rules! pairs {
 mod support;
 
 mod access;
+mod attack;
 mod connection;
 mod door;
+mod freeze;
+mod growth;
+mod growth_race;
 mod harness;
 mod hostile;
+mod huge;
+mod huge_pool;
 mod journey;
 mod mapping;
 mod memfd;
 mod message;
+mod mirror;
 mod placement;
 mod posix;
 mod property;
+mod publish;
+mod room;
 mod sysv;
 mod sysv_at;

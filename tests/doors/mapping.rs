@@ -306,7 +306,7 @@ fn a_kind_refuses_flags_that_it_has_no_use_for<D: Door>() {
     let (directory, name) = (Directory::new(), PosixName::new());
     let path = directory.write("block", &[1; 4096]);
     let file = open(&path, libc::O_RDWR);
-    let _object = D::posix_create(name.as_str(), 1, &plain()).unwrap();
+    let _object = D::posix_create(name.as_str(), page(), &plain()).unwrap();
     let new = directory.file("new");
     type Call<'a, R> = &'a dyn Fn(&Options) -> Answer<R>;
     let with_descriptor = Flags::READ_ONLY
@@ -316,12 +316,15 @@ fn a_kind_refuses_flags_that_it_has_no_use_for<D: Door>() {
         | Flags::NO_FORK
         | Flags::NO_DUMP
         | Flags::NO_RESERVE
-        | Flags::RISK_REOPEN;
+        | Flags::RISK_REOPEN
+        | Flags::GROWABLE
+        | Flags::MIRROR;
+    let existing = with_descriptor | Flags::PAST_END | Flags::HUGE_2M | Flags::HUGE_1G;
     let creating = with_descriptor | Flags::REPLACE | Flags::OR_OPEN;
-    let anonymous = with_descriptor - Flags::RISK_REOPEN;
+    let anonymous = with_descriptor - Flags::RISK_REOPEN - Flags::GROWABLE - Flags::MIRROR;
     let calls: [(&str, Flags, Call<'_, D::Region>); 6] = [
-        ("shm_region_from_fd", with_descriptor | Flags::PAST_END, &|it| D::from_fd(file.as_raw_fd(), 0, it)),
-        ("shm_file_open", with_descriptor | Flags::PAST_END, &|it| D::file_open(&path, 0, it)),
+        ("shm_region_from_fd", existing, &|it| D::from_fd(file.as_raw_fd(), 0, it)),
+        ("shm_file_open", existing, &|it| D::file_open(&path, 0, it)),
         ("shm_file_create", creating, &|it| D::file_create(&new, 1, it)),
         ("shm_posix_create", creating | Flags::RISK_DISK, &|it| D::posix_create("/shmkit-never", 1, it)),
         ("shm_posix_open", with_descriptor | Flags::RISK_DISK, &|it| D::posix_open(name.as_str(), it)),
@@ -332,7 +335,7 @@ fn a_kind_refuses_flags_that_it_has_no_use_for<D: Door>() {
             if !useful.contains(flag) {
                 fails(open(&with(flag)), EINVAL, &[call, flag_name]);
             } else if !call.contains("create") {
-                drop(open(&with(flag)).unwrap());
+                drop(open(&Options { size_max: 1 << 20, ..with(flag) }).unwrap());
             }
         }
         fails(open(&with(Flags::from_bits_retain(1 << 30))), EINVAL, &["0x40000000"]);

@@ -25,6 +25,7 @@ scenarios! {
     what_the_kernel_knows_is_told,
     plain_programs_see_the_same_segment,
     creators_race_and_one_wins: 20,
+    what_cannot_be_attached_is_not_left,
 }
 
 /// Keys of this process's own, where that is permitted; elsewhere keys that nobody else has.
@@ -121,6 +122,8 @@ fn what_a_call_has_no_use_for_is_einval<D: Door>() {
         (Flags::REPLACE, "REPLACE"),
         (Flags::PAST_END, "PAST_END"),
         (Flags::RISK_SHRINK, "RISK_SHRINK"),
+        (Flags::GROWABLE, "GROWABLE"),
+        (Flags::MIRROR, "MIRROR"),
     ] {
         fails(D::sysv_create(0, 1, &with(flag)), EINVAL, &["shm_sysv_create", name]);
         fails(D::sysv_attach(key.get(), &with(flag)), EINVAL, &["shm_sysv_attach", name]);
@@ -466,4 +469,18 @@ fn creators_race_and_one_wins<D: Door>() {
     }
     assert_eq!(wins as i32, ROUNDS, "one creator a round");
     creators.into_iter().for_each(Child::join);
+}
+
+/// Created, and no addresses for it.
+fn what_cannot_be_attached_is_not_left<D: Door>() {
+    let key = new_key();
+    let limit = Limit::lower(libc::RLIMIT_AS, 4 << 30);
+    for flags in
+        [Flags::NO_RESERVE, Flags::NO_RESERVE | Flags::AUTO_REMOVE, Flags::NO_RESERVE | Flags::OR_OPEN]
+    {
+        fails(D::sysv_create(key.get(), 8 << 30, &with(flags)), libc::ENOMEM, &["System V"]);
+        fails(D::sysv_attach(key.get(), &plain()), ENOENT, &[&key.hex()]);
+    }
+    drop(limit);
+    D::sysv_create(key.get(), 8 << 30, &with(Flags::NO_RESERVE | Flags::AUTO_REMOVE)).unwrap();
 }

@@ -5,12 +5,14 @@
 
 mod names;
 mod namespaces;
+mod pool;
 mod process;
 mod scenario;
 mod sockets;
 
 pub use names::*;
 pub use namespaces::*;
+pub use pool::*;
 pub use process::*;
 pub use scenario::*;
 pub use sockets::*;
@@ -26,6 +28,29 @@ pub fn good(result: impl Into<i64>) -> i32 {
     let result = result.into();
     assert_ne!(result, -1, "{}", std::io::Error::last_os_error());
     result as i32
+}
+
+/// fstat(2)
+pub fn stat(fd: &impl std::os::fd::AsRawFd) -> libc::stat {
+    let mut stat = unsafe { std::mem::zeroed::<libc::stat>() };
+    good(unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) });
+    stat
+}
+
+/// Numbers of chance, the same ones each time (xorshift).
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Chance {
+        Chance(seed * 2 + 1)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % limit
+    }
 }
 
 /// A descriptor number that is never open here.

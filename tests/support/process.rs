@@ -163,6 +163,12 @@ impl Line {
         }
     }
 
+    /// Whether there is a number to hear.
+    pub fn is_told(&self) -> bool {
+        let mut wait = libc::pollfd { fd: self.reader, events: libc::POLLIN, revents: 0 };
+        good(unsafe { libc::poll(&mut wait, 1, 0) }) == 1
+    }
+
     /// For poll(2), or to be inherited.
     pub fn reader(&self) -> libc::c_int {
         self.reader
@@ -198,5 +204,47 @@ impl Limit {
 impl Drop for Limit {
     fn drop(&mut self) {
         good(unsafe { libc::setrlimit(self.resource, &self.old) });
+    }
+}
+
+/// Lets the parent stop this child at a system call of its choice ([`Child::stop_at`]). Err where that is not
+/// permitted.
+pub fn traced() -> Result<(), String> {
+    if unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } == -1 {
+        return Err(format!("tracing a child: {}", std::io::Error::last_os_error()));
+    }
+    good(unsafe { libc::raise(libc::SIGSTOP) });
+    Ok(())
+}
+
+impl Child {
+    /// Runs a traced child up to its next call of this number, which it is about to make.
+    pub fn stop_at(&self, call: i64) {
+        let pid = self.pid();
+        self.await_stop();
+        unsafe {
+            good(libc::ptrace(libc::PTRACE_SETOPTIONS, pid, 0, libc::PTRACE_O_TRACESYSGOOD));
+            loop {
+                good(libc::ptrace(libc::PTRACE_SYSCALL, pid, 0, 0));
+                self.await_stop();
+                let mut info: libc::ptrace_syscall_info = std::mem::zeroed();
+                let size = size_of_val(&info);
+                good(libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &mut info));
+                if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY && info.u.entry.nr == call as u64 {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets it go, untraced.
+    pub fn go_on(&self) {
+        good(unsafe { libc::ptrace(libc::PTRACE_DETACH, self.pid(), 0, 0) });
+    }
+
+    fn await_stop(&self) {
+        let mut status = 0;
+        good(unsafe { libc::waitpid(self.pid(), &mut status, 0) });
+        assert!(libc::WIFSTOPPED(status), "it ended before that: {status:#x}");
     }
 }

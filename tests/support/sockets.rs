@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::{errno, good};
+use super::{errno, good, stat};
 
 /// The types of socket that hand-over works on.
 pub const KINDS: [i32; 2] = [libc::SOCK_SEQPACKET, libc::SOCK_STREAM];
@@ -55,8 +55,7 @@ pub fn set_option(socket: &impl AsRawFd, option: i32, value: i32) {
 
 /// The device and inode behind a descriptor: what makes two of them the same file.
 pub fn identity(fd: &impl AsRawFd) -> (u64, u64) {
-    let mut stat = unsafe { std::mem::zeroed::<libc::stat>() };
-    good(unsafe { libc::fstat(fd.as_raw_fd(), &mut stat) });
+    let stat = stat(fd);
     (stat.st_dev, stat.st_ino)
 }
 

@@ -316,6 +316,12 @@ impl Handle for CRegion {
     fn size(&self) -> usize {
         unsafe { shm_region_size(self.region) }
     }
+    fn size_max(&self) -> usize {
+        unsafe { shm_region_size_max(self.region) }
+    }
+    fn page_size(&self) -> usize {
+        unsafe { shm_region_page_size(self.region) }
+    }
     fn kind(&self) -> i32 {
         unsafe { shm_region_kind(self.region) }
     }
@@ -404,6 +410,20 @@ impl Handle for CRegion {
     }
     fn seal(&self, seals: u32) -> Answer<()> {
         done(explained(|error| unsafe { shm_region_seal(self.region, seals, error) }))
+    }
+    fn grow(&self, size: usize) -> Answer<()> {
+        done(explained(|error| unsafe { shm_region_grow(self.region, size, error) }))
+    }
+    fn follow(&self) -> Answer<bool> {
+        let code = explained(|error| unsafe { shm_region_follow(self.region, error) })?;
+        assert!(code == 0 || code == 1, "{code}");
+        Ok(code == 1)
+    }
+    fn publish_read_only(&self) -> Answer<()> {
+        done(explained(|error| unsafe { shm_region_publish_read_only(self.region, error) }))
+    }
+    fn freeze(&self) -> Answer<()> {
+        done(explained(|error| unsafe { shm_region_freeze(self.region, error) }))
     }
     fn close(self) -> Answer<()> {
         let region = std::mem::ManuallyDrop::new(self).region;

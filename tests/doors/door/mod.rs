@@ -94,6 +94,8 @@ pub trait Door {
 pub trait Handle {
     fn data(&self) -> *mut u8;
     fn size(&self) -> usize;
+    fn size_max(&self) -> usize;
+    fn page_size(&self) -> usize;
     fn kind(&self) -> i32;
     fn name(&self) -> Option<String>;
     fn fd(&self) -> Answer<RawFd>;
@@ -116,6 +118,10 @@ pub trait Handle {
     fn nodes(&self, offset: usize, length: usize) -> Answer<Vec<i32>>;
     fn seals(&self) -> Answer<u32>;
     fn seal(&self, seals: u32) -> Answer<()>;
+    fn grow(&self, size: usize) -> Answer<()>;
+    fn follow(&self) -> Answer<bool>;
+    fn publish_read_only(&self) -> Answer<()>;
+    fn freeze(&self) -> Answer<()>;
     fn close(self) -> Answer<()>;
 
     /// So many bytes at an offset.
@@ -127,6 +133,11 @@ pub trait Handle {
 
 pub fn with(flags: Flags) -> Options {
     Options::with_flags(flags)
+}
+
+/// A region that can grow so far.
+pub fn growing(size_max: usize) -> Options {
+    Options { size_max: size_max as u64, ..with(Flags::GROWABLE) }
 }
 
 pub fn plain() -> Options {

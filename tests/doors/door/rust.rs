@@ -147,6 +147,12 @@ impl Handle for Region {
     fn size(&self) -> usize {
         self.size()
     }
+    fn size_max(&self) -> usize {
+        self.size_max()
+    }
+    fn page_size(&self) -> usize {
+        self.page_size()
+    }
     fn kind(&self) -> i32 {
         self.kind() as i32
     }
@@ -209,6 +215,18 @@ impl Handle for Region {
     }
     fn seal(&self, seals: u32) -> Answer<()> {
         Ok(self.seal(Seals::from_raw(seals)?)?)
+    }
+    fn grow(&self, size: usize) -> Answer<()> {
+        Ok(self.grow(size)?)
+    }
+    fn follow(&self) -> Answer<bool> {
+        Ok(self.follow()?)
+    }
+    fn publish_read_only(&self) -> Answer<()> {
+        Ok(self.publish_read_only()?)
+    }
+    fn freeze(&self) -> Answer<()> {
+        Ok(self.freeze()?)
     }
     fn close(self) -> Answer<()> {
         Ok(self.close()?)
