@@ -1066,7 +1066,7 @@ int shm_region_nodes(const struct shm_region *region,
  * SIGBUS must not be blocked: the kernel then ends the process. shm_region_protect is -EINVAL for a
  * guarded region.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
- * was installed later does not call ours; -ENOMEM.
+ * was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
  */
 int shm_guard_enable(struct shm_region *region, struct shm_error *error);
 

@@ -21,7 +21,7 @@ use crate::region::guard;
 /// SIGBUS must not be blocked: the kernel then ends the process. shm_region_protect is -EINVAL for a
 /// guarded region.
 /// Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
-/// was installed later does not call ours; -ENOMEM.
+/// was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut shm_error) -> c_int {
     args::report(error, || args::known(region)?.guard_enable())

@@ -47,6 +47,7 @@ mod support;
 mod access;
 mod connection;
 mod door;
+mod guard;
 mod harness;
 mod hostile;
 mod journey;
