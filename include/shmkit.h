@@ -146,34 +146,38 @@
 #define SHMKIT_REGION_RISK_DISK 4096
 
 /**
- * The region can grow in place, up to size_max: so many addresses are set aside when it is made,
- * opened or received, and shm_region_grow and shm_region_follow move no pointer. Shared regions
- * with a descriptor, on ordinary pages. A memfd is then not sealed against growing.
+ * The region can grow in place, up to size_max: so many addresses are set aside when it is made or
+ * opened, and shm_region_grow and shm_region_follow move no pointer. Shared regions with a
+ * descriptor, on ordinary pages, without _LOCKED, _PAST_END and _MIRROR. A memfd is then not
+ * sealed against growing. Not for shm_recv_region: there the sender's region tells, and size_max.
  */
 #define SHMKIT_REGION_GROWABLE 8192
 
 /**
- * Map the bytes twice in a row: the byte at data[i] is also at data[size + i], so that a record
- * that runs over the end of a ring lies in one piece. The size has to be whole pages. Offsets and
- * lengths then reach as far as twice the size. Shared regions with a descriptor, on ordinary
- * pages, that do not grow. Each process asks for it for itself.
+ * Map the bytes twice in a row: byte i lies at data + i and at data + size + i, so that a record
+ * that runs over the end of a ring lies in one piece. shm_region_size counts the bytes once, and
+ * has to be whole pages; offsets and lengths reach as far as twice the size, and
+ * shm_region_protect, _lock, _advise and _place work on addresses. Keep a ring's cursors in
+ * another region. Shared regions with a descriptor, on ordinary pages, that do not grow. Each
+ * process asks for itself.
  */
 #define SHMKIT_REGION_MIRROR 16384
 
 /**
- * shm_region_create, shm_sysv_create: pages of 2 MiB from the machine's pool; the size is rounded
- * up to them. Opening and receiving: accept a region on such pages.
+ * shm_region_create, shm_sysv_create: pages of 2 MiB from the machine's pool
+ * (/sys/kernel/mm/hugepages); the size is rounded up to them. Opening and receiving: accept a
+ * region on such pages, too. Page boundaries are then those of shm_region_page_size.
  */
 #define SHMKIT_REGION_HUGE_2M 32768
 
 /**
- * The same with pages of 1 GiB. Opening and receiving may name both.
+ * The same with pages of 1 GiB. Opening and receiving may name both, creating only one.
  */
 #define SHMKIT_REGION_HUGE_1G 65536
 
 /**
- * Creating: where the machine cannot give the huge pages, take the next smaller ones (1 GiB, 2 MiB,
- * ordinary). shm_region_page_size tells what it was.
+ * Creating: where the machine cannot give the huge pages, take the next smaller ones (1 GiB, 2
+ * MiB, ordinary, where the size is not rounded). shm_region_page_size tells what it was.
  */
 #define SHMKIT_REGION_HUGE_FALLBACK 131072
 
@@ -437,8 +441,9 @@ typedef struct shm_region_options {
      */
     uint64_t size_min;
     /**
-     * Receiving: a larger region is -EFBIG. 0 means no cap. With _GROWABLE: how far the region may
-     * grow, in bytes; not 0 and no less than its size.
+     * Receiving: a larger region is -EFBIG; 0 means no cap, but a growable region is refused. With
+     * _GROWABLE, and for a growable region received: how far it may grow here, in bytes; less than
+     * its size is -EINVAL.
      */
     uint64_t size_max;
 } shm_region_options;
@@ -564,11 +569,14 @@ const char *shm_error_name(int code);
  *
  * `name`: shown in /proc only, 249 bytes at most; need not be unique.
  * `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
- * Only huge pages round it up (_HUGE_2M, _HUGE_1G): shm_region_size tells to what. On them access
- * through the pointer can raise SIGBUS, because the pool is the machine's.
+ * Only huge pages round it up (_HUGE_2M, _HUGE_1G): shm_region_size tells to what. They are set
+ * aside in the pool, but not for good: a hole that a peer punches, a limit of the cgroup, or
+ * _NO_RESERVE can leave none for a page at its first touch, so such a region counts as one that
+ * can shrink (shm_region_can_shrink); shm_region_prefault finds out. Receivers need no
+ * _RISK_SHRINK.
  * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
- * GROWABLE MIRROR HUGE_2M HUGE_1G HUGE_FALLBACK; mode, without execute bits unless SHMKIT_SEAL_EXEC
- * is left out; seals; size_max.
+ * GROWABLE MIRROR HUGE_2M HUGE_1G HUGE_FALLBACK; mode, without execute bits unless
+ * SHMKIT_SEAL_EXEC is left out; seals; size_max.
  * `region`: the new region, the caller's, to be closed once with shm_region_close.
  * `error`: NULL, or filled on failure.
  * Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory, or no huge page is left in the
@@ -587,14 +595,14 @@ int shm_region_create(const char *name,
  * `fd`: stays the caller's; the region keeps a duplicate of its own.
  * `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
  * SHMKIT_REGION_PAST_END.
- * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
- * GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
+ * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+ * RISK_REOPEN GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
  * Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
  * file (pipes, directories, devices: /dev/zero would map, and share nothing); -EOPNOTSUPP huge
- * pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts them; -EACCES opened without the rights for the mapping; -EPERM sealed against
- * the writing that was asked for; -EINVAL an argument, an offset that is no multiple of the page
- * size, an empty file; -EOVERFLOW offset + size; -ENOMEM too long, or too many mappings. The
- * region is the caller's to close.
+ * pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts them; -EACCES opened without
+ * the rights for the mapping; -EPERM sealed against the writing that was asked for; -EINVAL an
+ * argument, an offset that is no multiple of the page size, an empty file; -EOVERFLOW offset +
+ * size; -ENOMEM too long, or too many mappings. The region is the caller's to close.
  */
 int shm_region_from_fd(int fd,
                        size_t size,
@@ -628,9 +636,10 @@ int shm_anon_create(size_t size,
  * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
  * RISK_REOPEN GROWABLE MIRROR; mode, which the umask narrows; size_max.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
- * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -EOPNOTSUPP a hugetlbfs; -ENAMETOOLONG; -ENOSPC, -EDQUOT
- * the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV, -EISDIR, -ENXIO what exists is no
- * regular file. The region is the caller's to close; the file stays until it is unlinked.
+ * -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -EOPNOTSUPP a hugetlbfs;
+ * -ENAMETOOLONG; -ENOSPC, -EDQUOT the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV,
+ * -EISDIR, -ENXIO what exists is no regular file. The region is the caller's to close; the file
+ * stays until it is unlinked.
  */
 int shm_file_create(const char *path,
                     size_t size,
@@ -644,8 +653,8 @@ int shm_file_create(const char *path,
  * `path`: the file; a symbolic link is followed.
  * `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
  * SHMKIT_REGION_PAST_END.
- * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
- * GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
+ * `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+ * RISK_REOPEN GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
  * Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
  * -EISDIR, -ENXIO no regular file; -EOPNOTSUPP as for shm_region_from_fd; -EINVAL an argument, an
  * offset that is no multiple of the page size, an empty file; -EOVERFLOW; -ENOMEM. The region is
@@ -689,8 +698,8 @@ int shm_posix_create(const char *name,
  * Maps all of an existing POSIX shared memory object, from the offset on.
  *
  * `name`: as for shm_posix_create.
- * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN RISK_DISK
- * GROWABLE MIRROR; offset; size_min; size_max.
+ * `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+ * RISK_DISK GROWABLE MIRROR; offset; size_min; size_max.
  * Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
  * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
  * SHMKIT_E_ON_DISK; -ENOMEM; -EAGAIN as for shm_posix_create. An object whose _UNLINK_LAST or
@@ -782,9 +791,8 @@ int shm_region_can_shrink(const struct shm_region *region);
  *
  * A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), and
  * where it can but the region is guarded (shm_guard_enable); otherwise a copy by the kernel, which
- * costs a system call. Memory goes by whole pages: what a
- * truncated file leaves of its last page reads as zeros. Bytes that another process writes
- * meanwhile arrive old or new, in any mixture.
+ * costs a system call. Memory goes by whole pages: what a truncated file leaves of its last page
+ * reads as zeros. Bytes that another process writes meanwhile arrive old or new, in any mixture.
  * `buffer`: at least `length` bytes; after a failure its content is undefined.
  * Returns 0, or: -EINVAL NULL; -ERANGE offset + length is beyond the region; SHMKIT_E_SHRUNK the
  * backing does not hold these bytes; -EACCES shm_region_protect forbids it; -EFAULT `buffer` is
@@ -948,66 +956,73 @@ int shm_region_close(struct shm_region *region);
 /**
  * ---- Growing in place -------------------------------------------------------------------
  *
- * Makes a region larger, for all its users, without moving it: pointers into it stay valid. Made
- * for regions with SHMKIT_REGION_GROWABLE; any other is -EOPNOTSUPP.
+ * Makes a region with SHMKIT_REGION_GROWABLE larger, for all its users, without moving it:
+ * pointers into it stay valid.
  *
- * The new bytes are zeros, reserved as at creation (unless SHMKIT_REGION_NO_RESERVE). Other
- * processes see them after shm_region_follow. Nothing ever gets smaller: of two that grow it at
- * once, the larger size stays, and a region that is that large already is left alone. After a
- * failure the region and its object have the size that they had; only on a disk a file that ran
- * out of space halfway can have kept some of it.
- * `size`: in bytes, up to shm_region_size_max. Not below the region's size, which is -EINVAL.
- * Returns 0, or: -EINVAL an argument; -EOPNOTSUPP the region is not growable, or its file system
- * cannot reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM
- * no memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against
- * growing.
+ * The new bytes are zeros, reserved as at creation (unless SHMKIT_REGION_NO_RESERVE). This process
+ * can use them at once; others after shm_region_follow, and nothing tells them but the program.
+ * Nothing ever gets smaller: of two that grow it at once the larger size stays, and is then both's
+ * shm_region_size. A failure leaves the sizes of the region and its object as they were; only a
+ * disk that ran full can have kept some of the new blocks. A region that this process has
+ * published read-only can go on growing. Between shm_region_size and shm_region_size_max access
+ * through the pointer can raise SIGBUS.
+ * `size`: in bytes, up to shm_region_size_max. One that the region has already changes nothing.
+ * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable, or its file system cannot
+ * reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM no
+ * memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against growing.
  */
 int shm_region_grow(struct shm_region *region, size_t size, struct shm_error *error);
 
 /**
- * Takes over what others have grown: afterwards shm_region_size is the object's size, as far as
- * shm_region_size_max. Pointers stay valid. The peer that grows it is not trusted: size_max is the
- * receiver's own cap.
+ * Takes over what others have grown: afterwards shm_region_size is the object's size (less the
+ * region's offset in it), as far as shm_region_size_max. Pointers stay valid. The peer that grows
+ * is not trusted: size_max is this process's own cap.
  *
- * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable; SHMKIT_E_SHRUNK the object
- * is smaller than the region, whose size stays as it is.
+ * Returns 1 when the region became larger, 0 when not, or: -EINVAL NULL; -EOPNOTSUPP the region is
+ * not growable; SHMKIT_E_SHRUNK the object is smaller than the region, whose size stays as it is.
  */
 int shm_region_follow(struct shm_region *region, struct shm_error *error);
 
 /**
  * ---- Reading alone ----------------------------------------------------------------------
  *
- * Publishes a memfd region: from now on nobody can write to it but this process, through the
- * mapping that it has. shm_send_region then hands it over for reading.
+ * Publishes a memfd region, for good: from now on nobody can write to it but this process, through
+ * the mapping that it has. shm_send_region then hands it over for reading.
  *
- * The kernel keeps it so (F_SEAL_FUTURE_WRITE, Linux 5.1): not by writing to the descriptor, not
- * by mapping it writable, not after opening it again through /proc or changing its mode, neither
- * another user nor the same. SHRINK, EXEC and SEAL are sealed too, and GROW unless the region is
- * growable: then whoever has its descriptor can make it larger, by zeros. What remains: who may
- * trace this process (ptrace(2), /proc/PID/mem) can write through it.
+ * The kernel keeps it so (F_SEAL_FUTURE_WRITE, Linux 5.1): no writing to the descriptor, no
+ * mapping it writable, not after opening it again through /proc or changing its mode, neither by
+ * another user nor by the same. SHRINK, EXEC and SEAL are sealed too, so shm_region_freeze is
+ * -EPERM afterwards; and GROW unless the region is growable: then whoever has its descriptor can
+ * make it larger, by zeros. What remains: a child that this process forks inherits its mapping
+ * (SHMKIT_REGION_NO_FORK prevents that), and who may trace it (ptrace(2), /proc/PID/mem) can write
+ * through it.
  *
- * The kernel does not look for writable mappings that exist, so this call refuses where there can
- * be one: for a region that came from elsewhere, that was sent writable or tried to, whose
- * descriptor was asked for (shm_region_fd), or when the process has called fork() since the region
- * was made. A child made by a bare clone(2), and a descriptor taken from /proc by another process
- * of the same user, are not seen.
- * Calling it again is no error.
- * Returns 0, or: -EINVAL NULL, or a kernel before Linux 5.1; -EBUSY others may have it writable,
- * the message says why; -EPERM somebody has sealed it against seals; -EOPNOTSUPP not a memfd made
- * by shm_region_create, or a private region: for files and POSIX objects the kernel gives no such
- * promise.
+ * The kernel does not look for writable mappings that exist already, so this call refuses where
+ * there can be one: for a region that came from elsewhere, that was sent with the right to write,
+ * or tried to, whose descriptor was asked for (shm_region_fd), or when the process has called
+ * fork() since the region was made, be it with SHMKIT_REGION_NO_FORK, because a child has the
+ * descriptor. posix_spawn(3) and system(3) do not count. A child made by a bare clone(2), and a
+ * descriptor that another process of the same user took from /proc, are not seen. Calling it again
+ * is no error.
+ * Returns 0, or: -EINVAL NULL; -EBUSY others may have it writable, the message says why; -EPERM
+ * somebody has sealed it against seals; -EOPNOTSUPP a kernel before Linux 5.1, no memfd (for files
+ * and POSIX objects the kernel gives no such promise), or a private region.
  */
 int shm_region_publish_read_only(struct shm_region *region, struct shm_error *error);
 
 /**
- * Freezes a memfd region for good: nobody can write to it any more, this process included
- * (F_SEAL_WRITE). Pointers into it stay valid, for reading.
+ * Freezes a memfd region for good: nobody can write to it any more, this process included, nor
+ * change its size (F_SEAL_WRITE, SHRINK and GROW). The region is read-only from then on: pointers
+ * into it stay valid, for reading.
  *
- * No thread may write to the region while this runs: that raises SIGSEGV. shm_region_protect,
- * _advise, _lock and shm_region_place are undone for the region.
- * Returns 0, or: -EINVAL NULL; -EBUSY a shared mapping exists elsewhere that was made from a
- * descriptor for writing, be it read-only, or the kernel itself has pages in use: the region stays
- * writable; -EPERM sealed against seals; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
+ * Any process may call it that has a descriptor for writing. A process that has received the
+ * region and still has it mapped is in the way, for reading too. No thread may write to the region
+ * while this runs: that can raise SIGSEGV. SHMKIT_REGION_NO_FORK and _NO_DUMP are kept;
+ * shm_region_protect, _advise, _lock and _place are undone.
+ * Returns 0, or: -EINVAL NULL, or shm_guard_enable was called; -EBUSY a shared mapping exists
+ * elsewhere that was made from a descriptor for writing, or the kernel itself has pages in use:
+ * the region stays writable; -EPERM sealed against seals, published or sealed with FUTURE_WRITE,
+ * or a read-only descriptor; -EOPNOTSUPP no memfd; -ENOMEM too many mappings.
  */
 int shm_region_freeze(struct shm_region *region, struct shm_error *error);
 
@@ -1015,14 +1030,21 @@ int shm_region_freeze(struct shm_region *region, struct shm_error *error);
  * ---- On which memory --------------------------------------------------------------------
  *
  * Says on which NUMA nodes a range's pages shall lie (mbind(2)). For memfds, POSIX objects, System
- * V and anonymous memory that holds for all processes that use the region; for files on a disk it
- * does nothing. Pages that exist already move, if this process alone has them mapped.
+ * V and shared anonymous memory that holds for all processes that use the region; for private
+ * anonymous memory, for this process and its children; for files on a disk it says nothing of
+ * pages to come. What was said last counts.
  *
- * `offset`: on a page boundary. `policy`: SHMKIT_PLACE_….
- * `nodes`, `node_count`: node numbers; NULL and 0 for _DEFAULT. /sys/devices/system/node/online
- * has those of this machine.
- * Returns 0, or: -EINVAL an argument, a node that is not there; -ERANGE beyond the region; -EPERM
- * a container's seccomp profile forbids mbind; -ENOSYS a kernel without NUMA; -ENOMEM.
+ * Pages that exist already move, if this process has touched them and no other has them mapped.
+ * Memory that was reserved at creation exists, touched by nobody yet: the call touches it, so that
+ * it moves too (before Linux 5.14: only after shm_region_prefault). With _NO_RESERVE nothing has
+ * to.
+ *
+ * `offset`: on a page boundary; `length`: rounded up to pages. `policy`: SHMKIT_PLACE_….
+ * `nodes`, `node_count`: node numbers, at least one; NULL and 0 for _DEFAULT.
+ * /sys/devices/system/node/online has those of this machine.
+ * Returns 0, or: -EINVAL an argument, a node that is not there, or that has no memory for this
+ * process (cpuset(7)); -ERANGE beyond the region; -EPERM a container's seccomp profile forbids
+ * mbind; -ENOSYS a kernel without NUMA; -ENOMEM.
  */
 int shm_region_place(struct shm_region *region,
                      size_t offset,
@@ -1034,7 +1056,9 @@ int shm_region_place(struct shm_region *region,
 
 /**
  * Tells where a range's pages lie (move_pages(2)): for each page, of shm_region_page_size, the
- * number of its NUMA node, or -ENOENT where this process has not touched the page yet.
+ * number of its NUMA node, or -ENOENT where this process has no page: it has not touched it,
+ * though the page may be reserved or another process's; it has only read zeros of private memory;
+ * or the page is swapped out. shm_region_prefault makes it known.
  *
  * `nodes`, `node_count`: room for as many numbers as pages of the range, from the one that holds
  * `offset` to the one that holds the last byte; another count is -EINVAL.
@@ -1054,50 +1078,55 @@ int shm_region_nodes(const struct shm_region *region,
  * Switches the fault guard on for a region, until it is closed. For memory that cannot shrink
  * there is nothing to do, and nothing is installed. In a Go program use the Go package instead.
  *
- * The first such call installs a SIGBUS handler for the process, for good (sigaction(2), SA_SIGINFO
- * and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a page whose
- * backing is gone reads as zeros instead of raising SIGBUS, and what is written to it is lost; the
- * section's end tells. shm_region_read and _write are such a section themselves, at memcpy's
- * speed. Every other SIGBUS goes to the handler that was there before, or ends the process as it
- * would have.
+ * The first such call installs a SIGBUS handler for the process, for good (sigaction(2),
+ * SA_SIGINFO and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a
+ * page whose backing is gone reads as zeros instead of raising SIGBUS, and what is written to it
+ * is lost; the section's end tells. shm_region_read and _write are such a section themselves, at
+ * memcpy's speed. Every other SIGBUS goes to the handler that was there before, or ends the
+ * process as it would have.
  *
- * A handler that the program installs later has to call ours for faults that are not its own, as
- * ours calls the one before it. This call and shm_guard_check look whether ours is reached.
- * SIGBUS must not be blocked: the kernel then ends the process. shm_region_protect is -EINVAL for a
- * guarded region.
+ * A program with a handler of its own installs it before this call, and need not do more: it may
+ * even leave by siglongjmp. One that is installed later keeps the old action, has SA_SIGINFO and
+ * SA_ONSTACK, and passes on what is not its own: old.sa_sigaction(signal, info, context), and
+ * return. This call and shm_guard_check look whether ours is reached; see there for how. A system
+ * call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
+ * not be blocked: the kernel then ends the process. shm_region_protect and shm_region_freeze are
+ * -EINVAL for a guarded region. Children made by fork() are guarded as their parent is; after
+ * exec() nothing is left of it.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
  * was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
  */
 int shm_guard_enable(struct shm_region *region, struct shm_error *error);
 
 /**
- * Begins a guarded section: until shm_guard_end, access through the region's pointer does not raise
- * SIGBUS. Sections nest, overlap, and may be open in many threads; each begin needs one end, in any
- * thread and any order.
+ * Begins a guarded section: until shm_guard_end, access through the region's pointer does not
+ * raise SIGBUS. Sections nest, overlap, and may be open in many threads; each begin needs one end,
+ * in any thread and any order.
  *
- * A page that is gone is replaced by zeros for the whole process, other threads included, until the
- * last section of the region ends; then the file shows through again. Costs a few nanoseconds.
- * Returns 0, or: -EINVAL NULL, or the guard is not enabled for this region (for one that cannot
- * shrink it need not be); -EOVERFLOW half a billion sections are open.
+ * A page that is gone is replaced by zeros for the whole process, other threads included, until
+ * the last section of the region ends; then the file shows through again. While sections overlap
+ * without a gap, the zeros stay. Costs a few nanoseconds.
+ * Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
+ * one that cannot shrink it need not be); -EOVERFLOW half a billion sections are open.
  */
 int shm_guard_begin(struct shm_region *region);
 
 /**
- * Ends a guarded section.
+ * Ends a guarded section, whatever it answers but -EINVAL.
  *
- * Returns 0, or: SHMKIT_E_SHRUNK some page of the region was gone while the section was open: what
- * was read can be zeros, what was written can be lost (shm_region_check says what is there); -EINVAL
- * NULL, or no section is open.
+ * Returns 0, or: SHMKIT_E_SHRUNK a page of the region that was touched was gone while the section
+ * was open, in whichever thread or section: what was read can be zeros, what was written can be
+ * lost; -EINVAL NULL, or no section is open.
  */
 int shm_guard_end(struct shm_region *region);
 
 /**
  * Looks whether a fault still reaches our handler. Where another handler has been installed since,
- * a child process touches a page that is gone, for at most a second: handlers run there too, in
- * memory of its own.
+ * a child touches a page that is gone, for at most a second: the handlers run there, in memory of
+ * its own. It is made by a bare clone(2): no atfork handlers, no SIGCHLD, nothing for wait(2).
  *
- * Returns 0, or: SHMKIT_E_UNGUARDED ours was never installed, or is not reached; -EAGAIN, -ENOMEM
- * no child could be made.
+ * Returns 0, or: SHMKIT_E_UNGUARDED ours is not reached, or was never installed (no region that
+ * can shrink was enabled); -EAGAIN, -ENOMEM no child could be made.
  */
 int shm_guard_check(struct shm_error *error);
 
@@ -1122,14 +1151,14 @@ int shm_sysv_key(const char *path, int project, int32_t *key, struct shm_error *
  * returns when it fails.
  * `size`: in bytes. An existing segment is -EEXIST, unless _OR_OPEN; then the region has the
  * existing segment's size, and one smaller than `size` is -EINVAL.
- * `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP AUTO_REMOVE HUGE_2M
- * HUGE_1G HUGE_FALLBACK; mode, which the umask does not narrow. Huge pages round the size up, and
- * need CAP_IPC_LOCK, or membership of the group in vm.hugetlb_shm_group.
+ * `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP AUTO_REMOVE
+ * HUGE_2M HUGE_1G HUGE_FALLBACK; mode, which the umask does not narrow. Huge pages round the size
+ * up, and need CAP_IPC_LOCK, or membership of the group in vm.hugetlb_shm_group.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
  * argument, or a size over shmmax; -EOPNOTSUPP no huge pages of this size here; -EPERM no right to
- * huge pages; -ENOSPC shmmni or shmall is reached (the message names the
- * limit, its value and its file); -EACCES; -ENOMEM also an empty pool of huge pages. The region is
- * the caller's to close, which detaches; the segment goes with shm_sysv_remove.
+ * huge pages; -ENOSPC shmmni or shmall is reached (the message names the limit, its value and its
+ * file); -EACCES; -ENOMEM also an empty pool of huge pages. The region is the caller's to close,
+ * which detaches; the segment goes with shm_sysv_remove.
  */
 int shm_sysv_create(int32_t key,
                     size_t size,
@@ -1170,8 +1199,8 @@ int shm_sysv_attach_id(int id,
  * noticed.
  *
  * `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
- * `options`: as for shm_sysv_create, but no huge pages. mode loses its execute bits. With _OR_OPEN a segment whose
- * creator died half way is replaced, after a second.
+ * `options`: as for shm_sysv_create, but no huge pages. mode loses its execute bits. With _OR_OPEN
+ * a segment whose creator died half way is replaced, after a second.
  * Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
  * segment belongs to another path; without it that is -EEXIST); -EAGAIN _OR_OPEN found a segment
  * that is not finished, and is used or another user's. Who creates it first decides what is in it:
@@ -1411,9 +1440,9 @@ int shm_recv_fds_until(int socket,
  * afterwards.
  *
  * The receiver gets the rights that the region has. To write while others only read, call
- * shm_region_publish_read_only first: whoever receives the region then gets it for reading, kept so
- * by the kernel. A region that is read-only but not sealed so, and against shrinking, is refused,
- * unless it has SHMKIT_REGION_RISK_REOPEN.
+ * shm_region_publish_read_only first: whoever receives the region then gets it for reading, kept
+ * so by the kernel. A region that is read-only but not sealed so, and against shrinking, is
+ * refused, unless it has SHMKIT_REGION_RISK_REOPEN.
  * Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
  * writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
  */
@@ -1447,8 +1476,8 @@ int shm_send_region_until(int socket,
  * not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
  * -EINVAL an argument, smaller than size_min, growable and no size_max; -EFBIG larger than
  * size_max; -EOPNOTSUPP huge pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts
- * them; -ENOMEM no addresses or memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
- * the frame: close it. The region is the caller's to close.
+ * them; -ENOMEM no addresses or memory are left for it; -EPROTO also a non-blocking SOCK_STREAM
+ * socket that has only a part of the frame: close it. The region is the caller's to close.
  */
 int shm_recv_region(int socket,
                     const struct shm_region_options *options,

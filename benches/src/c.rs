@@ -44,9 +44,25 @@ pub struct Region(*mut shm_region);
 
 impl Region {
     pub fn memfd(size: usize, flags: u32, seals: u32) -> Result<Region> {
-        let options = options(flags, seals);
+        Region::memfd_as(size, &options(flags, seals))
+    }
+
+    pub fn memfd_as(size: usize, options: &shm_region_options) -> Result<Region> {
         // SAFETY: all pointers are valid for the call.
-        made(|region, error| unsafe { shm_region_create(c"bench".as_ptr(), size, &options, region, error) })
+        made(|region, error| unsafe { shm_region_create(c"bench".as_ptr(), size, options, region, error) })
+    }
+
+    pub fn file(path: &CStr, size: usize, flags: u32) -> Result<Region> {
+        let options = options(flags, 0);
+        // SAFETY: all pointers are valid for the call.
+        made(|region, error| unsafe { shm_file_create(path.as_ptr(), size, &options, region, error) })
+    }
+
+    /// The same object, mapped once more.
+    pub fn again(&self, flags: u32) -> Result<Region> {
+        let (fd, options) = (self.fd()?, options(flags, 0));
+        // SAFETY: all pointers are valid for the call.
+        made(|region, error| unsafe { shm_region_from_fd(fd, 0, &options, region, error) })
     }
 
     pub fn handle(&self) -> *mut shm_region {
@@ -82,6 +98,33 @@ impl Region {
         // SAFETY: the handle is open.
         code(unsafe { shm_region_write(self.0, 0, buffer.cast(), length) })?;
         Ok(())
+    }
+
+    pub fn grow(&self, size: usize) -> Result<()> {
+        // SAFETY: all pointers are valid for the call.
+        told(|error| unsafe { shm_region_grow(self.0, size, error) }).map(drop)
+    }
+
+    pub fn prefault(&self) -> Result<()> {
+        // SAFETY: all pointers are valid for the call.
+        told(|error| unsafe { shm_region_prefault(self.0, 0, self.size(), error) }).map(drop)
+    }
+
+    /// Again where the kernel says so: some page was in use for a moment.
+    pub fn collapse(&self, offset: usize, length: usize) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let mut code = 0;
+            let collapsed = told(|error| {
+                // SAFETY: all pointers are valid for the call.
+                code = unsafe { shm_region_advise(self.0, offset, length, SHMKIT_ADVICE_COLLAPSE, error) };
+                code
+            });
+            tries += 1;
+            if code != -libc::EAGAIN || tries == 10 {
+                return collapsed.map(drop);
+            }
+        }
     }
 
     pub fn send(&self, socket: c_int) -> Result<()> {

@@ -2,7 +2,7 @@
 //! in memory: through a region, a pipe, a Unix stream socket, loopback TCP. The clock runs from the
 //! sending to the receiver's answer that it has read every byte.
 
-use std::fs::{read_to_string, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,8 +15,9 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{fork, pipe2, ForkResult, Pid};
 use serde_json::json;
 
-use crate::c::{self, Region};
+use crate::c::Region;
 use crate::harness::{median, pin, stop_if_interrupted, Bench, Run};
+use crate::memory::{huge_pages_mapped, need_memory};
 use crate::report::{Figure, Files};
 use crate::{handover, raw, Cannot};
 
@@ -69,7 +70,7 @@ pub fn missing(why: &str) -> Vec<Figure> {
 
 pub fn run(bench: &Bench, files: &mut Files) -> Result<Vec<Figure>> {
     let (here, there) = bench.two_cpus().ok_or_else(|| Cannot("two processes need two processors".into()))?;
-    handover::need_memory(2 * SIZE as u64)?;
+    need_memory(2 * SIZE as u64)?;
     let mut sender = Sender::start(there)?;
     pin(here)?;
     for way in WAYS {
@@ -229,11 +230,7 @@ impl Sender {
         let huge = Region::memfd(SIZE, 0, 0)?;
         let mut refused = None;
         fill(&huge, |offset| {
-            // SAFETY: all pointers are valid for the call.
-            let told = c::told(|error| unsafe {
-                c::shm_region_advise(huge.handle(), offset, HUGE, c::SHMKIT_ADVICE_COLLAPSE, error)
-            });
-            if let Err(error) = told {
+            if let Err(error) = huge.collapse(offset, HUGE) {
                 refused.get_or_insert(error);
             }
             stop_if_interrupted()
@@ -337,12 +334,4 @@ fn fill(region: &Region, mut each: impl FnMut(usize) -> Result<()>) -> Result<u6
         }
     }
     Ok(sum)
-}
-
-/// How much shared memory this process has mapped with 2 MiB pages.
-fn huge_pages_mapped() -> Result<u64> {
-    let text = read_to_string("/proc/self/smaps_rollup")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("ShmemPmdMapped:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    Ok(kib.ok_or_else(|| anyhow!("/proc/self/smaps_rollup has no ShmemPmdMapped"))? << 10)
 }

@@ -8,7 +8,8 @@ use nix::sys::socket::{socketpair, AddressFamily, SockFlag, SockType};
 
 use crate::c::{self, Region};
 use crate::harness::{each, Bench, Run};
-use crate::{raw, Cannot, One};
+use crate::memory::need_memory;
+use crate::{raw, One};
 
 const SIZE: usize = 64 << 10;
 const MANY: usize = c::SHMKIT_FDS_MAX;
@@ -158,22 +159,4 @@ fn same(read: &[u8; 64], sent: &[u8; 64]) -> Result<()> {
 
 pub fn sockets() -> Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
-}
-
-/// So much memory, and some to spare: a benchmark must not push others out.
-pub fn need_memory(bytes: u64) -> Result<()> {
-    let text = std::fs::read_to_string("/proc/meminfo")?;
-    let available = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-        .ok_or_else(|| anyhow!("/proc/meminfo has no MemAvailable"))?
-        << 10;
-    let needed = bytes + (512 << 20);
-    if available < needed {
-        let mib = |bytes| bytes >> 20;
-        return Err(
-            Cannot(format!("{} MiB of memory are free, {} needed", mib(available), mib(needed))).into()
-        );
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ pub struct Bench {
     time: Duration,
     /// Runs of a figure whose single run takes a large part of a second.
     pub long_runs: usize,
+    pub quick: bool,
     /// Where files may be made.
     pub directory: PathBuf,
     cpus: Vec<usize>,
@@ -36,7 +37,7 @@ impl Bench {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         let cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
         let (time, long_runs) = if quick { (700, 5) } else { (3000, 11) };
-        Ok(Bench { time: Duration::from_millis(time), long_runs, directory, cpus })
+        Ok(Bench { time: Duration::from_millis(time), long_runs, quick, directory, cpus })
     }
 
     /// Where one process alone is measured.
@@ -58,22 +59,21 @@ impl Bench {
     ) -> Result<Vec<Run>> {
         pin(self.cpu())?;
         let iterations = self.calibrate(&mut ours)?.min(self.calibrate(&mut reference)?);
-        let (mut runs, start) = (Vec::new(), Instant::now());
-        while runs.len() < RUNS_MIN || start.elapsed() < self.time {
-            stop_if_interrupted()?;
-            let ours_first = runs.len() % 2 == 0;
-            let each = |took: Duration| took.as_nanos() as f64 / iterations as f64;
-            let (a, b);
-            if ours_first {
-                a = ours(iterations)?;
-                b = reference(iterations)?;
-            } else {
-                b = reference(iterations)?;
-                a = ours(iterations)?;
-            }
-            runs.push(Run { iterations, ours_first, ours: each(a), reference: each(b) });
-        }
-        Ok(runs)
+        let start = Instant::now();
+        let more = |runs| runs < RUNS_MIN || start.elapsed() < self.time;
+        by_turns(iterations, more, ours, reference)
+    }
+
+    /// The same where a single iteration takes a large part of a second.
+    pub fn compare_long(
+        &self,
+        mut ours: impl FnMut(u64) -> Result<Duration>,
+        mut reference: impl FnMut(u64) -> Result<Duration>,
+    ) -> Result<Vec<Run>> {
+        pin(self.cpu())?;
+        ours(1)?;
+        reference(1)?;
+        by_turns(1, |runs| runs < self.long_runs, ours, reference)
     }
 
     /// Warms a side up, and finds how many iterations fill a run.
@@ -91,6 +91,30 @@ impl Bench {
     }
 }
 
+fn by_turns(
+    iterations: u64,
+    more: impl Fn(usize) -> bool,
+    mut ours: impl FnMut(u64) -> Result<Duration>,
+    mut reference: impl FnMut(u64) -> Result<Duration>,
+) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    while more(runs.len()) {
+        stop_if_interrupted()?;
+        let ours_first = runs.len() % 2 == 0;
+        let each = |took: Duration| took.as_nanos() as f64 / iterations as f64;
+        let (a, b);
+        if ours_first {
+            a = ours(iterations)?;
+            b = reference(iterations)?;
+        } else {
+            b = reference(iterations)?;
+            a = ours(iterations)?;
+        }
+        runs.push(Run { iterations, ours_first, ours: each(a), reference: each(b) });
+    }
+    Ok(runs)
+}
+
 /// Times a whole loop.
 pub fn each(mut step: impl FnMut() -> Result<()>) -> impl FnMut(u64) -> Result<Duration> {
     move |iterations| {
@@ -102,18 +126,20 @@ pub fn each(mut step: impl FnMut() -> Result<()>) -> impl FnMut(u64) -> Result<D
     }
 }
 
-/// Times a part of each iteration: what `prepare` makes is neither made nor dropped on the clock.
-pub fn each_prepared<T>(
+/// Times a part of each iteration: what `prepare` makes is neither made nor dropped on the clock, and
+/// what `step` makes is not dropped on it.
+pub fn each_prepared<T, U>(
     mut prepare: impl FnMut() -> Result<T>,
-    mut step: impl FnMut(&T) -> Result<()>,
+    mut step: impl FnMut(&T) -> Result<U>,
 ) -> impl FnMut(u64) -> Result<Duration> {
     move |iterations| {
         let mut took = Duration::ZERO;
         for _ in 0..iterations {
             let prepared = prepare()?;
             let start = Instant::now();
-            step(&prepared)?;
+            let made = step(&prepared)?;
             took += start.elapsed();
+            drop(made);
         }
         Ok(took)
     }

@@ -2,8 +2,11 @@
 
 mod c;
 mod gigabyte;
+mod growth;
 mod handover;
 mod harness;
+mod huge;
+mod memory;
 mod raw;
 mod region;
 mod report;
@@ -97,6 +100,8 @@ fn measure() -> Result<ExitCode> {
         |id: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| id.starts_with(only));
     let jobs: Vec<Job> = region::JOBS
         .into_iter()
+        .chain(growth::JOBS)
+        .chain(huge::JOBS)
         .chain(handover::JOBS)
         .map(Job::One)
         .chain([Job::Gigabyte])
@@ -112,7 +117,7 @@ fn measure() -> Result<ExitCode> {
     harness::watch_for_interrupts()?;
     let (mut figures, mut errors) = (Vec::new(), 0);
     for (number, job) in jobs.iter().enumerate() {
-        eprint!("[{:2}/{}] {:28}", number + 1, jobs.len(), job.ids()[0]);
+        eprint!("[{:2}/{}] {:30}", number + 1, jobs.len(), job.ids()[0]);
         let results = job.run(&bench, &mut files).or_else(|error| {
             errors += usize::from(error.downcast_ref::<Cannot>().is_none());
             if harness::interrupted() {
@@ -126,7 +131,7 @@ fn measure() -> Result<ExitCode> {
         };
         for (place, figure) in results.into_iter().filter(|figure| wanted(figure.id)).enumerate() {
             if place > 0 {
-                eprint!("        {:28}", figure.id);
+                eprint!("        {:30}", figure.id);
             }
             eprintln!(" {}", figure.summary());
             files.figure(&figure)?;

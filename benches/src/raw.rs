@@ -1,6 +1,7 @@
 //! The system calls that the library makes, made by hand with nothing around them: what a careful C
 //! program would write. Each function says which calls of the library it stands against.
 
+use std::cell::Cell;
 use std::ffi::{c_int, CStr};
 use std::io::{Error, Result};
 use std::mem::{size_of, zeroed};
@@ -17,7 +18,10 @@ pub fn ok(result: c_int) -> Result<c_int> {
 
 fn map(fd: c_int, size: usize, flags: c_int) -> Result<*mut c_void> {
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let address = unsafe { libc::mmap(null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+    mapped(unsafe { libc::mmap(null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) })
+}
+
+fn mapped(address: *mut c_void) -> Result<*mut c_void> {
     if address == libc::MAP_FAILED {
         return Err(Error::last_os_error());
     }
@@ -62,20 +66,133 @@ fn reserve(fd: c_int, size: usize) -> Result<()> {
 
 /// shm_region_create, shm_region_close
 pub fn memfd_cycle(name: &CStr, size: usize) -> Result<()> {
-    const SEALS: c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | F_SEAL_EXEC;
+    let fd = sealed_memfd(name, size)?;
+    map_and_close(fd, size)
+}
+
+/// shm_region_create with SHMKIT_REGION_MIRROR, shm_region_close
+pub fn mirror_cycle(name: &CStr, size: usize) -> Result<()> {
+    let fd = sealed_memfd(name, size)?;
+    let address = map(fd, 2 * size, libc::MAP_SHARED)?;
+    map_over(address.wrapping_byte_add(size), fd, 0, size)?;
+    unmap(address, 2 * size)?;
+    close(fd)
+}
+
+fn sealed_memfd(name: &CStr, size: usize) -> Result<c_int> {
+    let fd = memfd(name)?;
+    reserve(fd, size)?;
+    seal(fd, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | F_SEAL_EXEC)?;
+    Ok(fd)
+}
+
+fn memfd(name: &CStr) -> Result<c_int> {
     // SAFETY: the name is a string, the rest are numbers.
     let fd = ok(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_NOEXEC_SEAL) })?;
     // SAFETY: plain numbers.
     ok(unsafe { libc::fchmod(fd, 0o600) })?;
-    reserve(fd, size)?;
+    Ok(fd)
+}
+
+fn seal(fd: c_int, seals: c_int) -> Result<()> {
     // SAFETY: plain numbers.
-    ok(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, SEALS) })?;
-    let address = map(fd, size, libc::MAP_SHARED)?;
-    unmap(address, size)?;
-    close(fd)
+    ok(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) }).map(drop)
 }
 
 const F_SEAL_EXEC: c_int = 0x20;
+
+/// How the mapping of a file gets longer with it.
+#[derive(Clone, Copy)]
+pub enum Follow {
+    /// What is new is mapped over addresses that were set aside.
+    MapFixed,
+    /// The mapping is stretched. Nothing keeps the addresses behind it free: that they are is luck, and
+    /// given here.
+    Remap,
+    /// It was that long from the start.
+    Ahead,
+}
+
+/// shm_region_create with SHMKIT_REGION_GROWABLE, then shm_region_grow
+pub struct Growing {
+    fd: c_int,
+    start: Cell<*mut c_void>,
+    size: Cell<usize>,
+    /// Of the mapping.
+    length: Cell<usize>,
+    follow: Follow,
+}
+
+impl Growing {
+    pub fn new(size: usize, size_max: usize, follow: Follow) -> Result<Growing> {
+        let fd = memfd(c"bench")?;
+        resize(fd, size)?;
+        seal(fd, libc::F_SEAL_SHRINK | F_SEAL_EXEC)?;
+        let start = match follow {
+            Follow::Ahead => map(fd, size_max, libc::MAP_SHARED)?,
+            Follow::MapFixed | Follow::Remap => {
+                let start = set_aside(size_max)?;
+                map_over(start, fd, 0, size)?;
+                start
+            }
+        };
+        let mut length = size_max;
+        if let Follow::Remap = follow {
+            unmap(start.wrapping_byte_add(size), size_max - size)?;
+            length = size;
+        }
+        Ok(Growing { fd, start: start.into(), size: size.into(), length: length.into(), follow })
+    }
+
+    pub fn grow(&self, size: usize) -> Result<()> {
+        resize(self.fd, size)?;
+        let (start, has) = (self.start.get(), self.size.replace(size));
+        match self.follow {
+            Follow::MapFixed => map_over(start.wrapping_byte_add(has), self.fd, has, size - has),
+            Follow::Remap => {
+                // SAFETY: our own mapping, to which nobody has a reference.
+                let start = unsafe { libc::mremap(start, has, size, libc::MREMAP_MAYMOVE) };
+                if start == libc::MAP_FAILED {
+                    return Err(Error::last_os_error());
+                }
+                self.start.set(start);
+                self.length.set(size);
+                Ok(())
+            }
+            Follow::Ahead => Ok(()),
+        }
+    }
+
+    pub fn start(&self) -> *mut u8 {
+        self.start.get().cast()
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        let _ = unmap(self.start.get(), self.length.get());
+        let _ = close(self.fd);
+    }
+}
+
+fn resize(fd: c_int, size: usize) -> Result<()> {
+    // SAFETY: plain numbers.
+    ok(unsafe { libc::ftruncate(fd, size as off_t) }).map(drop)
+}
+
+/// Addresses that nobody else gets, and no memory.
+fn set_aside(size: usize) -> Result<*mut c_void> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    mapped(unsafe { libc::mmap(null_mut(), size, libc::PROT_NONE, flags, -1, 0) })
+}
+
+/// Puts a part of the file where the caller has addresses of its own.
+fn map_over(start: *mut c_void, fd: c_int, offset: usize, size: usize) -> Result<()> {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
+    // SAFETY: the callers own the range, and nobody relies on what was there.
+    mapped(unsafe { libc::mmap(start, size, protection, flags, fd, offset as off_t) }).map(drop)
+}
 
 /// shm_anon_create, shm_region_close
 pub fn anonymous_cycle(size: usize) -> Result<()> {
@@ -201,6 +318,27 @@ fn attach(id: c_int) -> Result<*const c_void> {
 pub fn populate_write(address: *mut u8, size: usize) -> Result<()> {
     // SAFETY: touches pages of a mapping, and changes no byte.
     ok(unsafe { libc::madvise(address.cast(), size, libc::MADV_POPULATE_WRITE) }).map(drop)
+}
+
+/// Writes a byte to each page of 4 KiB.
+///
+/// # Safety
+/// So many bytes can be written there, and nobody else uses them.
+pub unsafe fn touch(start: *mut u8, size: usize) {
+    for offset in (0..size).step_by(4096) {
+        // SAFETY: the caller's promise.
+        unsafe { start.add(offset).write_volatile(1) };
+    }
+}
+
+/// Memory from the kernel and back, on huge pages where it has them.
+pub fn anonymous_touch(size: usize) -> Result<()> {
+    let address = map(-1, size, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)?;
+    // SAFETY: our own mapping; an advice that changes no byte, and may be refused.
+    unsafe { libc::madvise(address, size, libc::MADV_HUGEPAGE) };
+    // SAFETY: as above.
+    unsafe { touch(address.cast(), size) };
+    unmap(address, size)
 }
 
 /// One message of `COUNT` descriptors and its exact control buffer, made once.

@@ -3,21 +3,24 @@
 use std::ffi::{CStr, CString};
 use std::hint::black_box;
 use std::os::unix::ffi::OsStrExt;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 use anyhow::{anyhow, Result};
 
 use crate::c::{self, Region};
 use crate::harness::{each, each_prepared, Bench, Run};
+use crate::memory::need_memory;
 use crate::{raw, Cannot, One};
 
 const SIZE: usize = 64 << 10;
 const FRESH: usize = 64 << 20;
+const SHARED: usize = 256 << 20;
 
 const CALLS: &str = "the same system calls, raw";
 
-pub const JOBS: [One; 13] = [
+pub const JOBS: [One; 17] = [
     One { id: "region.memfd.cycle", reference: CALLS, limit: Some(1.05), compare: memfd_cycle },
+    One { id: "region.mirror", reference: CALLS, limit: Some(1.05), compare: mirror },
     One { id: "region.file.cycle", reference: CALLS, limit: Some(1.05), compare: file_cycle },
     One { id: "region.anonymous.cycle", reference: CALLS, limit: Some(1.05), compare: anonymous_cycle },
     One { id: "region.posix.cycle", reference: CALLS, limit: Some(1.05), compare: posix_cycle },
@@ -29,7 +32,15 @@ pub const JOBS: [One; 13] = [
     One { id: "region.read_64k_unsealed", reference: "memcpy", limit: None, compare: read_64k_unsealed },
     One { id: "region.read_64B", reference: "memcpy", limit: None, compare: read_64b },
     One { id: "region.read_64B_unsealed", reference: "memcpy", limit: None, compare: read_64b_unsealed },
+    One { id: "region.guarded_read", reference: "memcpy", limit: Some(1.05), compare: guarded_read_64k },
+    One { id: "region.guarded_read_64B", reference: "memcpy", limit: None, compare: guarded_read_64b },
     One { id: "region.prefault", reference: "raw MADV_POPULATE_WRITE", limit: Some(1.05), compare: prefault },
+    One {
+        id: "region.second_mapper",
+        reference: "the same, faulting page by page",
+        limit: Some(0.5),
+        compare: second_mapper,
+    },
 ];
 
 fn memfd_cycle(bench: &Bench) -> Result<Vec<Run>> {
@@ -43,6 +54,13 @@ fn memfd_cycle(bench: &Bench) -> Result<Vec<Run>> {
             .map(drop)
         }),
         each(|| Ok(raw::memfd_cycle(name, SIZE)?)),
+    )
+}
+
+fn mirror(bench: &Bench) -> Result<Vec<Run>> {
+    bench.compare(
+        each(|| Region::memfd(SIZE, c::SHMKIT_REGION_MIRROR, 0).map(drop)),
+        each(|| Ok(raw::mirror_cycle(c"bench", SIZE)?)),
     )
 }
 
@@ -153,9 +171,37 @@ fn read_64b_unsealed(bench: &Bench) -> Result<Vec<Run>> {
     read(bench, 64, c::SHMKIT_SEAL_NONE)
 }
 
-/// Both sides copy the same bytes to the same place.
 fn read(bench: &Bench, length: usize, seals: u32) -> Result<Vec<Run>> {
-    let region = Region::memfd(SIZE, c::SHMKIT_REGION_POPULATE, seals)?;
+    copy_out(bench, &Region::memfd(SIZE, c::SHMKIT_REGION_POPULATE, seals)?, length)
+}
+
+fn guarded_read_64k(bench: &Bench) -> Result<Vec<Run>> {
+    guarded_read(bench, SIZE)
+}
+
+fn guarded_read_64b(bench: &Bench) -> Result<Vec<Run>> {
+    guarded_read(bench, 64)
+}
+
+/// A file on a disk, which anybody may truncate: without the guard the kernel would copy.
+fn guarded_read(bench: &Bench, length: usize) -> Result<Vec<Run>> {
+    let file = Name::file(bench, "guarded_read")?;
+    let region = file.create_as_file()?;
+    let bytes = vec![1_u8; SIZE];
+    // SAFETY: the buffer has this length.
+    unsafe { region.write(bytes.as_ptr(), SIZE) }?;
+    // SAFETY: the handle is open.
+    match unsafe { c::shm_guard_enable(region.handle(), null_mut()) } {
+        code if code == -libc::ENOSYS => {
+            return Err(Cannot("this library has no fault guard".into()).into());
+        }
+        code => c::code(code)?,
+    };
+    copy_out(bench, &region, length)
+}
+
+/// Both sides copy the same bytes to the same place.
+fn copy_out(bench: &Bench, region: &Region, length: usize) -> Result<Vec<Run>> {
     let mut buffer = vec![1_u8; length];
     let to = buffer.as_mut_ptr();
     // SAFETY: the buffer has this length, the region at least this, and nobody else has either.
@@ -176,11 +222,26 @@ fn prefault(bench: &Bench) -> Result<Vec<Run>> {
         return Err(Cannot(format!("MADV_POPULATE_WRITE: {error}")).into());
     }
     bench.compare(
-        each_prepared(fresh, |region| {
-            // SAFETY: all pointers are valid for the call.
-            c::told(|error| unsafe { c::shm_region_prefault(region.handle(), 0, FRESH, error) }).map(drop)
-        }),
+        each_prepared(fresh, Region::prefault),
         each_prepared(fresh, |region| Ok(raw::populate_write(region.data(), FRESH)?)),
+    )
+}
+
+/// The memory is there and full; what its next user needs is addresses and page tables.
+fn second_mapper(bench: &Bench) -> Result<Vec<Run>> {
+    need_memory(SHARED as u64)?;
+    let first = Region::memfd(SHARED, c::SHMKIT_REGION_POPULATE, 0)?;
+    // SAFETY: our own memory, of this length.
+    unsafe { first.data().write_bytes(7, SHARED) };
+    let second = |flags| {
+        let region = first.again(flags)?;
+        // SAFETY: as above.
+        unsafe { raw::touch(region.data(), SHARED) };
+        Ok(region)
+    };
+    bench.compare(
+        each_prepared(|| Ok(()), |_| second(c::SHMKIT_REGION_POPULATE)),
+        each_prepared(|| Ok(()), |_| second(0)),
     )
 }
 

@@ -181,7 +181,7 @@ pub fn table(figures: &[Figure]) -> Table {
             time(figure.reference_value),
             time(figure.reference_minimum),
             figure.ratio.map_or("–".into(), |ratio| format!("{ratio:.3}")),
-            figure.limit.map_or("–".into(), |limit| format!("{limit:.2}")),
+            figure.limit.map_or("–".into(), |limit| format!("{limit:.3}")),
             figure.verdict().into(),
         ]);
     }

@@ -249,9 +249,9 @@ pub unsafe extern "C" fn shm_recv_fds_until(
 /// afterwards.
 ///
 /// The receiver gets the rights that the region has. To write while others only read, call
-/// shm_region_publish_read_only first: whoever receives the region then gets it for reading, kept so
-/// by the kernel. A region that is read-only but not sealed so, and against shrinking, is refused,
-/// unless it has SHMKIT_REGION_RISK_REOPEN.
+/// shm_region_publish_read_only first: whoever receives the region then gets it for reading, kept
+/// so by the kernel. A region that is read-only but not sealed so, and against shrinking, is
+/// refused, unless it has SHMKIT_REGION_RISK_REOPEN.
 /// Returns as shm_send_fd, and: -EINVAL NULL; -EOPNOTSUPP a kind without a descriptor, or a private
 /// writable region, whose bytes nobody else can see; SHMKIT_E_UNENFORCEABLE.
 #[no_mangle]
@@ -295,8 +295,8 @@ pub unsafe extern "C" fn shm_send_region_until(
 /// not what it claims; SHMKIT_E_VERSION; SHMKIT_E_UNSEALED it can be shrunk, and not _RISK_SHRINK;
 /// -EINVAL an argument, smaller than size_min, growable and no size_max; -EFBIG larger than
 /// size_max; -EOPNOTSUPP huge pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts
-/// them; -ENOMEM no addresses or memory are left for it; -EPROTO also a non-blocking SOCK_STREAM socket that has only a part of
-/// the frame: close it. The region is the caller's to close.
+/// them; -ENOMEM no addresses or memory are left for it; -EPROTO also a non-blocking SOCK_STREAM
+/// socket that has only a part of the frame: close it. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_recv_region(
     socket: c_int,

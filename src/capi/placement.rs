@@ -16,14 +16,21 @@ pub const SHMKIT_PLACE_INTERLEAVE: c_int = 3;
 /// ---- On which memory --------------------------------------------------------------------
 ///
 /// Says on which NUMA nodes a range's pages shall lie (mbind(2)). For memfds, POSIX objects, System
-/// V and anonymous memory that holds for all processes that use the region; for files on a disk it
-/// does nothing. Pages that exist already move, if this process alone has them mapped.
+/// V and shared anonymous memory that holds for all processes that use the region; for private
+/// anonymous memory, for this process and its children; for files on a disk it says nothing of
+/// pages to come. What was said last counts.
 ///
-/// `offset`: on a page boundary. `policy`: SHMKIT_PLACE_….
-/// `nodes`, `node_count`: node numbers; NULL and 0 for _DEFAULT. /sys/devices/system/node/online
-/// has those of this machine.
-/// Returns 0, or: -EINVAL an argument, a node that is not there; -ERANGE beyond the region; -EPERM
-/// a container's seccomp profile forbids mbind; -ENOSYS a kernel without NUMA; -ENOMEM.
+/// Pages that exist already move, if this process has touched them and no other has them mapped.
+/// Memory that was reserved at creation exists, touched by nobody yet: the call touches it, so that
+/// it moves too (before Linux 5.14: only after shm_region_prefault). With _NO_RESERVE nothing has
+/// to.
+///
+/// `offset`: on a page boundary; `length`: rounded up to pages. `policy`: SHMKIT_PLACE_….
+/// `nodes`, `node_count`: node numbers, at least one; NULL and 0 for _DEFAULT.
+/// /sys/devices/system/node/online has those of this machine.
+/// Returns 0, or: -EINVAL an argument, a node that is not there, or that has no memory for this
+/// process (cpuset(7)); -ERANGE beyond the region; -EPERM a container's seccomp profile forbids
+/// mbind; -ENOSYS a kernel without NUMA; -ENOMEM.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_place(
     region: *mut shm_region,
@@ -41,7 +48,9 @@ pub unsafe extern "C" fn shm_region_place(
 }
 
 /// Tells where a range's pages lie (move_pages(2)): for each page, of shm_region_page_size, the
-/// number of its NUMA node, or -ENOENT where this process has not touched the page yet.
+/// number of its NUMA node, or -ENOENT where this process has no page: it has not touched it,
+/// though the page may be reserved or another process's; it has only read zeros of private memory;
+/// or the page is swapped out. shm_region_prefault makes it known.
 ///
 /// `nodes`, `node_count`: room for as many numbers as pages of the range, from the one that holds
 /// `offset` to the one that holds the last byte; another count is -EINVAL.

@@ -43,22 +43,26 @@ pub const SHMKIT_REGION_RISK_REOPEN: u32 = 2048;
 /// shm_posix_create, shm_posix_open: accept that /dev/shm is not a memory file system here, so that
 /// the object lies on a disk.
 pub const SHMKIT_REGION_RISK_DISK: u32 = 4096;
-/// The region can grow in place, up to size_max: so many addresses are set aside when it is made,
-/// opened or received, and shm_region_grow and shm_region_follow move no pointer. Shared regions
-/// with a descriptor, on ordinary pages. A memfd is then not sealed against growing.
+/// The region can grow in place, up to size_max: so many addresses are set aside when it is made or
+/// opened, and shm_region_grow and shm_region_follow move no pointer. Shared regions with a
+/// descriptor, on ordinary pages, without _LOCKED, _PAST_END and _MIRROR. A memfd is then not
+/// sealed against growing. Not for shm_recv_region: there the sender's region tells, and size_max.
 pub const SHMKIT_REGION_GROWABLE: u32 = 8192;
-/// Map the bytes twice in a row: the byte at data[i] is also at data[size + i], so that a record
-/// that runs over the end of a ring lies in one piece. The size has to be whole pages. Offsets and
-/// lengths then reach as far as twice the size. Shared regions with a descriptor, on ordinary
-/// pages, that do not grow. Each process asks for it for itself.
+/// Map the bytes twice in a row: byte i lies at data + i and at data + size + i, so that a record
+/// that runs over the end of a ring lies in one piece. shm_region_size counts the bytes once, and
+/// has to be whole pages; offsets and lengths reach as far as twice the size, and
+/// shm_region_protect, _lock, _advise and _place work on addresses. Keep a ring's cursors in
+/// another region. Shared regions with a descriptor, on ordinary pages, that do not grow. Each
+/// process asks for itself.
 pub const SHMKIT_REGION_MIRROR: u32 = 16384;
-/// shm_region_create, shm_sysv_create: pages of 2 MiB from the machine's pool; the size is rounded
-/// up to them. Opening and receiving: accept a region on such pages.
+/// shm_region_create, shm_sysv_create: pages of 2 MiB from the machine's pool
+/// (/sys/kernel/mm/hugepages); the size is rounded up to them. Opening and receiving: accept a
+/// region on such pages, too. Page boundaries are then those of shm_region_page_size.
 pub const SHMKIT_REGION_HUGE_2M: u32 = 32768;
-/// The same with pages of 1 GiB. Opening and receiving may name both.
+/// The same with pages of 1 GiB. Opening and receiving may name both, creating only one.
 pub const SHMKIT_REGION_HUGE_1G: u32 = 65536;
-/// Creating: where the machine cannot give the huge pages, take the next smaller ones (1 GiB, 2 MiB,
-/// ordinary). shm_region_page_size tells what it was.
+/// Creating: where the machine cannot give the huge pages, take the next smaller ones (1 GiB, 2
+/// MiB, ordinary, where the size is not rounded). shm_region_page_size tells what it was.
 pub const SHMKIT_REGION_HUGE_FALLBACK: u32 = 131072;
 /// Leave the region out of core dumps (MADV_DONTDUMP).
 pub const SHMKIT_REGION_NO_DUMP: u32 = 262144;
@@ -153,8 +157,9 @@ pub struct shm_region_options {
     pub offset: u64,
     /// Opening, attaching, receiving: a smaller object is -EINVAL, with the sizes in the message.
     pub size_min: u64,
-    /// Receiving: a larger region is -EFBIG. 0 means no cap. With _GROWABLE: how far the region may
-    /// grow, in bytes; not 0 and no less than its size.
+    /// Receiving: a larger region is -EFBIG; 0 means no cap, but a growable region is refused. With
+    /// _GROWABLE, and for a growable region received: how far it may grow here, in bytes; less than
+    /// its size is -EINVAL.
     pub size_max: u64,
 }
 
@@ -167,11 +172,14 @@ pub struct shm_region_options {
 ///
 /// `name`: shown in /proc only, 249 bytes at most; need not be unique.
 /// `size`: in bytes, kept to the byte; what remains of the last page is zeros that all may touch.
-/// Only huge pages round it up (_HUGE_2M, _HUGE_1G): shm_region_size tells to what. On them access
-/// through the pointer can raise SIGBUS, because the pool is the machine's.
+/// Only huge pages round it up (_HUGE_2M, _HUGE_1G): shm_region_size tells to what. They are set
+/// aside in the pool, but not for good: a hole that a peer punches, a limit of the cgroup, or
+/// _NO_RESERVE can leave none for a page at its first touch, so such a region counts as one that
+/// can shrink (shm_region_can_shrink); shm_region_prefault finds out. Receivers need no
+/// _RISK_SHRINK.
 /// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
-/// GROWABLE MIRROR HUGE_2M HUGE_1G HUGE_FALLBACK; mode, without execute bits unless SHMKIT_SEAL_EXEC
-/// is left out; seals; size_max.
+/// GROWABLE MIRROR HUGE_2M HUGE_1G HUGE_FALLBACK; mode, without execute bits unless
+/// SHMKIT_SEAL_EXEC is left out; seals; size_max.
 /// `region`: the new region, the caller's, to be closed once with shm_region_close.
 /// `error`: NULL, or filled on failure.
 /// Returns 0, or: -EINVAL an argument; -ENOSPC or -ENOMEM no memory, or no huge page is left in the
@@ -193,14 +201,14 @@ pub unsafe extern "C" fn shm_region_create(
 /// `fd`: stays the caller's; the region keeps a duplicate of its own.
 /// `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
 /// SHMKIT_REGION_PAST_END.
-/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
-/// GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
+/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+/// RISK_REOPEN GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
 /// Returns 0, or: -EBADF no open descriptor, or one that was opened with O_PATH; -ENODEV no regular
 /// file (pipes, directories, devices: /dev/zero would map, and share nothing); -EOPNOTSUPP huge
-/// pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts them; -EACCES opened without the rights for the mapping; -EPERM sealed against
-/// the writing that was asked for; -EINVAL an argument, an offset that is no multiple of the page
-/// size, an empty file; -EOVERFLOW offset + size; -ENOMEM too long, or too many mappings. The
-/// region is the caller's to close.
+/// pages stand behind it, and neither _HUGE_2M nor _HUGE_1G accepts them; -EACCES opened without
+/// the rights for the mapping; -EPERM sealed against the writing that was asked for; -EINVAL an
+/// argument, an offset that is no multiple of the page size, an empty file; -EOVERFLOW offset +
+/// size; -ENOMEM too long, or too many mappings. The region is the caller's to close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_from_fd(
     fd: c_int,
@@ -240,9 +248,10 @@ pub unsafe extern "C" fn shm_anon_create(
 /// `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
 /// RISK_REOPEN GROWABLE MIRROR; mode, which the umask narrows; size_max.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument;
-/// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -EOPNOTSUPP a hugetlbfs; -ENAMETOOLONG; -ENOSPC, -EDQUOT
-/// the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV, -EISDIR, -ENXIO what exists is no
-/// regular file. The region is the caller's to close; the file stays until it is unlinked.
+/// -EEXIST; -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP the path; -EOPNOTSUPP a hugetlbfs;
+/// -ENAMETOOLONG; -ENOSPC, -EDQUOT the file system is full; -EFBIG over RLIMIT_FSIZE; -ENODEV,
+/// -EISDIR, -ENXIO what exists is no regular file. The region is the caller's to close; the file
+/// stays until it is unlinked.
 #[no_mangle]
 pub unsafe extern "C" fn shm_file_create(
     path: *const c_char,
@@ -262,8 +271,8 @@ pub unsafe extern "C" fn shm_file_create(
 /// `path`: the file; a symbolic link is followed.
 /// `size`: in bytes from the offset; 0 means all of it. More than the file has is -EINVAL, unless
 /// SHMKIT_REGION_PAST_END.
-/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
-/// GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
+/// `options`: flags READ_ONLY PRIVATE PAST_END POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
+/// RISK_REOPEN GROWABLE MIRROR HUGE_2M HUGE_1G; offset; size_min; size_max.
 /// Returns 0, or: -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ELOOP, -ENAMETOOLONG the path; -ENODEV,
 /// -EISDIR, -ENXIO no regular file; -EOPNOTSUPP as for shm_region_from_fd; -EINVAL an argument, an
 /// offset that is no multiple of the page size, an empty file; -EOVERFLOW; -ENOMEM. The region is
@@ -316,8 +325,8 @@ pub unsafe extern "C" fn shm_posix_create(
 /// Maps all of an existing POSIX shared memory object, from the offset on.
 ///
 /// `name`: as for shm_posix_create.
-/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN RISK_DISK
-/// GROWABLE MIRROR; offset; size_min; size_max.
+/// `options`: flags READ_ONLY PRIVATE POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP RISK_REOPEN
+/// RISK_DISK GROWABLE MIRROR; offset; size_min; size_max.
 /// Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
 /// -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
 /// SHMKIT_E_ON_DISK; -ENOMEM; -EAGAIN as for shm_posix_create. An object whose _UNLINK_LAST or
@@ -422,9 +431,8 @@ pub unsafe extern "C" fn shm_region_can_shrink(region: *const shm_region) -> c_i
 ///
 /// A bounds check and a memcpy where the memory cannot be taken away (shm_region_can_shrink), and
 /// where it can but the region is guarded (shm_guard_enable); otherwise a copy by the kernel, which
-/// costs a system call. Memory goes by whole pages: what a
-/// truncated file leaves of its last page reads as zeros. Bytes that another process writes
-/// meanwhile arrive old or new, in any mixture.
+/// costs a system call. Memory goes by whole pages: what a truncated file leaves of its last page
+/// reads as zeros. Bytes that another process writes meanwhile arrive old or new, in any mixture.
 /// `buffer`: at least `length` bytes; after a failure its content is undefined.
 /// Returns 0, or: -EINVAL NULL; -ERANGE offset + length is beyond the region; SHMKIT_E_SHRUNK the
 /// backing does not hold these bytes; -EACCES shm_region_protect forbids it; -EFAULT `buffer` is

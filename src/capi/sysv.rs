@@ -63,14 +63,14 @@ pub unsafe extern "C" fn shm_sysv_key(
 /// returns when it fails.
 /// `size`: in bytes. An existing segment is -EEXIST, unless _OR_OPEN; then the region has the
 /// existing segment's size, and one smaller than `size` is -EINVAL.
-/// `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP AUTO_REMOVE HUGE_2M
-/// HUGE_1G HUGE_FALLBACK; mode, which the umask does not narrow. Huge pages round the size up, and
-/// need CAP_IPC_LOCK, or membership of the group in vm.hugetlb_shm_group.
+/// `options`: flags READ_ONLY OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP AUTO_REMOVE
+/// HUGE_2M HUGE_1G HUGE_FALLBACK; mode, which the umask does not narrow. Huge pages round the size
+/// up, and need CAP_IPC_LOCK, or membership of the group in vm.hugetlb_shm_group.
 /// Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
 /// argument, or a size over shmmax; -EOPNOTSUPP no huge pages of this size here; -EPERM no right to
-/// huge pages; -ENOSPC shmmni or shmall is reached (the message names the
-/// limit, its value and its file); -EACCES; -ENOMEM also an empty pool of huge pages. The region is
-/// the caller's to close, which detaches; the segment goes with shm_sysv_remove.
+/// huge pages; -ENOSPC shmmni or shmall is reached (the message names the limit, its value and its
+/// file); -EACCES; -ENOMEM also an empty pool of huge pages. The region is the caller's to close,
+/// which detaches; the segment goes with shm_sysv_remove.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_create(
     key: i32,
@@ -123,8 +123,8 @@ pub unsafe extern "C" fn shm_sysv_attach_id(
 /// noticed.
 ///
 /// `path`, `project`: as for shm_sysv_key. `size`: in bytes; the segment is up to 128 bytes larger.
-/// `options`: as for shm_sysv_create, but no huge pages. mode loses its execute bits. With _OR_OPEN a segment whose
-/// creator died half way is replaced, after a second.
+/// `options`: as for shm_sysv_create, but no huge pages. mode loses its execute bits. With _OR_OPEN
+/// a segment whose creator died half way is replaced, after a second.
 /// Returns as shm_sysv_key and shm_sysv_create, and: SHMKIT_E_COLLISION (_OR_OPEN: the existing
 /// segment belongs to another path; without it that is -EEXIST); -EAGAIN _OR_OPEN found a segment
 /// that is not finished, and is used or another user's. Who creates it first decides what is in it:

@@ -20,7 +20,8 @@ const GROWABLE: u32 = 1;
 /// | 24..32 | offset of the region in its object, a multiple of the page size |
 /// | 32..36 | rights: 1 reading, 3 reading and writing |
 /// | 36..40 | flags: 1 the object may grow |
-/// | 40..64 | 0 |
+/// | 40..48 | reserve: how large the region may become in place, in bytes; 0 where it was not made to grow |
+/// | 48..64 | 0 |
 ///
 /// Numbers are in the machine's byte order: a descriptor does not leave the machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +31,7 @@ pub(super) struct Frame {
     pub offset: u64,
     pub rights: Rights,
     pub growable: bool,
+    pub reserve: u64,
 }
 
 impl Frame {
@@ -42,6 +44,7 @@ impl Frame {
         bytes[24..32].copy_from_slice(&self.offset.to_ne_bytes());
         bytes[32..36].copy_from_slice(&self.rights.bits().to_ne_bytes());
         bytes[36..40].copy_from_slice(&(if self.growable { GROWABLE } else { 0 }).to_ne_bytes());
+        bytes[40..48].copy_from_slice(&self.reserve.to_ne_bytes());
         bytes
     }
 
@@ -71,10 +74,14 @@ impl Frame {
             bits if bits == Rights::READ_WRITE.bits() => Rights::READ_WRITE,
             bits => return refused(format!("its frame claims rights {bits:#x}")),
         };
-        if flags & !GROWABLE != 0 || bytes[40..].iter().any(|&byte| byte != 0) {
+        if flags & !GROWABLE != 0 || bytes[48..].iter().any(|&byte| byte != 0) {
             return refused("its frame has bits that version 1 does not know".to_string());
         }
-        Ok(Frame { kind, size: u64_at(16), offset: u64_at(24), rights, growable: flags & GROWABLE != 0 })
+        let (size, growable, reserve) = (u64_at(16), flags & GROWABLE != 0, u64_at(40));
+        if reserve != 0 && (!growable || reserve < size) {
+            return refused(format!("its frame claims {size} bytes that can grow to {reserve}"));
+        }
+        Ok(Frame { kind, size, offset: u64_at(24), rights, growable, reserve })
     }
 }
 
@@ -84,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_frame_survives_the_journey() {
-        let frame = Frame { kind: 1, size: 10, offset: 4096, rights: Rights::READ, growable: true };
+        let (rights, growable) = (Rights::READ, true);
+        let frame = Frame { kind: 1, size: 10, offset: 4096, rights, growable, reserve: 20 };
         assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
     }
 }

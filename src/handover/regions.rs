@@ -7,22 +7,23 @@ use super::frame::{self, Frame};
 use super::message;
 use super::Deadline;
 use crate::error::{During, Error, Result, SHMKIT_E_NOT_REGION, SHMKIT_E_UNENFORCEABLE, SHMKIT_E_UNSEALED};
+use crate::region::options::Object;
 use crate::region::{descriptor, options, Flags, Kind, Options, Region, Rights, Seals};
 use crate::sys::file::{self, OFlag};
-use crate::sys::{mmap, Errno};
+use crate::sys::Errno;
 
 /// Hands a region to the process at the other end. The receiver gets the rights that the region has.
 pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -> Result<()> {
     let refused =
         |errno, why: &str| Err(Error::new(errno, format!("cannot send {}: {why}", region.describe())));
     let flags = region.options().flags;
-    let Some(fd) = region.descriptor() else {
+    let Some(fd) = region.file() else {
         return refused(Errno::EOPNOTSUPP, "this kind has no descriptor");
     };
     if flags.contains(Flags::PRIVATE) && region.rights().writable() {
         return refused(Errno::EOPNOTSUPP, "it is private, and nobody else can see what is written to it");
     }
-    let seals = descriptor::seals(fd).unwrap_or_default();
+    let seals = region.seals_for_sending();
     let read_only = !region.rights().writable() || seals.intersects(Seals::READ_ONLY);
     // Who may not write may still truncate, unless that is sealed too.
     let enforced = seals.intersects(Seals::READ_ONLY) && seals.contains(Seals::SHRINK);
@@ -34,12 +35,15 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         );
         return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
     }
+    let growable = !seals.contains(Seals::GROW);
+    let reserve = if growable && flags.contains(Flags::GROWABLE) { region.size_max() } else { 0 };
     let frame = Frame {
         kind: region.kind() as u32,
         size: region.size() as u64,
         offset: region.options().offset,
         rights: if read_only { Rights::READ } else { Rights::READ_WRITE },
-        growable: !seals.contains(Seals::GROW),
+        growable,
+        reserve: reserve as u64,
     };
     message::send(socket.as_raw_fd(), &[fd.as_raw_fd()], &frame.encode(), deadline)
 }
@@ -47,7 +51,7 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
 /// Receives a region, checks it against what the kernel says of it, and maps it.
 pub fn recv_region(socket: &impl AsRawFd, options: &Options, deadline: Deadline) -> Result<Region> {
     const CALL: &str = "shm_recv_region";
-    options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::RISK_SHRINK)?;
+    options.allow(CALL, (Flags::WITH_DESCRIPTOR - Flags::GROWABLE) | Flags::HUGE | Flags::RISK_SHRINK)?;
     options.without_seals(CALL)?;
     options.without_offset(CALL)?;
     let mut bytes = [0; frame::SIZE];
@@ -92,11 +96,9 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
     }
     let stat = file::stat(fd.as_fd()).during(looked)?;
     irregular(stat.st_mode)?;
-    if file::on_huge_pages(fd.as_fd(), &stat).during(looked)? {
-        return Err(refused("huge pages stand behind it, which can run out".to_string()));
-    }
+    let page_size = descriptor::page_size(fd.as_fd(), &stat, options, what)?;
     let object_size = stat.st_size as u64;
-    if frame.offset % mmap::page_size() as u64 != 0 {
+    if frame.offset % page_size as u64 != 0 {
         return Err(refused(format!(
             "its frame claims offset {}, which is no multiple of the page size",
             frame.offset
@@ -116,11 +118,25 @@ fn accept(fd: OwnedFd, frame: &Frame, options: &Options) -> Result<Region> {
     }
 
     let mut options = Options { offset: frame.offset, ..*options };
+    if frame.reserve != 0 {
+        if options.size_max == 0 {
+            let message = format!(
+                "refused a region that grows up to {} bytes: size_max has to say how far it may here",
+                frame.reserve
+            );
+            return Err(Error::new(Errno::EINVAL, message));
+        }
+        if !options.flags.intersects(Flags::PRIVATE | Flags::MIRROR) {
+            options.flags |= Flags::GROWABLE;
+            options.size_max = options.size_max.min(frame.reserve);
+        }
+    }
     if !frame.rights.writable() {
         options.flags |= Flags::READ_ONLY;
     }
-    let size = options::window(object_size, frame.size, &options, what)?;
-    Region::over_descriptor(fd, seals, size, &options, what)
+    let object = Object { size: object_size, page_size };
+    let size = options::window(object, frame.size, &options, what)?;
+    Region::over_descriptor(fd, seals, (size, page_size), &options, what)
 }
 
 /// Whether the seals keep everybody from shrinking the object, unless the caller takes that risk.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Flags, Region};
 use crate::error::{Code, Error, Result, SHMKIT_E_SHRUNK};
-use crate::sys::{self, mmap, Errno};
+use crate::sys::{self, limits, mmap, Errno};
 
 impl Region {
     /// Copies bytes out of the region. After a failure the buffer's content is undefined.
@@ -102,13 +102,17 @@ impl Region {
                 format!("{length} bytes at offset {offset} of the region are not there: {what} {why}"),
             )
         };
-        if let Some(fd) = self.descriptor().filter(|_| self.can_shrink()) {
+        if let Some(fd) = self.file().filter(|_| self.can_shrink()) {
             let stat = sys::file::stat(fd)
                 .map_err(|errno| Error::new(errno, format!("{}: {errno}", self.describe())))?;
             let has = stat.st_size as u64;
             // Up to the last page that the file reaches there is memory.
             let there = has.next_multiple_of(mmap::page_size() as u64).saturating_sub(self.options.offset);
-            if (offset + length) as u64 > there {
+            // What lies in the second half of a mirror is found in the first, and what runs over its end is at
+            // both ends of the file.
+            let offset = if offset >= self.size() { offset - self.size() } else { offset };
+            let end = (offset + length).min(self.size()) as u64;
+            if end > there {
                 let begins = match self.options.offset {
                     0 => String::new(),
                     at => format!(", and the region begins at byte {at} of it"),
@@ -130,7 +134,12 @@ impl Region {
         let write = self.rights().writable() && !self.options.flags.contains(Flags::PRIVATE);
         let touch = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
         match self.mapping.advise(offset, touched, touch) {
-            Err(Errno::EFAULT) => Err(shrunk("has no room for them (is its file system full?)".to_string())),
+            Err(Errno::EFAULT) => Err(shrunk(match self.page_size() {
+                page if page == mmap::page_size() => {
+                    "has no room for them (is its file system full?)".to_string()
+                }
+                page => format!("found no free huge page ({}/free_hugepages)", limits::huge_pool_path(page)),
+            })),
             Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
                 let message =
                     format!("{length} bytes at offset {offset} of {}: protect() forbids it", self.describe());

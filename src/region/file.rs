@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::descriptor::regular_size;
+use super::descriptor::{self, regular};
 use super::naming::{self, Unnamed};
 use super::options::{creatable, window};
 use super::reserve::give_size;
@@ -29,11 +29,12 @@ impl Region {
         let make = || {
             let (fd, unnamed) = Unnamed::open(&directory, options.mode_or_default())
                 .during(|| format!("cannot create {}", what()))?;
+            let stat = file::stat(fd.as_fd()).during(|| format!("cannot look at {}", what()))?;
+            let page_size = descriptor::page_size(fd.as_fd(), &stat, options, what)?;
             give_size(fd.as_fd(), size, options, what)?;
             let (backing, name) = (Backing::File(fd), Some(path.clone()));
-            let region =
-                Region::map(Parts { backing, size, name, created: true, can_shrink: true }, options)?;
-            Ok((region, unnamed))
+            let parts = Parts { backing, size, page_size, name, created: true, can_shrink: true };
+            Ok((Region::map(parts, options)?, unnamed))
         };
         naming::create(&path, options, what, make, || open(path.clone(), size, options))
     }
@@ -41,7 +42,8 @@ impl Region {
     /// Maps `size` bytes of an existing file, or all of it for 0.
     pub fn file_open(path: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
         const CALL: &str = "shm_file_open";
-        options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::PAST_END | Flags::NO_RESERVE)?;
+        let flags = Flags::WITH_DESCRIPTOR | Flags::PAST_END | Flags::NO_RESERVE | Flags::HUGE;
+        options.allow(CALL, flags)?;
         options.without_seals(CALL)?;
         open(c_name(path.as_ref(), "path")?, size, options)
     }
@@ -58,10 +60,10 @@ fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
     // O_NONBLOCK: a FIFO is to be refused, not waited for.
     let fd = file::open(&path, access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, 0)
         .during(|| format!("cannot open {}", what()))?;
-    let object_size = regular_size(fd.as_fd(), what)?;
-    let size = window(object_size, size as u64, options, what)?;
+    let object = regular(fd.as_fd(), options, what)?;
+    let (size, page_size) = (window(object, size as u64, options, what)?, object.page_size);
     let (backing, name) = (Backing::File(fd), Some(path));
-    Region::map(Parts { backing, size, name, created: false, can_shrink: true }, options)
+    Region::map(Parts { backing, size, page_size, name, created: false, can_shrink: true }, options)
 }
 
 fn describe(path: &OsStr) -> String {

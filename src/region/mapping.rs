@@ -1,14 +1,14 @@
 //! A range of addresses that this process owns: made by one of three ways, ended by its own.
 
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
 use super::options::{Flags, Options, Rights};
-use crate::sys::{self, mmap, segment, Errno};
+use crate::sys::{self, mmap, numa, segment, Errno};
 
 /// The size of a huge page that the kernel can put behind ordinary memory, on the processors that we
 /// know. Mappings that are congruent to it can have them.
@@ -19,7 +19,17 @@ pub(crate) struct Mapping {
     start: NonNull<u8>,
     /// In whole pages.
     length: usize,
+    page_size: usize,
     end: End,
+}
+
+/// What a mapping shows of its object, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// In bytes.
+    pub size: usize,
+    /// Of the object's pages.
+    pub page_size: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,19 +63,67 @@ pub(crate) fn sharing(options: &Options) -> MapFlags {
 }
 
 impl Mapping {
-    /// `size` bytes of a file, from the options' offset on.
-    pub(crate) fn of_file(fd: BorrowedFd<'_>, size: usize, options: &Options) -> sys::Result<Mapping> {
-        Mapping::new(size, options, Some((fd, options.offset)))
+    /// A file's bytes, from the options' offset on. One that can grow is mapped as far as it may: what is
+    /// beyond the file's end becomes memory when the file gets there.
+    pub(crate) fn of_file(fd: BorrowedFd<'_>, shape: Shape, options: &Options) -> sys::Result<Mapping> {
+        let Shape { size, page_size } = shape;
+        let flags = options.flags;
+        let length = match flags {
+            _ if flags.contains(Flags::GROWABLE) => usize::try_from(options.size_max).ok(),
+            _ if flags.contains(Flags::MIRROR) => size.checked_mul(2),
+            _ => Some(size),
+        };
+        let length = length.and_then(|length| length.checked_next_multiple_of(page_size));
+        let mapping = Mapping::new(length, page_size, options, Some((fd, options.offset)))?;
+        if flags.contains(Flags::MIRROR) {
+            mapping.map_again(fd, size, size, options)?;
+        }
+        Ok(mapping)
     }
 
     pub(crate) fn anonymous(size: usize, options: &Options) -> sys::Result<Mapping> {
-        Mapping::new(size, options, None)
+        Mapping::new(mmap::whole_pages(size), mmap::page_size(), options, None)
     }
 
-    fn new(size: usize, options: &Options, file: Option<(BorrowedFd<'_>, u64)>) -> sys::Result<Mapping> {
-        let length = mmap::whole_pages(size).and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
-        let start = place(length, protection(options.rights()), sharing(options), file)?;
-        Ok(Mapping { start, length: length.get(), end: End::Unmap })
+    fn new(
+        length: Option<usize>,
+        page_size: usize,
+        options: &Options,
+        file: Option<(BorrowedFd<'_>, u64)>,
+    ) -> sys::Result<Mapping> {
+        let length = length.and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
+        let (protection, sharing) = (protection(options.rights()), sharing(options));
+        let start = if page_size == mmap::page_size() {
+            place(length, protection, sharing, file)
+        } else {
+            mmap::map(None, length, protection, sharing, file)
+        }?;
+        Ok(Mapping { start, length: length.get(), page_size, end: End::Unmap })
+    }
+
+    /// Puts the first `length` bytes of the options' file where the mapping has byte `at`.
+    fn map_again(&self, fd: BorrowedFd<'_>, at: usize, length: usize, options: &Options) -> sys::Result<()> {
+        debug_assert!(at + length <= self.length);
+        let (protection, sharing) = (protection(options.rights()), sharing(options));
+        // SAFETY: inside our own range; the object is the same.
+        unsafe {
+            let file = Some((fd.as_raw_fd(), options.offset));
+            mmap::replace(self.at(at), length, protection, sharing, file).inspect_err(|_| {
+                // The kernel may have taken away what was there before it failed: the addresses stay ours.
+                let (nothing, private) =
+                    (ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE);
+                let _ = mmap::replace(self.at(at), length, nothing, private, None);
+            })
+        }
+    }
+
+    /// Maps the file once more in its own place, as the options say now.
+    pub(crate) fn remap(&self, fd: BorrowedFd<'_>, size: usize, options: &Options) -> sys::Result<()> {
+        if options.flags.contains(Flags::MIRROR) {
+            self.map_again(fd, size, size, options)?;
+            return self.map_again(fd, 0, size, options);
+        }
+        self.map_again(fd, 0, self.length, options)
     }
 
     /// All of a System V segment, and its size: the kernel's to tell, unless the segment is new.
@@ -75,13 +133,27 @@ impl Mapping {
         options: &Options,
     ) -> sys::Result<(Mapping, usize)> {
         let start = segment::attach(id, options.flags.contains(Flags::READ_ONLY))?;
-        let mut mapping = Mapping { start, length: 0, end: End::Detach };
+        let mut mapping = Mapping { start, length: 0, page_size: mmap::page_size(), end: End::Detach };
         let size = match new_size {
             Some(size) => size,
             None => segment::stat(id)?.shm_segsz,
         };
-        mapping.length = mmap::whole_pages(size).ok_or(Errno::ENOMEM)?;
+        // Whoever made it: the segment itself does not tell.
+        if start.as_ptr() as usize % HUGE_PAGE == 0 && mmap::may_be_huge(start) {
+            mapping.page_size = mmap::page_size_at(start).unwrap_or(HUGE_PAGE);
+        }
+        mapping.length = size.checked_next_multiple_of(mapping.page_size).ok_or(Errno::ENOMEM)?;
         Ok((mapping, size))
+    }
+
+    /// In bytes.
+    pub(crate) fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    /// The whole of it, in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn start(&self) -> *mut u8 {
@@ -96,9 +168,9 @@ impl Mapping {
     /// The whole pages that `offset` and the `length` bytes behind it lie on, for calls that work on
     /// pages.
     fn pages(&self, offset: usize, length: usize) -> (NonNull<u8>, usize) {
-        let first = offset - offset % mmap::page_size();
-        let length =
-            mmap::whole_pages(offset + length).map_or(self.length, |end| end.min(self.length)) - first;
+        let first = offset - offset % self.page_size;
+        let end = (offset + length).checked_next_multiple_of(self.page_size);
+        let length = end.map_or(self.length, |end| end.min(self.length)) - first;
         // SAFETY: `first` is inside the mapping.
         (unsafe { self.start.add(first) }, length)
     }
@@ -114,6 +186,19 @@ impl Mapping {
         let (start, length) = self.pages(offset, length);
         // SAFETY: our own range; the callers pass no advice that drops pages.
         unsafe { mmap::advise(start, length, advice) }
+    }
+
+    pub(crate) fn bind(
+        &self,
+        offset: usize,
+        length: usize,
+        mode: i32,
+        nodes: &numa::NodeSet,
+        flags: u32,
+    ) -> sys::Result<()> {
+        let (start, length) = self.pages(offset, length);
+        // SAFETY: our own range.
+        unsafe { numa::bind(start, length, mode, nodes, flags) }
     }
 
     pub(crate) fn sync(&self, offset: usize, length: usize) -> sys::Result<()> {
@@ -177,14 +262,45 @@ fn place(
     let near = |place: usize| NonZeroUsize::new(place).map(|place| place.saturating_add(within));
     let mut start = mmap::map(near(LAST_PLACE.load(Ordering::Relaxed)), length, protection, flags, file)?;
     if !fits(start) {
-        // The kernel places from the top down, so just below is mostly free.
-        let below = (start.as_ptr() as usize & !(HUGE_PAGE - 1)).saturating_sub(HUGE_PAGE);
         // SAFETY: our own range, used by nobody yet.
         unsafe { mmap::unmap(start, length.get()) }?;
-        start = mmap::map(near(below), length, protection, flags, file)?;
+        start = place_within(length, within, protection, flags, file)?;
     }
     if fits(start) {
         LAST_PLACE.store(start.as_ptr() as usize - within, Ordering::Relaxed);
     }
     Ok(start)
+}
+
+/// Sets aside more addresses than are needed, maps where it fits among them, and gives the rest back.
+fn place_within(
+    length: NonZeroUsize,
+    within: usize,
+    protection: ProtFlags,
+    flags: MapFlags,
+    file: Option<(BorrowedFd<'_>, u64)>,
+) -> sys::Result<NonNull<u8>> {
+    let (nothing, private) = (ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE);
+    let Some(wide) = length.checked_add(HUGE_PAGE) else { return Err(Errno::ENOMEM) };
+    let Ok(first) = mmap::map(None, wide, nothing, private, None) else {
+        // No room for that: wherever it goes.
+        return mmap::map(None, length, protection, flags, file);
+    };
+    let before = (HUGE_PAGE + within - first.as_ptr() as usize % HUGE_PAGE) % HUGE_PAGE;
+    let after = wide.get() - before - length.get();
+    // SAFETY: inside the range that was set aside, which nobody uses yet.
+    unsafe {
+        let start = first.add(before);
+        let file = file.map(|(fd, offset)| (fd.as_raw_fd(), offset));
+        if let Err(errno) = mmap::replace(start.as_ptr(), length.get(), protection, flags, file) {
+            let _ = mmap::unmap(first, wide.get());
+            return Err(errno);
+        }
+        for (start, length) in [(first, before), (start.add(length.get()), after)] {
+            if length > 0 {
+                mmap::unmap(start, length)?;
+            }
+        }
+        Ok(start)
+    }
 }

@@ -1,16 +1,16 @@
 //! Memory files and their seals: memfd_create(2).
 #![forbid(unsafe_code)]
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use super::options::creatable;
-use super::reserve::give_size;
+use super::reserve::{give_huge_size, give_size, in_pool, no_such_pages};
 use super::{c_name, Backing, Flags, Options, Parts, Region, Seals};
 use crate::error::{shown, Code, During, Error, Result};
-use crate::sys::{file, memfd, Errno};
+use crate::sys::{file, memfd, mmap, Errno};
 
 /// The kernel's limit: 255 less "memfd:".
 const NAME_MAX: usize = 249;
@@ -21,7 +21,8 @@ impl Region {
         const CALL: &str = "shm_region_create";
         let name = name.as_ref();
         let what = || format!("the memfd {}", shown(name.as_bytes()));
-        options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE)?;
+        let flags = Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE | Flags::HUGE | Flags::HUGE_FALLBACK;
+        options.allow(CALL, flags)?;
         options.without_offset(CALL)?;
         creatable(size, what)?;
         if name.len() > NAME_MAX {
@@ -32,7 +33,16 @@ impl Region {
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
-        let seals = options.seals.unwrap_or(Seals::DEFAULT);
+        let growable = options.flags.contains(Flags::GROWABLE);
+        let seals = options.seals.unwrap_or(match growable {
+            true => Seals::DEFAULT - Seals::GROW,
+            false => Seals::DEFAULT,
+        });
+        if growable && seals.contains(Seals::GROW) {
+            let message =
+                format!("cannot create {}: it is to be GROWABLE and sealed against growing", what());
+            return Err(Error::new(Errno::EINVAL, message));
+        }
         if seals.contains(Seals::EXEC) && options.mode & 0o111 != 0 {
             let message = format!(
                 "cannot create {} of mode {:#o}: it is sealed against execution",
@@ -43,22 +53,14 @@ impl Region {
         }
         let name = c_name(name, "name")?;
 
-        let fd = memfd::create(&name, !seals.contains(Seals::EXEC))
-            .during(|| format!("cannot create {}", what()))?;
-        file::change_mode(fd.as_fd(), options.mode_or_default())
-            .during(|| format!("cannot give {} mode {:#o}", what(), options.mode_or_default()))?;
-        give_size(fd.as_fd(), size, options, what)?;
-        let parts = Parts {
-            backing: Backing::Memfd(fd),
-            size,
-            name: Some(name),
-            created: true,
-            can_shrink: !seals.contains(Seals::SHRINK),
-        };
-        // Mapped before it is sealed: FUTURE_WRITE leaves this region's own mapping writable.
-        let region = Region::map(parts, options)?;
-        region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
-        Ok(region)
+        let mut sizes = options.flags.page_sizes(CALL)?.into_iter().peekable();
+        loop {
+            let page_size = sizes.next().expect("the last is not left behind");
+            match create_on(page_size, &name, size, seals, options) {
+                Err(_) if sizes.peek().is_some() => {}
+                created => return created,
+            }
+        }
     }
 
     /// The seals that the region's object has; EINVAL where its file system knows none.
@@ -68,7 +70,7 @@ impl Region {
     }
 
     pub(crate) fn seals_code(&self) -> Result<Seals, Code> {
-        let fd = self.descriptor().ok_or(Errno::EOPNOTSUPP)?;
+        let fd = self.file().ok_or(Errno::EOPNOTSUPP)?;
         Ok(Seals::from_bits_retain(memfd::seals(fd)?))
     }
 
@@ -77,16 +79,17 @@ impl Region {
         let sealed = || format!("cannot seal {} ({seals:?})", self.describe());
         self.add_seals(seals).during(sealed)?;
         // What is gone already, or was never there, is no safer than before.
-        let fd = self.descriptor().expect("it was sealed");
+        let fd = self.file().expect("it was sealed");
         let has = file::stat(fd).during(sealed)?.st_size as u64;
-        if seals.contains(Seals::SHRINK) && has >= self.options.offset + self.size as u64 {
+        let ordinary = self.page_size() == mmap::page_size();
+        if ordinary && seals.contains(Seals::SHRINK) && has >= self.options.offset + self.size() as u64 {
             self.can_shrink.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
 
     fn add_seals(&self, seals: Seals) -> crate::sys::Result<()> {
-        let fd = self.descriptor().ok_or(Errno::EOPNOTSUPP)?;
+        let fd = self.file().ok_or(Errno::EOPNOTSUPP)?;
         if seals.is_empty() {
             return Ok(());
         }
@@ -98,4 +101,44 @@ impl Region {
             added => added,
         }
     }
+}
+
+/// `huge`: the size of the pages from the machine's pool that shall stand behind it, if any.
+fn create_on(
+    huge: Option<usize>,
+    name: &CStr,
+    size: usize,
+    seals: Seals,
+    options: &Options,
+) -> Result<Region> {
+    let page_size = huge.unwrap_or_else(mmap::page_size);
+    let what = || match huge {
+        None => format!("the memfd {}", shown(name.to_bytes())),
+        Some(_) => format!("the memfd {} on huge pages of {page_size} bytes", shown(name.to_bytes())),
+    };
+    let tried = || format!("cannot create {}", what());
+    let fd = memfd::create(name, !seals.contains(Seals::EXEC), huge).map_err(|errno| match errno {
+        Errno::ENODEV | Errno::EINVAL if huge.is_some() => no_such_pages(&tried()),
+        errno => Error::new(errno, format!("{}: {}", tried(), Code::from(errno))),
+    })?;
+    file::change_mode(fd.as_fd(), options.mode_or_default())
+        .during(|| format!("cannot give {} mode {:#o}", what(), options.mode_or_default()))?;
+    let size = match huge {
+        None => {
+            give_size(fd.as_fd(), size, options, what)?;
+            size
+        }
+        Some(_) => give_huge_size(fd.as_fd(), size, page_size, what)?,
+    };
+    let (backing, name) = (Backing::Memfd(fd), Some(name.to_owned()));
+    let can_shrink = !seals.contains(Seals::SHRINK);
+    let parts = Parts { backing, size, page_size, name, created: true, can_shrink };
+    // Mapped before it is sealed: FUTURE_WRITE leaves this region's own mapping writable.
+    let region = Region::map(parts, options).map_err(|error| match huge {
+        Some(page_size) => in_pool(error, page_size),
+        None => error,
+    })?;
+    region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
+    region.exposure.began_sealed(seals);
+    Ok(region)
 }

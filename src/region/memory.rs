@@ -15,7 +15,7 @@ impl Region {
 
     pub(crate) fn flush_code(&self, offset: usize, length: usize) -> Result<(), Code> {
         self.within(offset, length)?;
-        if length == 0 || self.descriptor().is_none() {
+        if length == 0 || self.file().is_none() {
             return Ok(());
         }
         Ok(self.mapping.sync(offset, length)?)
@@ -28,9 +28,12 @@ impl Region {
 
     pub(crate) fn flush_async_code(&self, offset: usize, length: usize) -> Result<(), Code> {
         self.within(offset, length)?;
-        match self.descriptor() {
+        match self.file() {
             // To sync_file_range, a length of 0 is all the rest of the file.
             Some(fd) if length > 0 && !self.options.flags.contains(Flags::PRIVATE) => {
+                // What runs over the end of a mirror lies at both ends of the file.
+                let (offset, length) =
+                    if offset + length > self.size() { (0, self.size()) } else { (offset, length) };
                 Ok(sys::file::start_writing(fd, self.options.offset + offset as u64, length as u64)?)
             }
             _ => Ok(()),
@@ -43,8 +46,13 @@ impl Region {
         if length == 0 {
             return Ok(());
         }
-        let touch =
-            if self.rights().writable() { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        let writable = self.rights().writable();
+        let touch = if writable { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        if writable && !self.created && !self.options.flags.contains(Flags::PRIVATE) {
+            // Pages that are there already come many at a time this way, and on a tmpfs at once for writing.
+            // What is wrong with them, the next call tells.
+            let _ = self.mapping.advise(offset, length, libc::MADV_POPULATE_READ);
+        }
         match sys::uninterrupted(|| self.mapping.advise(offset, length, touch)) {
             Ok(()) => Ok(()),
             Err(Errno::EFAULT) => Err(self.check(offset, length).err().unwrap_or_else(|| {
@@ -124,9 +132,9 @@ impl Region {
             .during(|| format!("cannot protect {length} bytes at offset {offset} of {}", self.describe()))
     }
 
-    fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
+    pub(super) fn on_pages(&self, offset: usize, length: usize) -> Result<()> {
         self.within_or_say(offset, length)?;
-        let page = mmap::page_size();
+        let page = self.page_size();
         if offset % page != 0 {
             let message =
                 format!("offset {offset} of {} is not a multiple of the page size, {page}", self.describe());

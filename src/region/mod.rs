@@ -32,11 +32,12 @@ use std::ffi::{c_int, CStr, CString, OsStr};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{shown, Code, During, Error, Result};
-use crate::sys::{self, Errno};
-use mapping::Mapping;
+use crate::sys::{self, mmap, Errno};
+use mapping::{Mapping, Shape};
+use publish::Exposure;
 
 /// A range of memory that processes share. Dropping it unmaps; names, files and System V segments
 /// stay until they are removed.
@@ -47,8 +48,8 @@ use mapping::Mapping;
 pub struct Region {
     mapping: Mapping,
     backing: Backing,
-    /// In bytes, as it was asked for; the mapping is whole pages.
-    size: usize,
+    /// In bytes, as it was asked for; the mapping is whole pages. Only growing changes it.
+    size: AtomicUsize,
     options: Options,
     name: Option<CString>,
     created: bool,
@@ -56,6 +57,9 @@ pub struct Region {
     can_shrink: AtomicBool,
     /// Whether protect() was called, so that it can die of SIGSEGV.
     protected: AtomicBool,
+    /// Whether freeze() took the right to write.
+    frozen: AtomicBool,
+    exposure: Exposure,
     guard: guard::Guard,
 }
 
@@ -113,6 +117,8 @@ impl Backing {
 pub(crate) struct Parts {
     pub backing: Backing,
     pub size: usize,
+    /// Of the object's pages.
+    pub page_size: usize,
     pub name: Option<CString>,
     pub created: bool,
     pub can_shrink: bool,
@@ -131,13 +137,15 @@ impl Region {
         what: Option<&dyn Fn() -> String>,
     ) -> Result<Region> {
         let mut options = *options;
+        let shape = Shape { size: parts.size, page_size: parts.page_size };
+        options.shaped(parts.size, || parts.backing.describe(parts.name.as_deref()))?;
         let mapped = match parts.backing.fd() {
-            Some(fd) => match Mapping::of_file(fd, parts.size, &options) {
+            Some(fd) => match Mapping::of_file(fd, shape, &options) {
                 // Before Linux 6.7 a frozen memfd (F_SEAL_WRITE) opened read-write cannot be mapped shared, not
                 // even for reading. Nothing changes any more, so a private mapping is the same.
                 Err(Errno::EPERM) if options.flags.contains(Flags::READ_ONLY) => {
                     options.flags |= Flags::PRIVATE;
-                    Mapping::of_file(fd, parts.size, &options)
+                    Mapping::of_file(fd, shape, &options)
                 }
                 mapped => mapped,
             },
@@ -145,31 +153,34 @@ impl Region {
         };
         let mapping = mapped.during(|| {
             let what = what.map_or_else(|| parts.backing.describe(parts.name.as_deref()), |what| what());
-            format!("cannot map {} bytes at offset {} of {what}", parts.size, options.offset)
+            let ahead = match options.flags.contains(Flags::GROWABLE) {
+                true => format!(", and addresses for {} in all,", options.size_max),
+                false => String::new(),
+            };
+            format!("cannot map {} bytes{ahead} at offset {} of {what}", parts.size, options.offset)
         })?;
         Region::finish(mapping, parts, options)
     }
 
     fn finish(mapping: Mapping, parts: Parts, options: Options) -> Result<Region> {
-        let Parts { backing, size, name, created, can_shrink } = parts;
+        let Parts { backing, size, page_size: _, name, created, can_shrink } = parts;
+        // Huge pages are taken from a pool that can run out.
+        let can_shrink = can_shrink || mapping.page_size() != mmap::page_size();
         let region = Region {
             mapping,
             backing,
-            size,
+            size: AtomicUsize::new(size),
             options,
             name,
             created,
             can_shrink: AtomicBool::new(can_shrink),
             protected: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
+            exposure: Exposure::of_new(),
             guard: guard::Guard::default(),
         };
         let flags = options.flags;
-        if flags.contains(Flags::NO_FORK) {
-            region
-                .mapping
-                .advise(0, size, libc::MADV_DONTFORK)
-                .during(|| format!("cannot keep {} from children", region.describe()))?;
-        }
+        region.advise_as_asked()?;
         if flags.contains(Flags::POPULATE) {
             region.prefault(0, size)?;
         }
@@ -179,6 +190,21 @@ impl Region {
         Ok(region)
     }
 
+    /// What the flags ask of the mapping, and a new mapping in its place forgets.
+    fn advise_as_asked(&self) -> Result<()> {
+        for (flag, advice, from) in [
+            (Flags::NO_FORK, libc::MADV_DONTFORK, "children"),
+            (Flags::WIPE_ON_FORK, libc::MADV_WIPEONFORK, "children, by zeros"),
+            (Flags::NO_DUMP, libc::MADV_DONTDUMP, "core dumps"),
+        ] {
+            if self.options.flags.contains(flag) {
+                let tried = || format!("cannot keep {} from {from}", self.describe());
+                self.mapping.advise(0, self.mapping.length(), advice).during(tried)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The first byte's address in this process. Valid while the region lives.
     pub fn as_ptr(&self) -> *mut u8 {
         self.mapping.start()
@@ -186,17 +212,21 @@ impl Region {
 
     /// In bytes.
     pub fn size(&self) -> usize {
-        self.size
+        self.size.load(Ordering::Relaxed)
     }
 
     /// How large the region can become in place: its size, unless it is growable.
     pub fn size_max(&self) -> usize {
-        self.size
+        if self.options.flags.contains(Flags::GROWABLE) {
+            self.options.size_max as usize
+        } else {
+            self.size()
+        }
     }
 
     /// The size of the pages behind the region: larger than the ordinary where they are from a pool.
     pub fn page_size(&self) -> usize {
-        crate::sys::mmap::page_size()
+        self.mapping.page_size()
     }
 
     pub fn kind(&self) -> Kind {
@@ -219,6 +249,9 @@ impl Region {
 
     /// What the region was opened for; [`Region::protect`] gives no more.
     pub fn rights(&self) -> Rights {
+        if self.frozen.load(Ordering::Relaxed) {
+            return Rights::READ;
+        }
         self.options.rights()
     }
 
@@ -227,8 +260,15 @@ impl Region {
         self.descriptor().map(|fd| fd.as_raw_fd()).ok_or(Errno::EOPNOTSUPP.into())
     }
 
-    /// The region's descriptor, for a kind that has one.
+    /// The region's descriptor, for a kind that has one. Whoever has it could map it writable, so
+    /// [`Region::publish_read_only`] refuses afterwards.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.exposure.given_out();
+        self.backing.fd()
+    }
+
+    /// The same, for our own calls.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
         self.backing.fd()
     }
 
@@ -287,9 +327,18 @@ impl Region {
         self.backing.describe(self.name.as_deref())
     }
 
+    /// How far offsets reach: a mirror shows the bytes twice.
+    fn reach(&self) -> usize {
+        if self.options.flags.contains(Flags::MIRROR) {
+            2 * self.size()
+        } else {
+            self.size()
+        }
+    }
+
     /// `offset <= size && length <= size - offset`, with no sum that could wrap.
     fn within(&self, offset: usize, length: usize) -> Result<(), Code> {
-        match self.size.checked_sub(offset) {
+        match self.reach().checked_sub(offset) {
             Some(behind) if length <= behind => Ok(()),
             _ => Err(Errno::ERANGE.into()),
         }
@@ -298,13 +347,11 @@ impl Region {
     /// The same, with the sentence.
     fn within_or_say(&self, offset: usize, length: usize) -> Result<()> {
         self.within(offset, length).map_err(|code| {
-            let size = self.size;
+            let (what, size) = (self.describe(), self.size());
+            let twice = if self.reach() > size { ", twice" } else { "" };
             Error::new(
                 code,
-                format!(
-                    "{length} bytes at offset {offset} are beyond {}: it has {size} bytes",
-                    self.describe()
-                ),
+                format!("{length} bytes at offset {offset} are beyond {what}: it has {size} bytes{twice}"),
             )
         })
     }
@@ -325,7 +372,7 @@ impl fmt::Debug for Region {
         f.debug_struct("Region")
             .field("kind", &self.kind())
             .field("name", &self.name)
-            .field("size", &self.size)
+            .field("size", &self.size())
             .field("at", &self.as_ptr())
             .finish_non_exhaustive()
     }

@@ -75,7 +75,7 @@ pub(super) fn create(
     }
     // Held until the name is given: a hidden name goes with it.
     let (region, _unnamed) = make()?;
-    let fd = region.descriptor().expect("a region over a file has a descriptor");
+    let fd = region.file().expect("a region over a file has a descriptor");
     for _ in 0..ROUNDS {
         match file::link(fd, path) {
             Ok(()) => return Ok(region),

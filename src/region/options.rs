@@ -75,12 +75,46 @@ bitflags::bitflags! {
     }
 }
 
+const HUGE_2M: usize = 2 << 20;
+const HUGE_1G: usize = 1 << 30;
+
 impl Flags {
     /// What every kind of region takes.
-    pub(crate) const ANY: Flags =
-        Flags::READ_ONLY.union(Flags::POPULATE).union(Flags::LOCKED).union(Flags::NO_FORK);
+    pub(crate) const ANY: Flags = Flags::READ_ONLY
+        .union(Flags::POPULATE)
+        .union(Flags::LOCKED)
+        .union(Flags::NO_FORK)
+        .union(Flags::NO_DUMP);
     /// What every kind of region with a descriptor takes.
-    pub(crate) const WITH_DESCRIPTOR: Flags = Flags::ANY.union(Flags::PRIVATE).union(Flags::RISK_REOPEN);
+    pub(crate) const WITH_DESCRIPTOR: Flags = Flags::ANY
+        .union(Flags::PRIVATE)
+        .union(Flags::RISK_REOPEN)
+        .union(Flags::GROWABLE)
+        .union(Flags::MIRROR);
+    pub(crate) const HUGE: Flags = Flags::HUGE_2M.union(Flags::HUGE_1G);
+
+    /// The sizes of pages to try for a new object, the best first; None for ordinary pages.
+    pub(crate) fn page_sizes(self, call: &str) -> Result<Vec<Option<usize>>> {
+        let mut sizes = match self & Flags::HUGE {
+            Flags::HUGE_1G => vec![Some(HUGE_1G), Some(HUGE_2M), None],
+            Flags::HUGE_2M => vec![Some(HUGE_2M), None],
+            huge if huge.is_empty() => vec![None],
+            _ => return Err(invalid(format!("{call} takes HUGE_2M or HUGE_1G, not both"))),
+        };
+        if !self.contains(Flags::HUGE_FALLBACK) {
+            sizes.truncate(1);
+        }
+        Ok(sizes)
+    }
+
+    /// Whether an existing object on such pages is welcome.
+    pub(crate) fn accept_pages(self, page_size: usize) -> bool {
+        match page_size {
+            HUGE_2M => self.contains(Flags::HUGE_2M),
+            HUGE_1G => self.contains(Flags::HUGE_1G),
+            _ => false,
+        }
+    }
 
     /// The caller's bits; EINVAL names those that mean nothing.
     pub fn from_raw(bits: u32) -> Result<Flags> {
@@ -202,8 +236,37 @@ impl Options {
         if self.flags.contains(Flags::REPLACE | Flags::OR_OPEN) {
             return Err(invalid(format!("{call} cannot both REPLACE an object and open it (OR_OPEN)")));
         }
+        let (flags, clash) = (self.flags, Flags::PRIVATE | Flags::PAST_END | Flags::HUGE);
+        for (flag, clash) in
+            [(Flags::GROWABLE, clash | Flags::MIRROR | Flags::LOCKED), (Flags::MIRROR, clash)]
+        {
+            if flags.contains(flag) && flags.intersects(clash) {
+                let clash = names(&(flags & clash));
+                return Err(invalid(format!("{call}: {} does not go with {clash}", names(&flag))));
+            }
+        }
+        if flags.contains(Flags::HUGE_FALLBACK) && !flags.intersects(Flags::HUGE) {
+            return Err(invalid(format!("{call}: HUGE_FALLBACK without HUGE_2M or HUGE_1G")));
+        }
         if self.mode & !0o777 != 0 {
             return Err(invalid(format!("mode {:#o} has more than permission bits (0777)", self.mode)));
+        }
+        Ok(())
+    }
+
+    /// Refuses a size that cannot be mapped as the flags say.
+    pub(crate) fn shaped(&self, size: usize, what: impl Fn() -> String) -> Result<()> {
+        let (most, page) = (self.size_max, mmap::page_size());
+        if self.flags.contains(Flags::GROWABLE) && most < size as u64 {
+            let message = format!("{} cannot be GROWABLE: size_max is {most}, its size {size}", what());
+            return Err(invalid(message));
+        }
+        if self.flags.contains(Flags::MIRROR) && size % page != 0 {
+            let message = format!(
+                "{} cannot be mirrored: its size {size} is no multiple of the page size, {page}",
+                what()
+            );
+            return Err(invalid(message));
         }
         Ok(())
     }
@@ -267,20 +330,31 @@ pub(crate) fn creatable(size: usize, what: impl Fn() -> String) -> Result<usize>
     Ok(size)
 }
 
+/// What the kernel says of an existing object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object {
+    /// In bytes.
+    pub size: u64,
+    /// Of the pages behind it.
+    pub page_size: usize,
+}
+
 /// The bytes of an object that a region is to show: `size` from `offset` on, or all that is there.
 pub(crate) fn window(
-    object_size: u64,
+    object: Object,
     size: u64,
     options: &Options,
     what: impl Fn() -> String,
 ) -> Result<usize> {
-    let (offset, page) = (options.offset, mmap::page_size() as u64);
+    let Object { size: object_size, page_size } = object;
+    let (offset, page) = (options.offset, page_size as u64);
     if offset % page != 0 {
         let message =
             format!("cannot map {} at offset {offset}: not a multiple of the page size, {page}", what());
         return Err(invalid(message));
     }
-    let past_end = options.flags.contains(Flags::PAST_END);
+    // Mapping huge pages beyond the end of their file would make it longer.
+    let past_end = options.flags.contains(Flags::PAST_END) && page_size == mmap::page_size();
     let wanted = match size {
         0 if object_size > offset => object_size - offset,
         0 if object_size == 0 => return Err(invalid(format!("cannot map all of {}: it is empty", what()))),

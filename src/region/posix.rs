@@ -5,14 +5,14 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use super::descriptor::regular_size;
+use super::descriptor::regular;
 use super::naming::{self, Unnamed};
 use super::options::{creatable, window};
 use super::reserve::give_size;
 use super::{Backing, Flags, Options, Parts, Region};
 use crate::error::{shown, During, Error, Result, SHMKIT_E_ON_DISK};
 use crate::sys::file::{self, OFlag};
-use crate::sys::Errno;
+use crate::sys::{mmap, Errno};
 
 const DIRECTORY: &CStr = c"/dev/shm";
 const NAME_MAX: usize = 255;
@@ -36,7 +36,8 @@ impl Region {
             in_memory(fd.as_fd(), options, what)?;
             give_size(fd.as_fd(), size, options, what)?;
             let backing = Backing::Posix(fd);
-            let parts = Parts { backing, size, name: c_string(name), created: true, can_shrink: true };
+            let (name, page_size) = (c_string(name), mmap::page_size());
+            let parts = Parts { backing, size, page_size, name, created: true, can_shrink: true };
             Ok((Region::map(parts, options)?, unnamed))
         };
         naming::create(&path, options, what, make, || open(name, size, options))
@@ -67,11 +68,11 @@ fn open(name: &OsStr, size: usize, options: &Options) -> Result<Region> {
     // Whatever was planted under the name: not followed, not waited for.
     let fd = file::open(&path(name)?, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0)
         .during(|| format!("cannot open {}", what()))?;
-    let object_size = regular_size(fd.as_fd(), what)?;
+    let object = regular(fd.as_fd(), options, what)?;
     in_memory(fd.as_fd(), options, what)?;
-    let size = window(object_size, size as u64, options, what)?;
-    let backing = Backing::Posix(fd);
-    Region::map(Parts { backing, size, name: c_string(name), created: false, can_shrink: true }, options)
+    let (size, page_size) = (window(object, size as u64, options, what)?, object.page_size);
+    let (backing, name) = (Backing::Posix(fd), c_string(name));
+    Region::map(Parts { backing, size, page_size, name, created: false, can_shrink: true }, options)
 }
 
 fn describe(name: &OsStr) -> String {

@@ -15,12 +15,7 @@ pub(super) fn give_size(
     what: impl Fn() -> String,
 ) -> Result<()> {
     let size = size as u64;
-    // Beyond the limit the kernel would send SIGXFSZ, which kills.
-    if let Some(limit) = limits::file_size().filter(|&limit| size > limit) {
-        let message =
-            format!("cannot reserve {size} bytes for {}: RLIMIT_FSIZE is {limit} bytes (ulimit -f)", what());
-        return Err(Error::new(Errno::EFBIG, message));
-    }
+    within_file_size(size, &what)?;
     if options.flags.contains(Flags::NO_RESERVE) {
         return file::resize(fd, size).during(|| format!("cannot make {} {size} bytes long", what()));
     }
@@ -28,6 +23,93 @@ pub(super) fn give_size(
         room_for(fd, size, &what)?;
     }
     file::reserve(fd, size).during(|| format!("cannot reserve {size} bytes for {}", what()))
+}
+
+/// Gives a new file on huge pages its size, in whole pages. Mapping it takes them from the pool.
+pub(super) fn give_huge_size(
+    fd: BorrowedFd<'_>,
+    size: usize,
+    page_size: usize,
+    what: impl Fn() -> String,
+) -> Result<usize> {
+    let size = whole_huge_pages(size, page_size, &what)?;
+    within_file_size(size as u64, &what)?;
+    file::resize(fd, size as u64).during(|| format!("cannot make {} {size} bytes long", what()))?;
+    Ok(size)
+}
+
+pub(super) fn whole_huge_pages(size: usize, page_size: usize, what: impl Fn() -> String) -> Result<usize> {
+    let whole = size.checked_next_multiple_of(page_size).filter(|&size| i64::try_from(size).is_ok());
+    whole.ok_or_else(|| {
+        let message = format!("cannot create {} of {size} bytes: no address range is that long", what());
+        Error::new(Errno::ENOMEM, message)
+    })
+}
+
+/// Says with a failure how many huge pages the machine has.
+pub(super) fn in_pool(error: Error, page_size: usize) -> Error {
+    let Some((all, free)) = limits::huge_pool(page_size).filter(|_| out_of_memory(&error)) else {
+        return error;
+    };
+    let path = limits::huge_pool_path(page_size);
+    let message = format!("{error} ({free} of {all} huge pages of {page_size} bytes are free: {path})");
+    Error::new(error.code(), message)
+}
+
+fn out_of_memory(error: &Error) -> bool {
+    [Some(Errno::ENOMEM as i32), Some(Errno::ENOSPC as i32)].contains(&error.errno())
+}
+
+pub(super) fn no_such_pages(tried: &str) -> Error {
+    Error::new(Errno::EOPNOTSUPP, format!("{tried}: this machine has no pages of that size"))
+}
+
+/// Makes a file reach as far as `end`, with memory or blocks for what is new, unless the caller does
+/// without. Never shorter, whoever else does the same: fallocate(2) alone, no ftruncate(2).
+pub(super) fn extend(
+    fd: BorrowedFd<'_>,
+    end: u64,
+    options: &Options,
+    what: impl Fn() -> String + Copy,
+) -> Result<()> {
+    let tried = || format!("cannot make {} {end} bytes long", what());
+    let has = file::stat(fd).during(tried)?.st_size as u64;
+    if end <= has {
+        return Ok(());
+    }
+    within_file_size(end, what)?;
+    if options.flags.contains(Flags::NO_RESERVE) {
+        return file::extend(fd, end - 1, 1).during(tried);
+    }
+    if end - has >= WORTH_A_LOOK {
+        room_for(fd, end - has, what)?;
+    }
+    file::extend(fd, has, end - has).map_err(|errno| {
+        // A failure takes back what is untouched in its range, also what another process has grown
+        // meanwhile: that is reserved once more.
+        match file::stat(fd) {
+            Ok(now) if now.st_size as u64 > has => {
+                let _ = file::reserve_again(fd, has, now.st_size as u64 - has);
+            }
+            _ => {}
+        }
+        let code = crate::error::Code::from(errno);
+        Error::new(code, format!("{}: {code}", tried()))
+    })
+}
+
+/// Beyond the limit the kernel would send SIGXFSZ, which kills.
+fn within_file_size(size: u64, what: impl Fn() -> String) -> Result<()> {
+    match limits::file_size().filter(|&limit| size > limit) {
+        None => Ok(()),
+        Some(limit) => {
+            let message = format!(
+                "cannot reserve {size} bytes for {}: RLIMIT_FSIZE is {limit} bytes (ulimit -f)",
+                what()
+            );
+            Err(Error::new(Errno::EFBIG, message))
+        }
+    }
 }
 
 /// From here on, looking at what there is costs nothing beside reserving it.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::mapping::Mapping;
 use super::options::large_enough;
+use super::reserve::{in_pool, no_such_pages, whole_huge_pages};
 use super::sysv::{self, shown_key, Identity, Place};
 use super::{Backing, Flags, Options, Parts, Region};
 use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
-use crate::sys::{self, clock, segment, Errno};
+use crate::sys::{self, clock, limits, segment, Errno};
 
 /// Two processes that create, find and remove the same key can keep each other from it for so long.
 const ROUNDS: usize = 100;
@@ -17,13 +18,15 @@ const ROUNDS: usize = 100;
 impl Region {
     /// Creates a segment and attaches it. Key 0 (IPC_PRIVATE) always makes a new one.
     pub fn sysv_create(key: i32, size: usize, options: &Options) -> Result<Region> {
-        allow("shm_sysv_create", options, Flags::OR_OPEN | Flags::NO_RESERVE)?;
+        const CALL: &str = "shm_sysv_create";
+        let flags = Flags::OR_OPEN | Flags::NO_RESERVE | Flags::HUGE | Flags::HUGE_FALLBACK;
+        allow(CALL, options, flags)?;
         no_failed_key(key)?;
+        let page_sizes = options.flags.page_sizes(CALL)?;
         for _ in 0..ROUNDS {
-            match get_new(key, size, options.mode_or_default(), options) {
-                Ok(id) => return attach_new(id, size, options),
-                Err(Errno::EEXIST) if options.flags.contains(Flags::OR_OPEN) => {}
-                Err(errno) => return Err(sysv::not_created(errno, shown_key(key), size)),
+            match create_on_first(&page_sizes, key, size, options) {
+                Err(error) if exists(&error) && options.flags.contains(Flags::OR_OPEN) => {}
+                created => return created,
             }
             // Removed meanwhile: once more.
             match segment::get(key, size, 0) {
@@ -152,6 +155,48 @@ fn no_failed_key(key: i32) -> Result<()> {
     Ok(())
 }
 
+/// Creates a segment on the first of these page sizes that the machine has to give.
+fn create_on_first(page_sizes: &[Option<usize>], key: i32, size: usize, options: &Options) -> Result<Region> {
+    let mut sizes = page_sizes.iter().peekable();
+    loop {
+        let huge = *sizes.next().expect("the last is not left behind");
+        match create_on(huge, key, size, options) {
+            Err(error) if !exists(&error) && sizes.peek().is_some() => {}
+            created => return created,
+        }
+    }
+}
+
+fn create_on(huge: Option<usize>, key: i32, size: usize, options: &Options) -> Result<Region> {
+    let Some(page_size) = huge else {
+        let id = get_new(key, size, options.mode_or_default(), options)
+            .map_err(|errno| sysv::not_created(errno, shown_key(key), size))?;
+        return attach_new(id, size, options);
+    };
+    let what = || format!("the System V segment of {} on huge pages of {page_size} bytes", shown_key(key));
+    // Size 0 would be rounded to itself, and is the kernel's to refuse.
+    let size = whole_huge_pages(size, page_size, what)?;
+    let mode = options.mode_or_default() | segment::huge(page_size) as u32;
+    let id = get_new(key, size, mode, options).map_err(|errno| match errno {
+        Errno::EINVAL if size > 0 && limits::huge_pool(page_size).is_none() => {
+            no_such_pages(&format!("cannot create {}", what()))
+        }
+        Errno::EPERM => {
+            let why = "huge pages need CAP_IPC_LOCK, or the group of vm.hugetlb_shm_group";
+            Error::new(errno, format!("cannot create {}: {why}", what()))
+        }
+        Errno::ENOMEM => {
+            in_pool(Error::new(errno, format!("cannot create {}: no memory", what())), page_size)
+        }
+        errno => sysv::not_created(errno, shown_key(key), size),
+    })?;
+    attach_new(id, size, options)
+}
+
+fn exists(error: &Error) -> bool {
+    error.errno() == Some(Errno::EEXIST as i32)
+}
+
 fn get_new(key: i32, size: usize, mode: u32, options: &Options) -> crate::sys::Result<c_int> {
     let reserve = if options.flags.contains(Flags::NO_RESERVE) { segment::SHM_NORESERVE } else { 0 };
     segment::get(key, size, segment::IPC_CREAT | segment::IPC_EXCL | reserve | mode as c_int)
@@ -172,6 +217,7 @@ fn attach(id: c_int, new_size: Option<usize>, options: &Options) -> Result<Regio
     let parts = Parts {
         backing: Backing::SysV(id),
         size,
+        page_size: mapping.page_size(),
         name: None,
         created: new_size.is_some(),
         can_shrink: false,
@@ -203,7 +249,7 @@ fn finish_new(
             || format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default()),
         )?;
         let mut region = attach(id, Some(full), options)?;
-        region.size = size;
+        *region.size.get_mut() = size;
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
         let removed = u32::from(stat.shm_perm.mode) & segment::SHM_DEST != 0;
         Ok((region, removed && !options.flags.contains(Flags::AUTO_REMOVE)))
@@ -228,7 +274,7 @@ fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> 
     })?;
     large_enough(size as u64, options, || format!("the System V segment of {place}"))?;
     let mut region = attach(id, None, options)?;
-    region.size = size;
+    *region.size.get_mut() = size;
     Ok(region)
 }
 

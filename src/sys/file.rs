@@ -140,9 +140,34 @@ pub(crate) fn free_space(fd: BorrowedFd<'_>) -> Result<Option<u64>> {
     Ok((system.blocks() > 0).then(|| system.blocks_free().saturating_mul(system.block_size() as u64)))
 }
 
-/// Whether huge pages stand behind the file. Only a block size of its own makes that worth a call.
-pub(crate) fn on_huge_pages(fd: BorrowedFd<'_>, stat: &FileStat) -> Result<bool> {
-    Ok(stat.st_blksize as usize != page_size() && fstatfs(fd)?.filesystem_type() == HUGETLBFS_MAGIC)
+/// The size of the huge pages behind the file, if it is on such. Only a block size of its own makes
+/// that worth a call.
+pub(crate) fn huge_page_size(fd: BorrowedFd<'_>, stat: &FileStat) -> Result<Option<usize>> {
+    let block = stat.st_blksize as usize;
+    let huge = block != page_size() && fstatfs(fd)?.filesystem_type() == HUGETLBFS_MAGIC;
+    Ok(huge.then_some(block))
+}
+
+/// Makes a file longer, with room for what is new; never shorter. All or nothing where the file system
+/// has it so (tmpfs).
+pub(crate) fn extend(fd: BorrowedFd<'_>, from: u64, length: u64) -> Result<()> {
+    let (Ok(from), Ok(length)) = (libc::off_t::try_from(from), libc::off_t::try_from(length)) else {
+        return Err(Errno::EFBIG);
+    };
+    let extend = || fcntl::fallocate(fd, FallocateFlags::empty(), from, length);
+    match extend() {
+        // An interrupted one begins again: under a storm of signals it would never end.
+        Err(Errno::EINTR) => super::without_signals(extend),
+        extended => extended,
+    }
+}
+
+/// Gives a range of a file its memory or blocks, and leaves the file's size alone.
+pub(crate) fn reserve_again(fd: BorrowedFd<'_>, from: u64, length: u64) -> Result<()> {
+    let (Ok(from), Ok(length)) = (libc::off_t::try_from(from), libc::off_t::try_from(length)) else {
+        return Err(Errno::EFBIG);
+    };
+    uninterrupted(|| fcntl::fallocate(fd, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, length))
 }
 
 /// `fcntl(fd, F_GETFL)`; EBADF where `fd` is no open descriptor.

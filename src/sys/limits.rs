@@ -18,6 +18,20 @@ pub(crate) fn locked_memory() -> Option<u64> {
     soft(Resource::RLIMIT_MEMLOCK)
 }
 
+/// The pool of huge pages of this size: how many there are, and how many of them are free. None where
+/// the machine has no pages of that size.
+pub(crate) fn huge_pool(page_size: usize) -> Option<(u64, u64)> {
+    let field = |name: &str| {
+        let path = format!("{}/{name}", huge_pool_path(page_size));
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    Some((field("nr_hugepages")?, field("free_hugepages")?))
+}
+
+pub(crate) fn huge_pool_path(page_size: usize) -> String {
+    format!("/sys/kernel/mm/hugepages/hugepages-{}kB", page_size >> 10)
+}
+
 /// What the machine can still give: free memory, caches that can go, and swap. None where /proc is not
 /// mounted.
 pub(crate) fn available_memory() -> Option<u64> {

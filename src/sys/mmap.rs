@@ -21,6 +21,27 @@ pub(crate) fn whole_pages(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(page_size())
 }
 
+/// Whether the page at `start`, a mapping of our own, may be from a pool of huge pages. Only such
+/// pages have no use for MADV_COLD (Linux 5.4), which harms no page; locked pages, and older kernels,
+/// answer as they do.
+pub(crate) fn may_be_huge(start: NonNull<u8>) -> bool {
+    // SAFETY (kernel): the advice changes no content.
+    let cold = unsafe { advise(start, page_size(), libc::MADV_COLD) };
+    cold == Err(Errno::EINVAL)
+}
+
+/// The size of the pages behind an address of this process: /proc/self/smaps tells.
+pub(crate) fn page_size_at(start: NonNull<u8>) -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/smaps").ok()?;
+    let head = format!("{:x}-", start.as_ptr() as usize);
+    let of_mapping = text.lines().skip_while(|line| !line.starts_with(&head));
+    let mut fields = of_mapping.map(str::split_whitespace);
+    let kib = fields.find_map(|mut words| {
+        (words.next() == Some("KernelPageSize:")).then(|| words.next()?.parse::<usize>().ok())?
+    })?;
+    Some(kib << 10)
+}
+
 /// A new mapping, at an address of the kernel's choice; `near` is a wish that replaces nothing.
 pub(crate) fn map(
     near: Option<NonZeroUsize>,

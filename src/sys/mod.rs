@@ -5,9 +5,11 @@ pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod file;
+pub(crate) mod fork;
 pub(crate) mod limits;
 pub(crate) mod memfd;
 pub(crate) mod mmap;
+pub(crate) mod numa;
 pub(crate) mod segment;
 pub(crate) mod signal;
 pub(crate) mod socket;
@@ -19,6 +21,23 @@ pub(crate) type Result<T> = nix::Result<T>;
 pub(crate) fn own_user() -> u32 {
     // SAFETY (kernel): geteuid cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Runs a call with all signals held back, but those that cannot be.
+pub(crate) fn without_signals<T>(call: impl FnOnce() -> T) -> T {
+    use std::mem::MaybeUninit;
+    let mut old = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY (kernel): the sets are our own, and `old` is filled before it is used; neither call can fail
+    // with these arguments.
+    unsafe {
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
+    }
+    let result = call();
+    // SAFETY (kernel): as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, old.as_ptr(), std::ptr::null_mut()) };
+    result
 }
 
 /// Calls again after every signal: EINTR is never shown to a user.

@@ -8,6 +8,11 @@ use super::{Errno, Result};
 
 pub(crate) use libc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE, SHM_NORESERVE};
 
+/// The flags for huge pages of this size (SHM_HUGE_SHIFT).
+pub(crate) fn huge(page_size: usize) -> c_int {
+    libc::SHM_HUGETLB | (page_size.trailing_zeros() << libc::MFD_HUGE_SHIFT) as c_int
+}
+
 /// glibc's libc crate lacks them (bits/shm.h).
 pub(crate) const SHM_DEST: u32 = 0o1000;
 pub(crate) const SHM_LOCKED: u32 = 0o2000;

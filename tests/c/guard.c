@@ -127,7 +127,7 @@ static void arguments(int socket UNUSED, void *argument UNUSED)
     CHECK(current().sa_handler == SIG_DFL);
     REFUSED(SHMKIT_E_UNGUARDED, "never", shm_guard_check(&error));
     setup_unguarded();
-    CODE(-EINVAL, shm_guard_begin(guarded));
+    CODE(SHMKIT_E_UNGUARDED, shm_guard_begin(guarded));
     CHECK(current().sa_handler == SIG_DFL);
     OK(shm_guard_enable(guarded, NULL));
     CHECK_EQ(current().sa_flags & (SA_SIGINFO | SA_ONSTACK | SA_RESETHAND), SA_SIGINFO | SA_ONSTACK);
@@ -482,7 +482,7 @@ static void after_ours_swallowing(int socket UNUSED, void *argument UNUSED)
     for (int time = 0; time < 3; time++) {
         REFUSED(SHMKIT_E_UNGUARDED, "exit code 33", shm_guard_check(&error));
         REFUSED(SHMKIT_E_UNGUARDED, "exit code 33", shm_guard_enable(another, &error));
-        CODE(-EINVAL, shm_guard_begin(another));
+        CODE(SHMKIT_E_UNGUARDED, shm_guard_begin(another));
     }
     CHECK_EQ(calls, 0);
     CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);

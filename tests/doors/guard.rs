@@ -277,7 +277,7 @@ fn a_section_of_another_region_is_not_told<D: Door>() {
 fn each_begin_has_one_end<D: Door>() {
     let pages = Pages::new(1);
     let region = D::from_fd(pages.fd(), 0, &plain()).unwrap();
-    fails(region.guard_begin(), EINVAL, &[]);
+    refused(region.guard_begin(), SHMKIT_E_UNGUARDED, &[]);
     fails(region.guard_end(), EINVAL, &[]);
     region.guard_enable().unwrap();
     region.guard_enable().unwrap();
@@ -351,7 +351,7 @@ fn guard_and_protect_exclude_each_other<D: Door>() {
     let protected = D::from_fd(pages.fd(), 0, &plain()).unwrap();
     protected.protect(0, page(), SHMKIT_RIGHTS_READ).unwrap();
     fails(protected.guard_enable(), EINVAL, &["protect"]);
-    fails(protected.guard_begin(), EINVAL, &[]);
+    refused(protected.guard_begin(), SHMKIT_E_UNGUARDED, &[]);
     let guarded = pages.open::<D>(&plain());
     fails(guarded.protect(0, page(), SHMKIT_RIGHTS_READ), EINVAL, &["guard", "descriptor"]);
     poke(&guarded, 0, 1);
@@ -528,7 +528,7 @@ fn a_handler_that_does_not_call_ours_is_noticed<D: Door>() {
             refused(D::guard_check(), SHMKIT_E_UNGUARDED, &["handler", says]);
             let other = D::from_fd(pages.fd(), 0, &plain()).unwrap();
             refused(other.guard_enable(), SHMKIT_E_UNGUARDED, &["handler", says]);
-            fails(other.guard_begin(), EINVAL, &[]);
+            refused(other.guard_begin(), SHMKIT_E_UNGUARDED, &[]);
             other.protect(0, 1, SHMKIT_RIGHTS_READ).unwrap();
             // Whose guard is enabled already, or not needed, keeps it.
             region.guard_begin().unwrap();

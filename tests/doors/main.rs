@@ -54,6 +54,7 @@ mod journey;
 mod mapping;
 mod memfd;
 mod message;
+mod placement;
 mod posix;
 mod property;
 mod sysv;

@@ -314,6 +314,7 @@ fn a_kind_refuses_flags_that_it_has_no_use_for<D: Door>() {
         | Flags::POPULATE
         | Flags::LOCKED
         | Flags::NO_FORK
+        | Flags::NO_DUMP
         | Flags::NO_RESERVE
         | Flags::RISK_REOPEN;
     let creating = with_descriptor | Flags::REPLACE | Flags::OR_OPEN;

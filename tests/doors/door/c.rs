@@ -380,6 +380,29 @@ impl Handle for CRegion {
     fn protect(&self, offset: usize, length: usize, rights: u32) -> Answer<()> {
         done(explained(|error| unsafe { shm_region_protect(self.region, offset, length, rights, error) }))
     }
+    fn place(&self, offset: usize, length: usize, policy: i32, nodes: &[i32]) -> Answer<()> {
+        let (first, count) = (nodes.as_ptr(), nodes.len());
+        done(explained(|error| unsafe {
+            shm_region_place(self.region, offset, length, policy, first, count, error)
+        }))
+    }
+    fn nodes(&self, offset: usize, length: usize) -> Answer<Vec<i32>> {
+        const BEFORE: i32 = -77;
+        let page = unsafe { shm_region_page_size(self.region) };
+        // As many as the range has pages, where it is one.
+        let count = match offset.checked_add(length) {
+            Some(end) if length > 0 && end <= self.size() => (end - 1) / page - offset / page + 1,
+            _ => 0,
+        };
+        let mut nodes = vec![BEFORE; count + 1];
+        let answer = done(explained(|error| unsafe {
+            shm_region_nodes(self.region, offset, length, nodes.as_mut_ptr(), count, error)
+        }));
+        let written = if answer.is_ok() { count } else { 0 };
+        assert!(nodes[written..].iter().all(|&it| it == BEFORE), "more was written than should be");
+        nodes.truncate(count);
+        answer.map(|()| nodes)
+    }
     fn seals(&self) -> Answer<u32> {
         coded(unsafe { shm_region_seals(self.region) }).map(|seals| seals as u32)
     }

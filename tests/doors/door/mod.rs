@@ -114,6 +114,8 @@ pub trait Handle {
     fn lock(&self, offset: usize, length: usize) -> Answer<()>;
     fn unlock(&self, offset: usize, length: usize) -> Answer<()>;
     fn protect(&self, offset: usize, length: usize, rights: u32) -> Answer<()>;
+    fn place(&self, offset: usize, length: usize, policy: i32, nodes: &[i32]) -> Answer<()>;
+    fn nodes(&self, offset: usize, length: usize) -> Answer<Vec<i32>>;
     fn seals(&self) -> Answer<u32>;
     fn seal(&self, seals: u32) -> Answer<()>;
     fn guard_enable(&self) -> Answer<()>;

@@ -3,7 +3,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use shmkit::handover::{self, Deadline};
-use shmkit::region::{self, sysv};
+use shmkit::region::{self, sysv, Policy};
 use shmkit::{Advice, Code, Error, Region};
 
 use super::*;
@@ -201,6 +201,12 @@ impl Handle for Region {
     }
     fn protect(&self, offset: usize, length: usize, rights: u32) -> Answer<()> {
         Ok(self.protect(offset, length, Rights::from_raw(rights)?)?)
+    }
+    fn place(&self, offset: usize, length: usize, policy: i32, nodes: &[i32]) -> Answer<()> {
+        Ok(self.place(offset, length, Policy::from_raw(policy)?, nodes)?)
+    }
+    fn nodes(&self, offset: usize, length: usize) -> Answer<Vec<i32>> {
+        Ok(self.nodes(offset, length)?)
     }
     fn seals(&self) -> Answer<u32> {
         Ok(self.seals()?.bits())
