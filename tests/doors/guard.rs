@@ -18,6 +18,9 @@ scenarios! {
     every_kind_of_mapping_comes_back_as_it_was,
     what_is_written_to_a_gone_page_is_lost_and_told,
     a_private_region_keeps_the_rest_of_its_own_bytes,
+    a_mirror_comes_back_in_both_halves,
+    a_region_is_guarded_as_far_as_it_grows,
+    what_cannot_be_mapped_again_stays_told,
     every_section_that_overlaps_with_a_gone_page_is_told,
     a_section_of_another_region_is_not_told,
     each_begin_has_one_end,
@@ -229,6 +232,75 @@ fn a_private_region_keeps_the_rest_of_its_own_bytes<D: Door>() {
     assert_eq!(peek(&region, 2 * page() + 1), 3);
     pages.shrink(0);
     shrunk(region.read(0, &mut [0]));
+}
+
+fn a_mirror_comes_back_in_both_halves<D: Door>() {
+    let pages = Pages::new(4);
+    let region = D::from_fd(pages.fd(), 3 * page(), &with(Flags::MIRROR)).unwrap();
+    region.guard_enable().unwrap();
+    let views = || (0..6).map(|number| unsafe { region.data().add(number * page()).read_volatile() });
+    for lost in [0..6, 2..5, 4..6, 3..4] {
+        pages.shrink(0);
+        region.guard_begin().unwrap();
+        for number in lost {
+            assert_eq!(unsafe { region.data().add(number * page()).read_volatile() }, 0);
+        }
+        pages.grow(0..4);
+        shrunk(region.guard_end());
+        assert_eq!(views().collect::<Vec<_>>(), [1, 2, 3, 1, 2, 3]);
+    }
+    pages.shrink(1);
+    refused(region.read(3 * page() - 1, &mut [0; 2]), SHMKIT_E_SHRUNK, &["4096 bytes"]);
+    refused(region.read(4 * page(), &mut [0]), SHMKIT_E_SHRUNK, &["4096 bytes"]);
+    assert_eq!(region.bytes(4 * page() - 1, 1).unwrap(), [1]);
+    pages.grow(1..4);
+    assert_eq!(region.bytes(3 * page() - 1, 2).unwrap(), [3, 1]);
+}
+
+fn a_region_is_guarded_as_far_as_it_grows<D: Door>() {
+    let pages = Pages::new(2);
+    let options = Options { size_max: 8 * page() as u64, ..with(Flags::GROWABLE) };
+    let region = D::from_fd(pages.fd(), 0, &options).unwrap();
+    region.guard_enable().unwrap();
+    let start = region.data();
+    let all =
+        || (0..8).map(|number| unsafe { start.add(number * page()).read_volatile() }).collect::<Vec<_>>();
+    region.guard_begin().unwrap();
+    assert_eq!(all(), [1, 2, 0, 0, 0, 0, 0, 0]);
+    pages.grow(2..8);
+    assert_eq!(all(), [1, 2, 0, 0, 0, 0, 0, 0]);
+    shrunk(region.guard_end());
+    region.guard_begin().unwrap();
+    assert_eq!(all(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    region.guard_end().unwrap();
+    pages.shrink(1);
+    region.guard_begin().unwrap();
+    assert_eq!(all(), [1, 0, 0, 0, 0, 0, 0, 0]);
+    refused(region.read(page(), &mut [0]), SHMKIT_E_SHRUNK, &[]);
+    region.read(0, &mut vec![0; page()]).unwrap();
+    shrunk(region.guard_end());
+}
+
+/// Somebody seals the file against new writable mappings while a page is zeros.
+fn what_cannot_be_mapped_again_stays_told<D: Door>() {
+    let region = D::create("open", 3 * page(), &Options { seals: Some(Seals::empty()), ..plain() }).unwrap();
+    let file = File::options().write(true).open(format!("/proc/self/fd/{}", region.fd().unwrap())).unwrap();
+    region.write(0, &vec![7; 3 * page()]).unwrap();
+    region.guard_enable().unwrap();
+    region.guard_begin().unwrap();
+    file.set_len(page() as u64).unwrap();
+    assert_eq!(firsts(&region)[1], 0);
+    region.seal(SHMKIT_SEAL_FUTURE_WRITE).unwrap();
+    for _ in 0..3 {
+        shrunk(region.guard_end());
+        fails(region.guard_end(), EINVAL, &[]);
+        region.guard_begin().unwrap();
+        assert_eq!(firsts(&region)[..2], [7, 0]);
+        refused(region.read(page(), &mut [0]), SHMKIT_E_SHRUNK, &[]);
+        region.write(0, b"\x07").unwrap();
+    }
+    shrunk(region.guard_end());
+    region.close().unwrap();
 }
 
 fn every_section_that_overlaps_with_a_gone_page_is_told<D: Door>() {
