@@ -122,7 +122,7 @@ $(SHARED): target/release/libshmkit.a abi/shmkit.map bindings/c/shmkit.pc.in
 	$(call need,$(CC))
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(LDFLAGS) \
-	    -Wl,--version-script=abi/shmkit.map -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,-z,relro,-z,now \
+	    -Wl,--version-script=abi/shmkit.map -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,-z,relro,-z,now,-z,nodelete \
 	    -Wl,--gc-sections $(NATIVE)
 
 target/lib/$(SONAME) target/lib/libshmkit.so: $(SHARED)

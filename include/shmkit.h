@@ -1094,9 +1094,10 @@ int shm_region_nodes(const struct shm_region *region,
  * call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
  * not be blocked: the kernel then ends the process. shm_region_protect and shm_region_freeze are
  * -EINVAL for a guarded region. Children made by fork() are guarded as their parent is; after
- * exec() nothing is left of it.
+ * exec() nothing is left of it. A shared object that has the static library in it must not be
+ * unloaded any more; libshmkit.so itself stays when it is closed.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
- * was installed later does not call ours; -ENOMEM.
+ * was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
  */
 int shm_guard_enable(struct shm_region *region, struct shm_error *error);
 
@@ -1107,7 +1108,9 @@ int shm_guard_enable(struct shm_region *region, struct shm_error *error);
  *
  * A page that is gone is replaced by zeros for the whole process, other threads included, until
  * the last section of the region ends; then the file shows through again. While sections overlap
- * without a gap, the zeros stay. Costs a few nanoseconds.
+ * without a gap, the zeros stay; and in a writable region whose object was sealed with
+ * SHMKIT_SEAL_FUTURE_WRITE meanwhile they stay for good, and each end tells. Costs a few
+ * nanoseconds.
  * Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
  * one that cannot shrink it need not be); -EOVERFLOW half a billion sections are open.
  */

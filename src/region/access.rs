@@ -120,13 +120,13 @@ impl Region {
                 return Err(shrunk(format!("has {has} bytes now{begins}")));
             }
         }
-        if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         if self.guard.is_gone(offset, length) {
             return Err(shrunk(
                 "lacked some when they were touched, and zeros stand there until the last guarded section ends".to_string(),
             ));
+        }
+        if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
+            return Ok(());
         }
         // The pages themselves: what the kernel would answer to a touch. Only the first, unless protect()
         // may have made them unlike: a touch gives a sparse file its memory.

@@ -136,9 +136,8 @@ impl Region {
     }
 
     fn area(&self) -> Area {
-        let page_size = self.page_size();
-        let period = self.size_max().next_multiple_of(page_size);
-        let twice = if self.options.flags.contains(Flags::MIRROR) { 2 } else { 1 };
+        let length = self.mapping.length();
+        let flags = self.options.flags;
         let source = match (&self.backing, self.file()) {
             (Backing::SysV(id), _) => Source::Segment(*id),
             (_, Some(fd)) => Source::File { fd: fd.as_raw_fd(), offset: self.options.offset },
@@ -146,14 +145,14 @@ impl Region {
         };
         Area {
             start: self.as_ptr(),
-            length: period * twice,
-            page_size,
-            period,
+            length,
+            page_size: self.page_size(),
+            period: if flags.contains(Flags::MIRROR) { length / 2 } else { length },
             protection: protection(self.rights()),
             sharing: sharing(&self.options),
             source,
-            flags: self.options.flags,
-            process: self.options.flags.contains(Flags::NO_FORK).then(|| std::process::id() as libc::pid_t),
+            flags,
+            process: flags.contains(Flags::NO_FORK).then(|| std::process::id() as libc::pid_t),
         }
     }
 }

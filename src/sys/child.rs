@@ -37,8 +37,8 @@ pub(crate) unsafe fn try_out(open: c_int, limit: Duration, body: impl FnOnce() -
         libc::sigdelset(but_one.as_mut_ptr(), open);
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
     }
-    let started = unsafe { start() };
-    if let Ok((0, _)) = started {
+    let child = start();
+    if child == Ok(0) {
         // SAFETY (kernel): numbers only. Whatever happens here dumps no core, and does not outlive the parent.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -49,30 +49,28 @@ pub(crate) unsafe fn try_out(open: c_int, limit: Duration, body: impl FnOnce() -
     }
     // SAFETY (kernel): as it was.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
-    let (child, descriptor) = started?;
-    wait(child, descriptor, limit)
+    wait(child?, limit)
 }
 
-/// The child's number, and a descriptor for it where the kernel gives one; 0 in the child.
-unsafe fn start() -> Result<(libc::pid_t, Option<OwnedFd>)> {
-    let mut descriptor: c_int = -1;
-    let mut clone = |flags: c_int| {
-        // SAFETY (kernel): without CLONE_VM the child goes on with a copy of this stack.
-        Errno::result(unsafe {
-            libc::syscall(libc::SYS_clone, flags as libc::c_long, 0, &raw mut descriptor, 0, 0)
-        })
-    };
-    // Without a descriptor where none is left, and where a profile forbids them.
-    let child = clone(libc::CLONE_PIDFD).or_else(|_| clone(0))? as libc::pid_t;
-    // SAFETY (kernel): before Linux 5.2 it leaves the number alone; in the child it belongs to nobody.
-    let descriptor = (child != 0 && descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) });
-    Ok((child, descriptor))
+/// The child's number; 0 in the child.
+fn start() -> Result<libc::pid_t> {
+    // SAFETY (kernel): without flags the child goes on with a copy of everything, this stack too.
+    Errno::result(unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }).map(|child| child as libc::pid_t)
 }
 
-fn wait(child: libc::pid_t, descriptor: Option<OwnedFd>, limit: Duration) -> Result<End> {
+/// Where the kernel gives none: before Linux 5.3, in some containers, and when none is left.
+fn descriptor(child: libc::pid_t) -> Option<OwnedFd> {
+    // SAFETY (kernel): a new descriptor is nobody else's; nobody has reaped the child yet.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, child, 0) as c_int;
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
+    }
+}
+
+fn wait(child: libc::pid_t, limit: Duration) -> Result<End> {
     let deadline = clock::monotonic_ns() + limit.as_nanos() as i64;
     let left = || Duration::from_nanos((deadline - clock::monotonic_ns()).max(0) as u64);
-    let polled = descriptor.map(|descriptor| {
+    let polled = descriptor(child).map(|descriptor| {
         uninterrupted(|| {
             let mut ready = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
             poll(&mut ready, PollTimeout::try_from(left()).unwrap_or(PollTimeout::MAX))

@@ -6,12 +6,12 @@
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
-use std::ptr::{null, null_mut};
+use std::ptr::{null, null_mut, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use libc::{sigaction, siginfo_t, sigset_t, SIGBUS, SIG_DFL, SIG_IGN};
 
-use super::{Errno, Result};
+use super::{mmap, Errno, Result};
 
 /// Whether a fault at this address is the caller's own, and done with: then the access is made again.
 /// Called in the handler.
@@ -35,24 +35,25 @@ impl Old {
     const INFORMED: u64 = 1 << 63;
     const ONCE: u64 = 1 << 62;
     const NESTS: u64 = 1 << 61;
+    const FLAGS: u64 = Old::INFORMED | Old::ONCE | Old::NESTS;
     const DEFAULT: Old = Old(SIG_DFL as u64);
 
     fn of(action: &sigaction) -> Old {
         let mut old = action.sa_sigaction as u64;
-        if action.sa_flags & libc::SA_SIGINFO != 0 {
-            old |= Old::INFORMED;
-        }
-        if action.sa_flags & libc::SA_RESETHAND != 0 {
-            old |= Old::ONCE;
-        }
-        if action.sa_flags & libc::SA_NODEFER != 0 {
-            old |= Old::NESTS;
+        for (flag, bit) in [
+            (libc::SA_SIGINFO, Old::INFORMED),
+            (libc::SA_RESETHAND, Old::ONCE),
+            (libc::SA_NODEFER, Old::NESTS),
+        ] {
+            if action.sa_flags & flag != 0 {
+                old |= bit;
+            }
         }
         Old(old)
     }
 
     fn handler(self) -> usize {
-        (self.0 & !(Old::INFORMED | Old::ONCE | Old::NESTS)) as usize
+        (self.0 & !Old::FLAGS) as usize
     }
 }
 
@@ -95,8 +96,8 @@ fn is_ours(action: &sigaction) -> bool {
     action.sa_sigaction == handler as Informed as usize
 }
 
-/// Our action over an old one. With its mask, the kernel blocks for the old handler what it asked for. Ours
-/// nests: another signal's handler that interrupts it may be in a guarded section too.
+/// Our action over an old one. With its mask, the kernel blocks for the old handler what it asked for.
+/// SIGBUS itself is not blocked while we handle it: another signal's handler may begin a section then.
 fn ours(old: &sigaction) -> sigaction {
     let mut action = *old;
     action.sa_sigaction = handler as Informed as usize;
@@ -191,23 +192,44 @@ unsafe fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     };
     loop {
         let old = Old(OLD.load(Ordering::Acquire));
-        if old.0 & Old::NESTS == 0 {
-            // Until the interrupted code goes on, as it was for the old handler.
-            unsafe { block(signal) };
-        }
         match old.handler() {
             SIG_IGN if unsafe { was_sent(info) } => {}
             SIG_DFL | SIG_IGN => unsafe { default_action(signal, info) },
             _ if old.0 & Old::ONCE != 0 && !retire(old) => continue,
-            // SAFETY (kernel): it was the process's handler, of this kind, until ours took its place.
-            called if old.0 & Old::INFORMED != 0 => unsafe {
-                std::mem::transmute::<usize, Informed>(called)(signal, info, context)
-            },
-            called => unsafe { std::mem::transmute::<usize, Plain>(called)(signal) },
+            _ => unsafe { call(old, signal, info, context) },
         }
         break;
     }
     unsafe { *mark = 0 };
+}
+
+/// Calls an old handler, with SIGBUS blocked where it did not want to be interrupted by it.
+unsafe fn call(old: Old, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    unsafe {
+        let before = if old.0 & Old::NESTS == 0 { Some(block(signal)) } else { None };
+        // SAFETY (kernel): it was the process's handler, of this kind, until ours took its place.
+        if old.0 & Old::INFORMED != 0 {
+            std::mem::transmute::<usize, Informed>(old.handler())(signal, info, context);
+        } else {
+            std::mem::transmute::<usize, Plain>(old.handler())(signal);
+        }
+        if let Some(before) = before {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut());
+        }
+    }
+}
+
+/// Blocks a signal for this thread, and gives the mask before.
+unsafe fn block(signal: c_int) -> sigset_t {
+    let mut only = MaybeUninit::<sigset_t>::zeroed();
+    let mut before = MaybeUninit::<sigset_t>::zeroed();
+    // SAFETY (kernel): it fills the sets.
+    unsafe {
+        libc::sigemptyset(only.as_mut_ptr());
+        libc::sigaddset(only.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, only.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
 }
 
 /// SA_RESETHAND: whoever takes it out calls it, once.
@@ -245,35 +267,27 @@ unsafe fn mark(info: *mut siginfo_t) -> Option<*mut usize> {
 }
 
 /// What the kernel does with a signal that nobody handles: the process dies, with its core dumped as it was
-/// when the signal came. The same signal is queued once more, so that it dies also where the access would
-/// work by now; blocked, so that it comes when the interrupted code would go on.
+/// when the signal came. A fault is raised again by the access itself; where that would work by now, and for
+/// a signal that was sent, the same signal is queued: blocked, so that it comes when we have returned.
 unsafe fn default_action(signal: c_int, info: *mut siginfo_t) {
     unsafe {
         block(signal);
         // SAFETY (kernel): all zeros is SIG_DFL, without flags and mask.
         libc::sigaction(signal, &MaybeUninit::<sigaction>::zeroed().assume_init(), null_mut());
         let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
-        let queued = if info.is_null() {
-            -1
-        } else {
-            libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, info)
-        };
-        // A fault is raised again by the access itself.
-        if queued != 0 && (info.is_null() || was_sent(info)) {
+        let again = !info.is_null() && !was_sent(info) && !is_there((*info).si_addr() as usize);
+        if !again && libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, info) != 0 {
             libc::syscall(libc::SYS_tgkill, process, thread, signal);
         }
     }
 }
 
-/// Blocks the signal for this thread.
-unsafe fn block(signal: c_int) {
-    let mut only = MaybeUninit::<sigset_t>::zeroed();
-    // SAFETY (kernel): the set is our own.
-    unsafe {
-        libc::sigemptyset(only.as_mut_ptr());
-        libc::sigaddset(only.as_mut_ptr(), signal);
-        libc::pthread_sigmask(libc::SIG_BLOCK, only.as_ptr(), null_mut());
-    }
+/// Whether a page can be touched now. Before Linux 5.14 the kernel does not tell: no.
+fn is_there(address: usize) -> bool {
+    let page = mmap::page_size();
+    let start = NonNull::new((address - address % page) as *mut u8);
+    // SAFETY (kernel): touching changes nothing.
+    start.is_some_and(|start| unsafe { mmap::advise(start, page, libc::MADV_POPULATE_READ) }.is_ok())
 }
 
 const _: () = assert!(size_of::<siginfo_t>() == 128 && align_of::<siginfo_t>() % align_of::<usize>() == 0);

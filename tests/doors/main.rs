@@ -51,6 +51,7 @@ mod door;
 mod freeze;
 mod growth;
 mod growth_race;
+mod guard;
 mod harness;
 mod hostile;
 mod huge;

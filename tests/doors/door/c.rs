@@ -297,6 +297,10 @@ impl Door for C {
             }
         })
     }
+
+    fn guard_check() -> Answer<()> {
+        done(explained(|error| unsafe { shm_guard_check(error) }))
+    }
 }
 
 impl CRegion {
@@ -424,6 +428,15 @@ impl Handle for CRegion {
     }
     fn freeze(&self) -> Answer<()> {
         done(explained(|error| unsafe { shm_region_freeze(self.region, error) }))
+    }
+    fn guard_enable(&self) -> Answer<()> {
+        done(explained(|error| unsafe { shm_guard_enable(self.region, error) }))
+    }
+    fn guard_begin(&self) -> Answer<()> {
+        done(coded(unsafe { shm_guard_begin(self.region) }))
+    }
+    fn guard_end(&self) -> Answer<()> {
+        done(coded(unsafe { shm_guard_end(self.region) }))
     }
     fn close(self) -> Answer<()> {
         let region = std::mem::ManuallyDrop::new(self).region;

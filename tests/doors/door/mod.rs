@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 pub use shmkit::capi::*;
 pub use shmkit::error::{
     SHMKIT_E_COLLISION, SHMKIT_E_NOT_REGION, SHMKIT_E_ON_DISK, SHMKIT_E_SHRUNK, SHMKIT_E_UNENFORCEABLE,
-    SHMKIT_E_UNSEALED, SHMKIT_E_VERSION,
+    SHMKIT_E_UNGUARDED, SHMKIT_E_UNSEALED, SHMKIT_E_VERSION,
 };
 pub use shmkit::{Flags, Options, Rights, Seals};
 
@@ -88,6 +88,8 @@ pub trait Door {
     fn recv_fds(socket: RawFd, count: usize, payload: &mut [u8], wait: Wait) -> Answer<Vec<OwnedFd>>;
     fn send_region(socket: RawFd, region: &Self::Region, wait: Wait) -> Answer<()>;
     fn recv_region(socket: RawFd, options: &Options, wait: Wait) -> Answer<Self::Region>;
+
+    fn guard_check() -> Answer<()>;
 }
 
 /// A region; dropping it closes it.
@@ -122,6 +124,9 @@ pub trait Handle {
     fn follow(&self) -> Answer<bool>;
     fn publish_read_only(&self) -> Answer<()>;
     fn freeze(&self) -> Answer<()>;
+    fn guard_enable(&self) -> Answer<()>;
+    fn guard_begin(&self) -> Answer<()>;
+    fn guard_end(&self) -> Answer<()>;
     fn close(self) -> Answer<()>;
 
     /// So many bytes at an offset.

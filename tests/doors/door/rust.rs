@@ -138,6 +138,10 @@ impl Door for Rust {
     fn recv_region(socket: RawFd, options: &Options, wait: Wait) -> Answer<Region> {
         Ok(handover::recv_region(&socket, options, deadline(wait)?)?)
     }
+
+    fn guard_check() -> Answer<()> {
+        Ok(region::guard_check()?)
+    }
 }
 
 impl Handle for Region {
@@ -227,6 +231,15 @@ impl Handle for Region {
     }
     fn freeze(&self) -> Answer<()> {
         Ok(self.freeze()?)
+    }
+    fn guard_enable(&self) -> Answer<()> {
+        Ok(self.guard_enable()?)
+    }
+    fn guard_begin(&self) -> Answer<()> {
+        Ok(self.guard_begin()?)
+    }
+    fn guard_end(&self) -> Answer<()> {
+        Ok(self.guard_end()?)
     }
     fn close(self) -> Answer<()> {
         Ok(self.close()?)

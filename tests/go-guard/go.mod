@@ -1,0 +1,3 @@
+module shmkit.test/goguard
+
+go 1.21
