@@ -3,6 +3,7 @@
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 CBINDGEN_VERSION := 0.29.4
+GO_MIN := $(shell sed -n 's/^go //p' tests/go-guard/go.mod)
 SONAME := libshmkit.so.0
 
 PREFIX ?= /usr/local
@@ -25,7 +26,7 @@ LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/l
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test c valgrind asan examples old-kernel demo abi install readme docs
+CHECKS := format lint header test c valgrind asan go examples old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
@@ -55,6 +56,11 @@ define need_rust
 $(call need,cargo)
 endef
 
+define need_go
+@have=$$(go env GOVERSION 2>/dev/null); printf '%s\n' go$(GO_MIN) "$${have:-go0}" | sort -VC || { \
+    echo "make: Go $(GO_MIN) or newer is needed, here is $${have:-none}; to get it: https://go.dev/dl" >&2; exit 1; }
+endef
+
 # cbindgen's output differs from version to version.
 define need_cbindgen
 @[ "$$(cbindgen --version 2>/dev/null)" = "cbindgen $(CBINDGEN_VERSION)" ] || { \
@@ -73,6 +79,7 @@ demo: target/examples-c/sender target/examples-c/receiver
 ## every check; nothing may be left behind
 check:
 	$(need_rust)
+	$(need_go)
 	$(need_cbindgen)
 	$(need_libcrypto)
 	$(call need,cargo-fmt cargo-clippy $(CC) $(CXX) pkg-config man groff valgrind)
@@ -225,6 +232,12 @@ check-valgrind: $(TESTS)
 check-asan: $(TESTS_ASAN)
 	$(call heading,C tests with the address and undefined behaviour sanitizers)
 	@tests/c.sh asan
+
+# Until there is a Go package: a C library's guard beside the Go runtime.
+check-go: $(LIB)
+	$(need_go)
+	$(call heading,the fault guard in a Go program)
+	@tests/go-guard.sh
 
 check-examples: $(EXAMPLES)
 	$(call heading,examples)
