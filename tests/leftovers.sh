@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs a command and fails when it leaves something behind: POSIX objects, System V segments,
-# temporary files, processes.
+# huge pages in the machine's pools, temporary files, processes.
 #     tests/leftovers.sh COMMAND [ARGUMENT ...]
 set -euo pipefail
 
 objects() {
     find /dev/shm -mindepth 1 -printf 'POSIX object %p\n'
     awk 'NR > 1 { print "System V segment", $2, "with key", $1, "made by process", $5 }' /proc/sysvipc/shm
+    grep -H . /sys/kernel/mm/hugepages/*/nr_hugepages 2>/dev/null || true
 }
 
 before=$(objects | sort)
@@ -27,4 +28,4 @@ if [ -n "$left" ]; then
     printf 'left behind:\n%s\n' "$left" >&2
     exit 1
 fi
-printf '\nnothing was left behind in /dev/shm, of System V, of temporary files, of processes\n'
+printf '\nnothing was left behind in /dev/shm, of System V, of huge pages, of temporary files, of processes\n'

@@ -149,6 +149,8 @@ static void prepare(const struct opener *opener)
 /* Unknown flags, and flags that the call has no use for, are EINVAL; the others are taken. */
 static void flags(void)
 {
+    int pools = lock_pools();
+
     for (size_t at = 0; at < COUNT(openers); at++)
         for (int bit = 0; bit < 32; bit++) {
             const struct opener *opener = &openers[at];
@@ -171,6 +173,8 @@ static void flags(void)
                 FAIL("%s with flag %#x answers %d: %s", opener->name, options->flags, code, error.message);
             CLOSE(opened);
         }
+    if (pools != -1)
+        close(pools);
 }
 
 static void null_outputs(void)
@@ -480,6 +484,8 @@ static void no_region(void)
 
     CHECK(shm_region_data(NULL) == NULL);
     CHECK_EQ(shm_region_size(NULL), 0);
+    CHECK_EQ(shm_region_size_max(NULL), 0);
+    CHECK_EQ(shm_region_page_size(NULL), 0);
     CODE(-EINVAL, shm_region_fd(NULL));
     CODE(-EINVAL, shm_region_kind(NULL));
     CHECK(shm_region_name(NULL) == NULL);
@@ -498,6 +504,14 @@ static void no_region(void)
     REFUSED(-EINVAL, "NULL", shm_region_protect(NULL, 0, 1, SHMKIT_RIGHTS_READ, &error));
     CODE(-EINVAL, shm_region_seals(NULL));
     REFUSED(-EINVAL, "NULL", shm_region_seal(NULL, SHMKIT_SEAL_SEAL, &error));
+    REFUSED(-EINVAL, "NULL", shm_region_grow(NULL, page, &error));
+    CODE(-EINVAL, shm_region_grow(NULL, page, NULL));
+    REFUSED(-EINVAL, "NULL", shm_region_follow(NULL, &error));
+    CODE(-EINVAL, shm_region_follow(NULL, NULL));
+    REFUSED(-EINVAL, "NULL", shm_region_publish_read_only(NULL, &error));
+    CODE(-EINVAL, shm_region_publish_read_only(NULL, NULL));
+    REFUSED(-EINVAL, "NULL", shm_region_freeze(NULL, &error));
+    CODE(-EINVAL, shm_region_freeze(NULL, NULL));
     CODE(0, shm_region_close(NULL));
 }
 
@@ -590,6 +604,201 @@ static void ranges(void)
     ranges_of(opened);
     CLOSE(opened);
     CHECK_SYS(unlink(test_path("ranges")));
+}
+
+/* Where a mirror's two halves end. */
+static void ranges_of_a_mirror(void)
+{
+    const size_t twice = 4 * page;
+    const struct {
+        size_t offset, length;
+    } outside[] = {
+        {twice, 1},    {twice - 1, 2}, {0, twice + 1}, {twice + 1, 0}, {2 * page, 2 * page + 1}, {1, SIZE_MAX},
+        {SIZE_MAX, 1}, {SIZE_MAX, 0},  {2 * page, SIZE_MAX - 2 * page + 1}, {(size_t)1 << 63, (size_t)1 << 63},
+    };
+    shm_region *opened = NULL;
+    char bytes[8] = "mirror";
+    void *pointer = bytes;
+
+    OK(create(OPTIONS(.flags = SHMKIT_REGION_MIRROR), &opened, &error));
+    for (size_t at = 0; at < COUNT(outside); at++) {
+        size_t offset = outside[at].offset, length = outside[at].length;
+        CODE(-ERANGE, shm_region_read(opened, offset, bytes, length));
+        CODE(-ERANGE, shm_region_write(opened, offset, bytes, length));
+        CODE(-ERANGE, shm_region_at(opened, offset, length, 1, &pointer));
+        REFUSED(-ERANGE, "twice", shm_region_check(opened, offset, length, &error));
+        CODE(-ERANGE, shm_region_flush(opened, offset, length));
+        REFUSED(-ERANGE, "twice", shm_region_prefault(opened, offset, length, &error));
+        REFUSED(-ERANGE, "twice", shm_region_lock(opened, offset, length, &error));
+        CHECK(pointer == bytes && !strcmp(bytes, "mirror"));
+    }
+    CODE(0, shm_region_at(opened, twice, 0, 1, &pointer));
+    CHECK(pointer == (char *)shm_region_data(opened) + twice);
+    CODE(0, shm_region_write(opened, 2 * page - 4, bytes, 8));
+    CODE(0, shm_region_at(opened, 2 * page - 4, 8, 1, &pointer));
+    CHECK(!memcmp(pointer, "mirror\0", 8));
+    CHECK(!memcmp(shm_region_data(opened), "or\0", 4));
+    CLOSE(opened);
+}
+
+/* ---- Growing, mirrors, publishing ------------------------------------------------------------ */
+
+/* A failing call fills the caller's shm_error and nothing behind it; a good one leaves it alone. */
+static struct {
+    shm_error error;
+    unsigned char guard[64];
+} guarded;
+
+static shm_error *fresh_error(void)
+{
+    memset(&guarded, 0xa5, sizeof guarded);
+    return &guarded.error;
+}
+
+static void checked(const char *call, int got, int want)
+{
+    if (got != want)
+        FAIL("%s answers %d (%s), not %d", call, got, shm_error_name(got), want);
+    if (want < 0) {
+        CHECK_EQ(guarded.error.code, want);
+        CHECK(memchr(guarded.error.message, '\0', sizeof guarded.error.message));
+        CHECK(guarded.error.message[0] != '\0');
+    } else
+        for (size_t at = 0; at < sizeof guarded.error; at++)
+            CHECK_EQ(((unsigned char *)&guarded.error)[at], 0xa5);
+    for (size_t at = 0; at < sizeof guarded.guard; at++)
+        CHECK_EQ(guarded.guard[at], 0xa5);
+}
+#define CHECKED(want, call, ...) checked(#call, call(__VA_ARGS__, fresh_error()), want)
+
+static void growing(void)
+{
+    const size_t beyond[] = {8 * page + 1,      (size_t)1 << 32, (size_t)1 << 62,
+                             (size_t)INT64_MAX, SIZE_MAX - page, SIZE_MAX};
+    const uint64_t too_far[] = {(uint64_t)1 << 47, (uint64_t)1 << 62, INT64_MAX, UINT64_MAX - page, UINT64_MAX};
+    const struct opener *opener;
+    shm_region *opened = NULL, *other = NULL;
+
+    /* How far it may grow has to be said, and has to be possible. */
+    for (opener = openers; opener < openers + COUNT(openers); opener++) {
+        if (!(opener->flags & SHMKIT_REGION_GROWABLE))
+            continue;
+        for (size_t at = 0; at < 3; at++) {
+            uint64_t least = (uint64_t[]){0, 1, 2 * page - 1}[at];
+            prepare(opener);
+            REFUSED_REGION(-EINVAL, "size_max",
+                           opener->open(OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = least), &region, &error));
+            SAYS("8192");
+        }
+        for (size_t at = 0; at < COUNT(too_far); at++) {
+            prepare(opener);
+            region = UNTOUCHED;
+            int code = opener->open(OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = too_far[at]), &region, &error);
+            if (code != too_long_to_map() && code != -ENOMEM && code != -EOVERFLOW)
+                FAIL("%s that grows to %llu answers %d", opener->name, (unsigned long long)too_far[at], code);
+            CHECK(region == UNTOUCHED);
+        }
+        prepare(opener);
+        CHECK_EQ(opener->open(OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = 8 * page), &opened, &error), 0);
+        CHECK_EQ(shm_region_size(opened), 2 * page);
+        CHECK_EQ(shm_region_size_max(opened), 8 * page);
+        CHECK_EQ(shm_region_page_size(opened), page);
+        for (size_t at = 0; at < COUNT(beyond); at++)
+            CHECKED(-EFBIG, shm_region_grow, opened, beyond[at]);
+        for (size_t at = 0; at < 4; at++)
+            CHECKED(-EINVAL, shm_region_grow, opened, (size_t[]){0, 1, page, 2 * page - 1}[at]);
+        CHECKED(0, shm_region_grow, opened, 2 * page);
+        CHECKED(0, shm_region_follow, opened);
+        CHECK_EQ(shm_region_size(opened), 2 * page);
+        CLOSE(opened);
+    }
+    OK(create(OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = 8 * page), &opened, &error));
+    CHECKED(0, shm_region_grow, opened, 8 * page);
+    OK(shm_region_seal(opened, SHMKIT_SEAL_FUTURE_WRITE, &error));
+    uint32_t both = SHMKIT_REGION_GROWABLE | SHMKIT_REGION_READ_ONLY;
+    OK(shm_region_from_fd(shm_region_fd(opened), page, OPTIONS(.flags = both, .size_max = 8 * page), &other, &error));
+    CHECKED(-EACCES, shm_region_grow, other, 2 * page);
+    CHECKED(0, shm_region_follow, other);
+    CHECK_EQ(shm_region_size(other), 8 * page);
+    CLOSE(other);
+    CLOSE(opened);
+    /* Where nobody asked for it. */
+    for (opener = openers; opener < openers + COUNT(openers); opener++) {
+        prepare(opener);
+        CHECK(opener->open(NULL, &opened, &error) >= 0);
+        CHECK_EQ(shm_region_size_max(opened), shm_region_size(opened));
+        CHECK_EQ(shm_region_page_size(opened), page);
+        for (size_t at = 0; at < COUNT(beyond); at++)
+            CHECKED(-EOPNOTSUPP, shm_region_grow, opened, beyond[at]);
+        CHECKED(-EOPNOTSUPP, shm_region_grow, opened, 0);
+        CHECKED(-EOPNOTSUPP, shm_region_follow, opened);
+        CLOSE(opened);
+    }
+}
+
+/* What keeps all of it for reading takes no arguments but the region: each kind's answer. */
+static void reading_alone(void)
+{
+    for (size_t at = 0; at < COUNT(openers); at++) {
+        const struct opener *opener = &openers[at];
+        bool made = opener->open == create, memfd = made || opener->open == recv_region;
+        shm_region *opened = NULL;
+
+        prepare(opener);
+        CHECK(opener->open(NULL, &opened, &error) >= 0);
+        CHECKED(made ? 0 : memfd ? -EBUSY : -EOPNOTSUPP, shm_region_publish_read_only, opened);
+        CLOSE(opened);
+        prepare(opener);
+        CHECK(opener->open(NULL, &opened, &error) >= 0);
+        CHECKED(memfd ? 0 : -EOPNOTSUPP, shm_region_freeze, opened);
+        CHECKED(memfd ? 0 : -EOPNOTSUPP, shm_region_freeze, opened);
+        CODE(memfd ? -EACCES : 0, shm_region_write(opened, 0, "x", 1));
+        CLOSE(opened);
+    }
+}
+
+/* Flags that exclude each other, and sizes that cannot be. */
+static void clashes(void)
+{
+    static const uint32_t with_growable[] = {SHMKIT_REGION_PRIVATE, SHMKIT_REGION_LOCKED, SHMKIT_REGION_PAST_END,
+                                             SHMKIT_REGION_MIRROR, SHMKIT_REGION_HUGE_2M, SHMKIT_REGION_HUGE_1G};
+    static const uint32_t with_mirror[] = {SHMKIT_REGION_PRIVATE, SHMKIT_REGION_PAST_END, SHMKIT_REGION_HUGE_2M,
+                                           SHMKIT_REGION_HUGE_1G};
+
+    for (size_t at = 0; at < COUNT(openers); at++) {
+        const struct opener *opener = &openers[at];
+        prepare(opener);
+        for (size_t i = 0; i < COUNT(with_growable); i++) {
+            uint32_t both = SHMKIT_REGION_GROWABLE | with_growable[i];
+            REFUSED_REGION(-EINVAL, "", opener->open(OPTIONS(.flags = both, .size_max = 8 * page), &region, &error));
+        }
+        for (size_t i = 0; i < COUNT(with_mirror); i++) {
+            uint32_t both = SHMKIT_REGION_MIRROR | with_mirror[i];
+            REFUSED_REGION(-EINVAL, "", opener->open(OPTIONS(.flags = both), &region, &error));
+        }
+        if (opener->makes) {
+            REFUSED_REGION(-EINVAL, "HUGE", opener->open(OPTIONS(.flags = HUGE), &region, &error));
+            REFUSED_REGION(-EINVAL, "HUGE_FALLBACK",
+                           opener->open(OPTIONS(.flags = SHMKIT_REGION_HUGE_FALLBACK), &region, &error));
+        }
+    }
+    REFUSED_REGION(-EINVAL, "8191",
+                   shm_region_create("x", 8191, OPTIONS(.flags = SHMKIT_REGION_MIRROR), &region, &error));
+    SAYS("4096");
+    REFUSED_REGION(-EINVAL, "GROWABLE",
+                   create(OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = 8 * page, .seals = SHMKIT_SEAL_GROW),
+                          &region, &error));
+    for (size_t at = 0; at < 5; at++) {
+        const size_t sizes[] = {(size_t)1 << 62, (size_t)INT64_MAX, (size_t)INT64_MAX + 1, SIZE_MAX - page, SIZE_MAX};
+        for (uint32_t flag = SHMKIT_REGION_MIRROR; flag <= SHMKIT_REGION_HUGE_1G; flag <<= 1) {
+            region = UNTOUCHED;
+            shm_region_options *sparse = OPTIONS(.flags = flag | SHMKIT_REGION_NO_RESERVE);
+            int code = shm_region_create("x", sizes[at], sparse, &region, NULL);
+            CHECK(code == -ENOMEM || code == -EINVAL || code == -EFBIG || code == -EOPNOTSUPP);
+            CHECK(region == UNTOUCHED);
+        }
+    }
+    region = NULL;
 }
 
 static void helpers(void)
@@ -767,6 +976,10 @@ static void test(void)
     RUN(system_v_numbers);
     RUN(no_region);
     RUN(ranges);
+    RUN(ranges_of_a_mirror);
+    RUN(growing);
+    RUN(reading_alone);
+    RUN(clashes);
     RUN(helpers);
     RUN(handover);
     RUN(texts);

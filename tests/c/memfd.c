@@ -397,7 +397,7 @@ static void huge_pages(void)
 {
     FILE *file = fopen("/proc/sys/vm/nr_hugepages", "re"), *over = fopen("/proc/sys/vm/nr_overcommit_hugepages", "re");
     long pages = -1, more = -1;
-    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+    int pools = lock_pools(), fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
 
     if (file && over && (fscanf(file, "%ld", &pages) != 1 || fscanf(over, "%ld", &more) != 1))
         pages = -1;
@@ -413,6 +413,8 @@ static void huge_pages(void)
     }
     if (fd != -1)
         close(fd);
+    if (pools != -1)
+        close(pools);
 }
 
 static void test(void)

@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -252,6 +253,17 @@ static UNUSED int secret_memory(void)
         SKIP_PART("no memfd_secret here");
     else
         CHECK_SYS(ftruncate(fd, (off_t)page));
+    return fd;
+}
+
+/* The machine's pools of huge pages: under this lock, until it is closed, no other test changes them or
+ * counts on what is in them. -1 where there are none. */
+static UNUSED int lock_pools(void)
+{
+    int fd = open("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", O_RDONLY | O_CLOEXEC);
+
+    if (fd != -1)
+        CHECK_SYS(flock(fd, LOCK_EX));
     return fd;
 }
 

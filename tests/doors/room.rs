@@ -15,7 +15,7 @@ scenarios! {
     a_full_file_system_changes_nothing,
     more_than_the_machine_has_is_enomem: 20,
     a_failing_grower_costs_nobody_bytes: 20,
-    what_a_failing_grower_takes_is_reserved_again: 20,
+    a_failing_grower_takes_back_its_own_alone: 20,
     a_storm_of_signals_does_not_keep_it_from_growing: 20,
 }
 
@@ -260,8 +260,8 @@ fn a_storm_of_signals_does_not_keep_it_from_growing<D: Door>() {
     .join();
 }
 
-/// One that fails takes back all that is untouched where it tried, also what another has grown there meanwhile.
-fn what_a_failing_grower_takes_is_reserved_again<D: Door>() {
+/// Where it tried another one has grown meanwhile, and has not touched all of it yet.
+fn a_failing_grower_takes_back_its_own_alone<D: Door>() {
     if let Err(why) = own_dev_shm("size=4m") {
         return skip(why);
     }
