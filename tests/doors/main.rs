@@ -53,6 +53,7 @@ mod journey;
 mod mapping;
 mod memfd;
 mod message;
+mod names;
 mod placement;
 mod posix;
 mod property;
