@@ -195,16 +195,21 @@
 
 /**
  * shm_posix_create: the name goes with its last user: the shm_region_close of the last region that
- * a process made or opened under it. When the last user was killed instead, the next process that
- * opens or creates the name through this library removes it first. Children made by fork(), and
- * receivers of the region, are no users of the name.
+ * a process made or opened under it. When the last user ended without closing (kill, exit, exec),
+ * the next process that opens or creates the name through this library removes it first. Children
+ * made by fork(), and receivers of the region, are no users of the name; but what a killed process
+ * had open counts until the children that it left have ended too.
+ *
+ * Only processes of the object's owner remove the name: with another user the last close leaves
+ * it. The object is marked in its mode (sticky, and executable for its owner): chmod(2) takes the
+ * mark away, and then the name stays.
  */
 #define SHMKIT_REGION_UNLINK_LAST 1048576
 
 /**
  * shm_posix_create: the name goes with its creator: with this region's shm_region_close, or, when
- * its process was killed, with the next process that opens or creates it through this library.
- * Whoever has the object open keeps it.
+ * its process ended without, with the next process that opens or creates it through this library.
+ * Whoever has the object open keeps it. Otherwise as _UNLINK_LAST, and not together with it.
  */
 #define SHMKIT_REGION_UNLINK_CREATOR 2097152
 
@@ -680,14 +685,15 @@ int shm_file_open(const char *path,
  * existing object is -EEXIST, unless _REPLACE or _OR_OPEN. With _OR_OPEN an existing object
  * smaller than `size` is -EINVAL, and a larger one is mapped as far as `size`.
  * `options`: flags READ_ONLY PRIVATE REPLACE OR_OPEN POPULATE LOCKED NO_RESERVE NO_FORK NO_DUMP
- * RISK_REOPEN RISK_DISK GROWABLE MIRROR UNLINK_LAST UNLINK_CREATOR; mode, which the umask narrows;
- * size_max.
+ * RISK_REOPEN RISK_DISK GROWABLE MIRROR UNLINK_LAST UNLINK_CREATOR; mode, which the umask narrows,
+ * with the last two without execute bits; size_max.
  * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EINVAL an argument, a bad
  * name; -ENAMETOOLONG; -EEXIST; -EACCES; -ELOOP a symbolic link stands there; -ENODEV, -EISDIR,
  * -ENXIO no regular file stands there; -ENOSPC /dev/shm is full; -EFBIG over RLIMIT_FSIZE;
- * SHMKIT_E_ON_DISK; -EAGAIN another process holds the lock under which names go
- * (shm_region_unlink). The region is the caller's to close; the name stays until shm_posix_unlink
- * or shm_region_unlink, unless _UNLINK_LAST or _UNLINK_CREATOR.
+ * SHMKIT_E_ON_DISK; -EAGAIN another process has held the lock under which names go
+ * (shm_region_unlink) for a second; -EPERM what stands there is due to go, and another user's. The
+ * region is the caller's to close; the name stays until shm_posix_unlink or shm_region_unlink,
+ * unless _UNLINK_LAST or _UNLINK_CREATOR, for which /proc has to be mounted.
  */
 int shm_posix_create(const char *name,
                      size_t size,
@@ -703,8 +709,8 @@ int shm_posix_create(const char *name,
  * RISK_DISK GROWABLE MIRROR; offset; size_min; size_max.
  * Returns 0, or: -ENOENT; -EACCES; -EINVAL an argument, a bad name, an object that is still empty;
  * -ENAMETOOLONG; -ELOOP a symbolic link; -ENODEV, -EISDIR, -ENXIO no regular file;
- * SHMKIT_E_ON_DISK; -ENOMEM; -EAGAIN as for shm_posix_create. An object whose _UNLINK_LAST or
- * _UNLINK_CREATOR is due is removed, and -ENOENT. The region is the caller's to close.
+ * SHMKIT_E_ON_DISK; -ENOMEM; -EAGAIN, -EPERM as for shm_posix_create. An object whose _UNLINK_LAST
+ * or _UNLINK_CREATOR is due is removed, and -ENOENT. The region is the caller's to close.
  */
 int shm_posix_open(const char *name,
                    const struct shm_region_options *options,
@@ -724,13 +730,15 @@ int shm_posix_unlink(const char *name, struct shm_error *error);
  * Removes the name of a POSIX region or the path of a file region, if it still names this region's
  * object: a name that was removed and made again by others stays.
  *
- * Device and inode are compared under a lock on the name's directory (flock(2)) that all processes
- * take which remove names through this library. Linux cannot remove a name by its inode: a program
- * that exchanges the name without that lock, in the microseconds between the look and the removal,
- * can still lose its object's name.
+ * Device and inode are compared under a lock on the name's directory (flock(2)) that _REPLACE and
+ * whoever looks before it removes take too. Linux cannot remove a name by its inode: a program that
+ * exchanges the name without that lock (shm_posix_unlink, and a new object), in the microseconds
+ * between the look and the removal, can still lose its object's name. A relative path is taken from
+ * the directory that is current now; a path that was a symbolic link is -ESTALE, as the link is
+ * another file.
  * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region has no name; -ENOENT the name is gone;
  * -ESTALE it names another object now, and stays; -EAGAIN another process has held the lock for a
- * second; -EACCES, -EPERM, -EROFS.
+ * second; -EACCES no right to remove from the directory, or to read it; -EPERM, -EROFS.
  */
 int shm_region_unlink(const struct shm_region *region, struct shm_error *error);
 
@@ -944,13 +952,17 @@ int shm_region_seals(const struct shm_region *region);
 int shm_region_seal(struct shm_region *region, uint32_t seals, struct shm_error *error);
 
 /**
- * Unmaps the region and closes its descriptor. Names, files and System V segments stay.
+ * Unmaps the region and closes its descriptor. Names, files and System V segments stay; but with
+ * SHMKIT_REGION_UNLINK_LAST or _UNLINK_CREATOR the name goes where that is due. In a child made by
+ * fork() it does not: that is for the process that made or opened the region.
  *
  * To be called once for each region, when no thread uses it any more: the handle and every pointer
  * into the region are dangling afterwards, and using them is undefined. NULL is fine. SHMKIT_CLOSE
  * of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
- * Returns 0, or: -EBUSY a guarded section is open (shm_guard_begin), and the region stays; or a
- * negative errno from munmap(2) or close(2), and the region is gone all the same.
+ * Returns 0, or: -EBUSY a guarded section is open (shm_guard_begin), and the region stays. After
+ * any other failure the region is gone all the same: a negative errno from munmap(2) or close(2);
+ * -EAGAIN another process has held the lock under which names go for a second, -EPERM the object is
+ * another user's: a name that was due stays, for the next who opens it to remove.
  */
 int shm_region_close(struct shm_region *region);
 

@@ -56,12 +56,22 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> Option<Seals> {
 /// device such as /dev/zero would map, and share nothing. Huge pages only where the caller accepts them.
 pub(crate) fn regular(fd: BorrowedFd<'_>, options: &Options, what: impl Fn() -> String) -> Result<Object> {
     let stat = file::stat(fd).during(|| format!("cannot look at {}", what()))?;
+    object(fd, &stat, options, what)
+}
+
+/// The same, where the kernel was asked already.
+pub(crate) fn object(
+    fd: BorrowedFd<'_>,
+    stat: &file::FileStat,
+    options: &Options,
+    what: impl Fn() -> String,
+) -> Result<Object> {
     if let Some(instead) = file::irregular(stat.st_mode) {
         let message =
             format!("cannot map {}: it is {instead}, and only regular files are shared memory", what());
         return Err(Error::new(Code::from(Errno::ENODEV), message));
     }
-    let page_size = page_size(fd, &stat, options, &what)?;
+    let page_size = page_size(fd, stat, options, &what)?;
     Ok(Object { size: stat.st_size as u64, page_size })
 }
 

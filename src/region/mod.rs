@@ -36,11 +36,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{shown, Code, During, Error, Result};
 use crate::sys::{self, Errno};
+use lease::Lease;
 use mapping::{Mapping, Shape};
 use publish::Exposure;
 
 /// A range of memory that processes share. Dropping it unmaps; names, files and System V segments
-/// stay until they are removed.
+/// stay until they are removed, unless they were made to go with their users.
 ///
 /// Every method may be called from any thread. What other processes do to the bytes is never behind
 /// a Rust reference: [`Region::read`] and [`Region::write`] copy, [`Region::array`] and
@@ -48,6 +49,7 @@ use publish::Exposure;
 pub struct Region {
     mapping: Mapping,
     backing: Backing,
+    lease: Option<Lease>,
     /// In bytes, as it was asked for; the mapping is whole pages. Only growing changes it.
     size: AtomicUsize,
     options: Options,
@@ -168,6 +170,7 @@ impl Region {
         let region = Region {
             mapping,
             backing,
+            lease: None,
             size: AtomicUsize::new(size),
             options,
             name,
@@ -285,16 +288,18 @@ impl Region {
         self.can_shrink.load(Ordering::Relaxed)
     }
 
-    /// Unmaps, and tells what the kernel had to say. Dropping the region does the same in silence.
+    /// Unmaps, removes the name where that is due, and tells what the kernel had to say. Dropping the
+    /// region does the same in silence.
     ///
     /// EBUSY while a guarded section is open: then, as when it is dropped, the memory stays mapped for good.
     pub fn close(self) -> Result<()> {
         let described = self.describe();
+        let and_name = if self.lease.is_some() { " and remove its name" } else { "" };
         self.close_code().map_err(|code| match code.errno() {
             Some(libc::EBUSY) => {
                 Error::new(code, format!("cannot close {described}: a guarded section is open"))
             }
-            _ => Error::new(code, format!("cannot close {described}: {code}")),
+            _ => Error::new(code, format!("cannot close {described}{and_name}: {code}")),
         })
     }
 
@@ -307,7 +312,9 @@ impl Region {
             }
             Backing::Anonymous | Backing::SysV(_) => Ok(()),
         };
-        unmapped.and(closed).map_err(Code::from)
+        // After the descriptor: at the limit of descriptors it needs its place.
+        let left = self.lease.as_mut().map_or(Ok(()), Lease::end);
+        unmapped.and(closed).and(left).map_err(Code::from)
     }
 
     /// EBUSY where close() would refuse.

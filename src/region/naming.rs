@@ -6,7 +6,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Flags, Options, Region};
+use super::lease::{self, Lease, Place};
+use super::{Flags, Kind, Options, Region};
 use crate::error::{During, Error, Result};
 use crate::sys::{clock, file, Errno};
 
@@ -74,16 +75,21 @@ pub(super) fn create(
         }
     }
     // Held until the name is given: a hidden name goes with it.
-    let (region, _unnamed) = make()?;
-    let fd = region.file().expect("a region over a file has a descriptor");
+    let (mut region, _unnamed) = make()?;
     for _ in 0..ROUNDS {
+        let fd = region.file().expect("a region over a file has a descriptor");
         match file::link(fd, path) {
-            Ok(()) => return Ok(region),
+            Ok(()) => {
+                region.lease.iter_mut().for_each(Lease::begin);
+                return Ok(region);
+            }
             Err(Errno::EEXIST) if or_open => match find() {
                 Err(error) if error.errno() == Some(Errno::ENOENT as i32) => {}
                 found => return found,
             },
             Err(Errno::EEXIST) if options.flags.contains(Flags::REPLACE) => remove_old(path, &what)?,
+            // What users that are gone have left is no object any more.
+            Err(Errno::EEXIST) if region.kind() == Kind::Posix && lease::clear(path, &what)? => {}
             Err(errno) => return Err(errno).during(|| format!("cannot create {}", what())),
         }
     }
@@ -97,6 +103,8 @@ pub(super) fn create(
 /// remove.
 fn remove_old(path: &CStr, what: impl Fn() -> String) -> Result<()> {
     let tried = || format!("cannot replace {}", what());
+    // For those who look before they remove; whoever holds the lock for ever does not keep the name.
+    let _place = Place::lock(path);
     match file::stat_name(path) {
         Ok(stat) if file::is_link(&stat) => {}
         Ok(stat) => {

@@ -5,7 +5,8 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use super::descriptor::regular;
+use super::descriptor;
+use super::lease;
 use super::naming::{self, Unnamed};
 use super::options::{creatable, window};
 use super::reserve::give_size;
@@ -25,7 +26,8 @@ impl Region {
         let what = || describe(name);
         let flags =
             Flags::WITH_DESCRIPTOR | Flags::REPLACE | Flags::OR_OPEN | Flags::NO_RESERVE | Flags::RISK_DISK;
-        options.allow(CALL, flags)?;
+        options.allow(CALL, flags | Flags::UNLINK_LAST | Flags::UNLINK_CREATOR)?;
+        lease::check(options)?;
         options.without_seals(CALL)?;
         options.without_offset(CALL)?;
         creatable(size, what)?;
@@ -35,10 +37,13 @@ impl Region {
                 .during(|| format!("cannot create {}", what()))?;
             in_memory(fd.as_fd(), options, what)?;
             give_size(fd.as_fd(), size, options, what)?;
+            let lease = lease::prepare(fd.as_fd(), &path, options, what)?;
             let backing = Backing::Posix(fd);
             let (name, page_size) = (c_string(name), mmap::page_size());
             let parts = Parts { backing, size, page_size, name, created: true, can_shrink: true };
-            Ok((Region::map(parts, options)?, unnamed))
+            let mut region = Region::map(parts, options)?;
+            region.lease = lease;
+            Ok((region, unnamed))
         };
         naming::create(&path, options, what, make, || open(name, size, options))
     }
@@ -66,13 +71,16 @@ fn open(name: &OsStr, size: usize, options: &Options) -> Result<Region> {
         OFlag::O_RDWR
     };
     // Whatever was planted under the name: not followed, not waited for.
-    let fd = file::open(&path(name)?, access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0)
-        .during(|| format!("cannot open {}", what()))?;
-    let object = regular(fd.as_fd(), options, what)?;
+    let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let (fd, stat, lease) = lease::open(&path(name)?, flags, what)?;
+    let object = descriptor::object(fd.as_fd(), &stat, options, what)?;
     in_memory(fd.as_fd(), options, what)?;
     let (size, page_size) = (window(object, size as u64, options, what)?, object.page_size);
     let (backing, name) = (Backing::Posix(fd), c_string(name));
-    Region::map(Parts { backing, size, page_size, name, created: false, can_shrink: true }, options)
+    let parts = Parts { backing, size, page_size, name, created: false, can_shrink: true };
+    let mut region = Region::map(parts, options)?;
+    region.lease = lease;
+    Ok(region)
 }
 
 fn describe(name: &OsStr) -> String {
@@ -85,7 +93,7 @@ fn c_string(name: &OsStr) -> Option<CString> {
 }
 
 /// Where the object of this name lies, by shm_open's rules.
-fn path(name: &OsStr) -> Result<CString> {
+pub(super) fn path(name: &OsStr) -> Result<CString> {
     let refuse = |errno, why: String| {
         let shown = shown(name.as_bytes());
         Err(Error::new(errno, format!("{shown} is no name of a POSIX object: {why}")))

@@ -1,10 +1,10 @@
-//! Files and descriptors: open(2), fstat(2), fallocate(2), linkat(2).
+//! Files and descriptors: open(2), fstat(2), fallocate(2), linkat(2), flock(2), F_OFD_SETLK of fcntl(2).
 
 use std::ffi::{c_int, CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub(crate) use nix::fcntl::OFlag;
-use nix::fcntl::{self, AtFlags, FallocateFlags};
+use nix::fcntl::{self, AtFlags, FallocateFlags, FcntlArg};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{fstatfs, FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC};
 use nix::unistd;
@@ -30,7 +30,7 @@ pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     match unistd::linkat(fd, c"", fcntl::AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
         // Before Linux 6.10 only CAP_DAC_READ_SEARCH may link by descriptor alone.
         Err(Errno::ENOENT | Errno::EPERM) => {
-            let own = CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("digits have no NUL");
+            let own = in_proc(fd);
             unistd::linkat(fcntl::AT_FDCWD, own.as_c_str(), fcntl::AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
         }
         result => result,
@@ -39,6 +39,29 @@ pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
 
 pub(crate) fn unlink(path: &CStr) -> Result<()> {
     uninterrupted(|| unistd::unlink(path))
+}
+
+pub(crate) fn open_directory(path: &CStr) -> Result<OwnedFd> {
+    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)
+}
+
+/// Removes a name of an open directory.
+pub(crate) fn unlink_in(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    uninterrupted(|| unistd::unlinkat(directory, name, unistd::UnlinkatFlags::NoRemoveDir))
+}
+
+/// What stands under a name of an open directory itself, be it a symbolic link.
+pub(crate) fn stat_in(directory: BorrowedFd<'_>, name: &CStr) -> Result<FileStat> {
+    nix::sys::stat::fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+/// Opens a file once more, as its mode allows: an open file of its own, where a duplicate is the same one.
+pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd> {
+    open(&in_proc(fd), flags, 0)
+}
+
+fn in_proc(fd: BorrowedFd<'_>) -> CString {
+    CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("digits have no NUL")
 }
 
 pub(crate) fn stat(fd: BorrowedFd<'_>) -> Result<FileStat> {
@@ -185,6 +208,51 @@ pub(crate) fn control(fd: RawFd, command: c_int, argument: c_int) -> Result<c_in
 pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY (kernel): numbers only.
     Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map(drop)
+}
+
+/// Ends [`try_lock`] at once, whoever else has the same open file.
+pub(crate) fn unlock(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY (kernel): numbers only.
+    Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) }).map(drop)
+}
+
+/// A lock on the byte behind the last that a file can have, so that it is in nobody's way. An open file
+/// holds it: it ends with the last descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Shared,
+    /// For descriptors that are open for writing.
+    Exclusive,
+}
+
+/// Takes the lock, or answers EAGAIN.
+pub(crate) fn hold(fd: BorrowedFd<'_>, hold: Hold) -> Result<()> {
+    let kind = match hold {
+        Hold::Shared => libc::F_RDLCK,
+        Hold::Exclusive => libc::F_WRLCK,
+    };
+    fcntl::fcntl(fd, FcntlArg::F_OFD_SETLK(&byte_behind_all(kind))).map(drop)
+}
+
+/// Ends [`hold`] at once, whoever else has the same open file.
+pub(crate) fn let_go(fd: BorrowedFd<'_>) -> Result<()> {
+    fcntl::fcntl(fd, FcntlArg::F_OFD_SETLK(&byte_behind_all(libc::F_UNLCK))).map(drop)
+}
+
+/// What other open files hold.
+pub(crate) fn held(fd: BorrowedFd<'_>) -> Result<Option<Hold>> {
+    let mut lock = byte_behind_all(libc::F_WRLCK);
+    fcntl::fcntl(fd, FcntlArg::F_OFD_GETLK(&mut lock))?;
+    Ok(match c_int::from(lock.l_type) {
+        libc::F_UNLCK => None,
+        libc::F_RDLCK => Some(Hold::Shared),
+        _ => Some(Hold::Exclusive),
+    })
+}
+
+fn byte_behind_all(kind: c_int) -> libc::flock {
+    let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
+    libc::flock { l_type, l_whence, l_start: libc::off_t::MAX, l_len: 1, l_pid: 0 }
 }
 
 /// `close(2)` with its result.

@@ -61,6 +61,7 @@ mod mapping;
 mod memfd;
 mod message;
 mod mirror;
+mod names;
 mod placement;
 mod posix;
 mod property;
