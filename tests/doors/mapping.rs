@@ -318,12 +318,13 @@ fn a_kind_refuses_flags_that_it_has_no_use_for<D: Door>() {
         | Flags::NO_RESERVE
         | Flags::RISK_REOPEN;
     let creating = with_descriptor | Flags::REPLACE | Flags::OR_OPEN;
+    let named = creating | Flags::RISK_DISK | Flags::UNLINK_LAST | Flags::UNLINK_CREATOR;
     let anonymous = with_descriptor - Flags::RISK_REOPEN;
     let calls: [(&str, Flags, Call<'_, D::Region>); 6] = [
         ("shm_region_from_fd", with_descriptor | Flags::PAST_END, &|it| D::from_fd(file.as_raw_fd(), 0, it)),
         ("shm_file_open", with_descriptor | Flags::PAST_END, &|it| D::file_open(&path, 0, it)),
         ("shm_file_create", creating, &|it| D::file_create(&new, 1, it)),
-        ("shm_posix_create", creating | Flags::RISK_DISK, &|it| D::posix_create("/shmkit-never", 1, it)),
+        ("shm_posix_create", named, &|it| D::posix_create("/shmkit-never", 1, it)),
         ("shm_posix_open", with_descriptor | Flags::RISK_DISK, &|it| D::posix_open(name.as_str(), it)),
         ("shm_anon_create", anonymous, &|it| D::anon_create(1, it)),
     ];

@@ -323,6 +323,9 @@ impl Handle for CRegion {
         let name: *const c_char = unsafe { shm_region_name(self.region) };
         (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_str().unwrap().to_string())
     }
+    fn unlink(&self) -> Answer<()> {
+        done(explained(|error| unsafe { shm_region_unlink(self.region, error) }))
+    }
     fn fd(&self) -> Answer<RawFd> {
         coded(unsafe { shm_region_fd(self.region) })
     }

@@ -96,6 +96,7 @@ pub trait Handle {
     fn size(&self) -> usize;
     fn kind(&self) -> i32;
     fn name(&self) -> Option<String>;
+    fn unlink(&self) -> Answer<()>;
     fn fd(&self) -> Answer<RawFd>;
     fn sysv_id(&self) -> Answer<i32>;
     /// With OR_OPEN: whether the call created.

@@ -153,6 +153,9 @@ impl Handle for Region {
     fn name(&self) -> Option<String> {
         self.name().map(|name| name.to_str().unwrap().to_string())
     }
+    fn unlink(&self) -> Answer<()> {
+        Ok(self.unlink()?)
+    }
     fn fd(&self) -> Answer<RawFd> {
         Ok(self.fd()?)
     }
