@@ -51,7 +51,7 @@ static void read_and_go_on(int socket, void *argument UNUSED)
     tell(socket, 0);
     hear(socket);
     CHECK(SHMKIT_AT(list, struct record, page) == NULL); /* not before it follows */
-    OK(shm_region_follow(list, &error));
+    GIVES(1, shm_region_follow(list, &error));
     check_list(list, first, RECORDS);
     for (size_t number = RECORDS; number < 2 * RECORDS; number++)
         append(list, number);
@@ -76,7 +76,7 @@ static void growth(void)
         append(list, number);
     tell(child.socket, 0);
     hear(child.socket);
-    OK(shm_region_follow(list, &error));
+    GIVES(1, shm_region_follow(list, &error));
     check_list(list, first, 2 * RECORDS);
     CHILD_PASSED(child);
     CLOSE(list);

@@ -66,7 +66,7 @@ fn a_signal_that_kills_is_not_hidden_and_children_tell() {
 /// However a test ends, the machine's pools of huge pages are as they were.
 #[test]
 fn pools_are_put_back() {
-    own_process!(60, || {
+    own_process!(120, || {
         let sizes = || [HUGE_2M, HUGE_1G].map(|size| available(size).map(|_| in_pool(size)));
         let pools = match Pools::lock() {
             Ok(pools) => pools,

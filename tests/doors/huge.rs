@@ -8,18 +8,18 @@ use crate::door::*;
 use crate::support::*;
 
 pairs! {
-    a_region_on_huge_pages_is_received_by_who_accepts_it: 60,
-    a_frame_that_lets_huge_pages_grow_does_not: 60,
-    a_published_region_on_huge_pages: 60,
+    a_region_on_huge_pages_is_received_by_who_accepts_it: 120,
+    a_frame_that_lets_huge_pages_grow_does_not: 120,
+    a_published_region_on_huge_pages: 120,
 }
 
 scenarios! {
-    sizes_are_rounded_and_told: 60,
-    calls_keep_to_the_huge_grid: 60,
-    flags_of_new_regions: 60,
-    descriptors_and_files_of_others: 60,
-    a_segment_on_huge_pages_is_attached_by_all: 60,
-    an_ordinary_segment_is_not_taken_for_huge: 60,
+    sizes_are_rounded_and_told: 120,
+    calls_keep_to_the_huge_grid: 120,
+    flags_of_new_regions: 120,
+    descriptors_and_files_of_others: 120,
+    a_segment_on_huge_pages_is_attached_by_all: 120,
+    an_ordinary_segment_is_not_taken_for_huge: 120,
     the_kernel_makes_huge_pages_of_ordinary_memory: 20,
 }
 

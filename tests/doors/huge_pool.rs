@@ -9,13 +9,13 @@ use crate::huge::{huge, offered, or_smaller, store, GRID, PAGE};
 use crate::support::*;
 
 scenarios! {
-    an_empty_pool_is_enomem_or_ordinary_pages: 60,
-    a_pool_that_is_promised_is_not_free: 60,
-    beyond_the_pool_is_an_error_and_no_signal: 60,
-    sealed_or_not_they_can_run_out: 60,
-    freezing_takes_nothing_away: 60,
-    one_gigabyte_or_what_there_is: 60,
-    an_ordinary_user_is_told_what_it_takes: 60,
+    an_empty_pool_is_enomem_or_ordinary_pages: 120,
+    a_pool_that_is_promised_is_not_free: 120,
+    beyond_the_pool_is_an_error_and_no_signal: 120,
+    sealed_or_not_they_can_run_out: 120,
+    freezing_takes_nothing_away: 120,
+    one_gigabyte_or_what_there_is: 120,
+    an_ordinary_user_is_told_what_it_takes: 120,
 }
 
 fn an_empty_pool_is_enomem_or_ordinary_pages<D: Door>() {

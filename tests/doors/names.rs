@@ -1,12 +1,12 @@
 //! Names without leftovers: who keeps a name alive, with whom it goes, and what stands in its place.
+//! `names_race` has the races, `unlink` the names that regions remove themselves.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use libc::{EAGAIN, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM, ESTALE};
+use libc::{EAGAIN, EEXIST, EINVAL, ENOENT, EPERM};
 
 use crate::door::*;
 use crate::support::*;
@@ -30,25 +30,17 @@ scenarios! {
     whatever_the_umask_leaves,
     the_mark_outlasts_what_other_users_do,
     another_user_s_leftover_is_told_and_stays,
-    users_race_and_the_name_is_there_while_one_has_it: 60,
-    users_that_come_and_leave_at_once_agree: 60,
-    whoever_comes_between_two_system_calls_agrees: 60,
-    a_user_killed_at_any_point_leaves_nothing: 60,
     the_name_goes_at_the_limit_of_descriptors_too,
-    a_region_removes_its_own_name,
-    what_stands_in_its_place_is_not_removed,
-    the_path_of_a_file_goes_as_a_name_does,
-    who_has_no_name_removes_none,
     a_held_lock_costs_a_second: 40,
 }
 
-const LAST: Flags = Flags::UNLINK_LAST;
-const CREATOR: Flags = Flags::UNLINK_CREATOR;
+pub const LAST: Flags = Flags::UNLINK_LAST;
+pub const CREATOR: Flags = Flags::UNLINK_CREATOR;
 /// The mark of an object whose name goes with its users.
-const MARK: u32 = 0o1100;
+pub const MARK: u32 = 0o1100;
 
 /// A name in a /dev/shm of this process's own, where that is permitted.
-fn new_name() -> PosixName {
+pub fn new_name() -> PosixName {
     let _ = own_dev_shm("size=4m,mode=1777");
     PosixName::new()
 }
@@ -84,11 +76,11 @@ impl User {
     }
 }
 
-fn create<D: Door>(name: &PosixName, flags: Flags) -> Answer<D::Region> {
+pub fn create<D: Door>(name: &PosixName, flags: Flags) -> Answer<D::Region> {
     D::posix_create(name.as_str(), 5000, &with(flags))
 }
 
-fn open_it<D: Door>(name: &PosixName) -> Answer<D::Region> {
+pub fn open_it<D: Door>(name: &PosixName) -> Answer<D::Region> {
     D::posix_open(name.as_str(), &plain())
 }
 
@@ -98,11 +90,11 @@ fn leave_behind<D: Door>(name: &PosixName, flags: Flags) {
     assert!(name.path().exists());
 }
 
-fn inode(path: &Path) -> u64 {
+pub fn inode(path: &Path) -> u64 {
     std::fs::symlink_metadata(path).unwrap().ino()
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -586,291 +578,6 @@ fn another_user_s_leftover_is_told_and_stays<D: Door>() {
     assert!(!name.path().exists());
 }
 
-/// Several processes create, find and close one name. Whoever has the object knows that the name leads to
-/// it all the time, so that nobody can have made another one; of each object there is one creator.
-fn users_race_and_the_name_is_there_while_one_has_it<D: Door>() {
-    const ROUNDS: u64 = 3000;
-    const USERS: u64 = 3;
-    let name = new_name();
-    let path = name.path();
-    let counts = Line::new();
-    let users: Vec<_> = (0..USERS)
-        .map(|user| {
-            let (name, path, counts) = (&name, &path, &counts);
-            fork(move || {
-                let mut created = 0;
-                for round in 0..ROUNDS {
-                    let or_open = round % 8 < 6;
-                    let found = match round % 8 {
-                        0..6 => D::posix_create(name.as_str(), 5000, &with(LAST | Flags::OR_OPEN)),
-                        6 => open_it::<D>(name),
-                        _ => create::<D>(name, LAST),
-                    };
-                    let region = match found {
-                        Ok(region) => region,
-                        failed if round % 8 == 6 => {
-                            fails(failed, ENOENT, &[]);
-                            continue;
-                        }
-                        failed => {
-                            assert!(!or_open, "{:?}", failed.err());
-                            fails(failed, EEXIST, &[]);
-                            continue;
-                        }
-                    };
-                    let named = || assert_eq!(identity(&region.fd().unwrap()).1, inode(path));
-                    named();
-                    assert_eq!(region.size(), 5000);
-                    // SAFETY: the region's first words, atomics for all.
-                    let [number, users] =
-                        [0, 1].map(|at| unsafe { &*region.data().cast::<AtomicU64>().add(at) });
-                    let new = (user << 32 | round) + 1;
-                    if region.created() || round % 8 == 7 {
-                        created += 1;
-                        let first = number.compare_exchange(0, new, Ordering::SeqCst, Ordering::SeqCst);
-                        assert_eq!(first, Ok(0), "somebody else has created this one");
-                    }
-                    while number.load(Ordering::SeqCst) == 0 {
-                        std::thread::yield_now();
-                    }
-                    let number_then = number.load(Ordering::SeqCst);
-                    users.fetch_add(1, Ordering::SeqCst);
-                    if round % 16 == user {
-                        std::thread::yield_now();
-                    }
-                    named();
-                    assert_eq!(number.load(Ordering::SeqCst), number_then);
-                    assert!((1..=USERS).contains(&users.fetch_sub(1, Ordering::SeqCst)));
-                    region.close().unwrap();
-                }
-                counts.tell(created);
-            })
-        })
-        .collect();
-    users.into_iter().for_each(Child::join);
-    let created: i64 = (0..USERS).map(|_| counts.hear()).sum();
-    assert!((2..(USERS * ROUNDS) as i64).contains(&created), "{created}");
-    assert!(!path.exists(), "nobody has it any more");
-}
-
-/// Several processes meet a leftover at the same moment, and leave what they made of it at the same moment.
-fn users_that_come_and_leave_at_once_agree<D: Door>() {
-    const ROUNDS: u64 = 2000;
-    const USERS: u64 = 3;
-    let name = new_name();
-    let shared = D::anon_create(64, &plain()).unwrap();
-    // SAFETY: the region's words, atomics for all.
-    let [arrived, created, stands] =
-        [0, 1, 2].map(|at| unsafe { &*shared.data().cast::<AtomicU64>().add(at) });
-    let users: Vec<_> = (0..USERS)
-        .map(|user| {
-            let name = &name;
-            fork(move || {
-                let mut meetings = 0;
-                let mut meet = || {
-                    meetings += 1;
-                    arrived.fetch_add(1, Ordering::SeqCst);
-                    while arrived.load(Ordering::SeqCst) < meetings * USERS {
-                        std::thread::yield_now();
-                    }
-                };
-                for round in 0..ROUNDS {
-                    if user == 0 {
-                        std::fs::write(name.path(), "left behind").unwrap();
-                        set_mode(&name.path(), 0o600 | MARK);
-                        created.store(0, Ordering::SeqCst);
-                        stands.store(0, Ordering::SeqCst);
-                    }
-                    meet();
-                    let region = create::<D>(name, LAST | Flags::OR_OPEN).unwrap();
-                    created.fetch_add(region.created().into(), Ordering::SeqCst);
-                    stands.fetch_add(identity(&region.fd().unwrap()).1, Ordering::SeqCst);
-                    meet();
-                    assert_eq!(created.load(Ordering::SeqCst), 1, "round {round}: one creator");
-                    assert_eq!(stands.load(Ordering::SeqCst), USERS * inode(&name.path()), "one object");
-                    meet();
-                    region.close().unwrap();
-                    meet();
-                    assert!(!name.path().exists(), "round {round}: nobody has it any more");
-                    meet();
-                }
-            })
-        })
-        .collect();
-    users.into_iter().for_each(Child::join);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Move {
-    OpenOrCreate,
-    Open,
-    Close,
-}
-
-/// A process that makes one move, and tells the inode of what it has then, or 0.
-struct Player {
-    child: Child,
-    ready: Line,
-    asked: Line,
-    told: Line,
-}
-
-impl Player {
-    fn new<D: Door>(name: &PosixName, what: Move, begin: impl Fn()) -> Player {
-        let (ready, asked, told) = (Line::new(), Line::new(), Line::new());
-        let child = fork(|| {
-            let before = (what == Move::Close).then(|| create::<D>(name, LAST | Flags::OR_OPEN).unwrap());
-            ready.tell(0);
-            begin();
-            let has = match what {
-                Move::OpenOrCreate => Some(create::<D>(name, LAST | Flags::OR_OPEN).unwrap()),
-                Move::Open => match open_it::<D>(name) {
-                    Ok(region) => Some(region),
-                    missing => {
-                        fails(missing, ENOENT, &[]);
-                        None
-                    }
-                },
-                Move::Close => {
-                    before.unwrap().close().unwrap();
-                    None
-                }
-            };
-            told.tell(has.as_ref().map_or(0, |region| identity(&region.fd().unwrap()).1 as i64));
-            asked.hear();
-            has.into_iter().for_each(|region| region.close().unwrap());
-        });
-        ready.hear();
-        Player { child, ready, asked, told }
-    }
-
-    fn has_told(&self, timeout_ms: i32) -> bool {
-        let mut poll = libc::pollfd { fd: self.told.reader(), events: libc::POLLIN, revents: 0 };
-        good(unsafe { libc::poll(&mut poll, 1, timeout_ms) }) == 1
-    }
-
-    fn end(self) {
-        self.asked.tell(0);
-        self.child.join();
-        drop(self.ready);
-    }
-}
-
-/// ptrace(2) without an address, and the stop that it leads to.
-fn trace(request: u32, child: &Child) {
-    good(unsafe { libc::ptrace(request, child.pid(), 0, 0) });
-}
-
-fn await_stop(child: &Child) {
-    let mut status = 0;
-    assert_eq!(unsafe { libc::waitpid(child.pid(), &mut status, 0) }, child.pid());
-    assert!(libc::WIFSTOPPED(status), "{status:#x}");
-}
-
-/// One process is held before each of its system calls in turn, and another makes its whole move then,
-/// unless it has to wait for the first.
-fn whoever_comes_between_two_system_calls_agrees<D: Door>() {
-    use Move::*;
-    let name = new_name();
-    let mut waited = 0;
-    for (first, second) in [
-        (OpenOrCreate, OpenOrCreate),
-        (OpenOrCreate, Open),
-        (OpenOrCreate, Close),
-        (Open, OpenOrCreate),
-        (Open, Close),
-        (Close, OpenOrCreate),
-        (Close, Open),
-        (Close, Close),
-    ] {
-        for calls in 1.. {
-            if first != Close && second != Close {
-                // A leftover.
-                std::fs::write(name.path(), "left behind").unwrap();
-                set_mode(&name.path(), 0o600 | MARK);
-            }
-            let go = Line::new();
-            let held = Player::new::<D>(&name, first, || unsafe {
-                good(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0));
-                good(libc::raise(libc::SIGSTOP));
-            });
-            await_stop(&held.child);
-            let other = Player::new::<D>(&name, second, || {
-                go.hear();
-            });
-            // Each call stops twice: before and after.
-            for _ in 0..2 * calls - 1 {
-                if !held.has_told(0) {
-                    trace(libc::PTRACE_SYSCALL, &held.child);
-                    await_stop(&held.child);
-                }
-            }
-            let over = held.has_told(0);
-            go.tell(0);
-            waited += usize::from(!other.has_told(30));
-            trace(libc::PTRACE_DETACH, &held.child);
-            let has = [held.told.hear(), other.told.hear()];
-            let what = format!("{first:?} held before call {calls}, {second:?}: {has:?}");
-            match std::fs::metadata(name.path()) {
-                Ok(stat) => {
-                    assert!(has.iter().all(|&inode| inode == 0 || inode == stat.ino() as i64), "{what}");
-                    assert_ne!(has, [0, 0], "a name without a user: {what}");
-                }
-                Err(_) => assert_eq!(has, [0, 0], "users without a name: {what}"),
-            }
-            held.end();
-            other.end();
-            assert!(!name.path().exists(), "{what}");
-            if over {
-                break;
-            }
-        }
-    }
-    assert!(waited > 10, "the lock was met {waited} times");
-}
-
-fn a_user_killed_at_any_point_leaves_nothing<D: Door>() {
-    if let Err(why) = own_dev_shm("size=4m,mode=1777") {
-        return skip(why);
-    }
-    let name = PosixName::new();
-    let ready = Line::new();
-    let use_it = || {
-        ready.tell(0);
-        loop {
-            let region = D::posix_create(name.as_str(), 5000, &with(LAST | Flags::OR_OPEN)).unwrap();
-            region.write(0, b"x").unwrap();
-            region.close().unwrap();
-        }
-    };
-    for round in 0..200 {
-        let users = [fork(use_it), fork(use_it)];
-        users.iter().for_each(|_| {
-            ready.hear();
-        });
-        let [first, second] = users;
-        // No event to wait for: the point is to strike anywhere.
-        unsafe { libc::usleep(round * 37 % 700) };
-        first.slay();
-        // The second goes on, whatever the first had begun.
-        let region = create::<D>(&name, LAST | Flags::OR_OPEN).unwrap();
-        assert_eq!(identity(&region.fd().unwrap()).1, inode(&name.path()));
-        second.slay();
-        assert!(name.path().exists());
-        region.close().unwrap();
-        assert!(entries(Path::new("/dev/shm")).is_empty());
-
-        let alone = fork(use_it);
-        ready.hear();
-        unsafe { libc::usleep(round * 53 % 500) };
-        alone.slay();
-        let region = create::<D>(&name, LAST | Flags::OR_OPEN).unwrap();
-        assert!(region.created(), "no user is left");
-        region.close().unwrap();
-        assert!(entries(Path::new("/dev/shm")).is_empty());
-    }
-}
-
 fn the_name_goes_at_the_limit_of_descriptors_too<D: Door>() {
     let name = new_name();
     for flags in [LAST, CREATOR] {
@@ -895,109 +602,6 @@ fn the_name_goes_at_the_limit_of_descriptors_too<D: Door>() {
             assert!(!name.path().exists(), "{flags:?}");
         }
     }
-}
-
-fn a_region_removes_its_own_name<D: Door>() {
-    let name = new_name();
-    let made = create::<D>(&name, Flags::empty()).unwrap();
-    let found = open_it::<D>(&name).unwrap();
-    found.unlink().unwrap();
-    assert!(!name.path().exists());
-    for region in [&made, &found] {
-        fails(region.unlink(), ENOENT, &[&name.as_str()[1..]]);
-    }
-    made.write(0, b"here").unwrap();
-    assert_eq!(found.bytes(0, 4).unwrap(), b"here");
-
-    // Also in a child, which is asked for it; and before it is due.
-    for flags in [LAST, CREATOR] {
-        let region = create::<D>(&name, flags).unwrap();
-        fork(|| region.unlink().unwrap()).join();
-        assert!(!name.path().exists());
-        let next = create::<D>(&name, flags).unwrap();
-        fails(region.unlink(), ESTALE, &[]);
-        region.close().unwrap();
-        assert!(name.path().exists());
-        next.unlink().unwrap();
-        next.close().unwrap();
-    }
-}
-
-fn what_stands_in_its_place_is_not_removed<D: Door>() {
-    let name = new_name();
-    let old = create::<D>(&name, Flags::empty()).unwrap();
-    let new = create::<D>(&name, Flags::REPLACE).unwrap();
-    let says = [&name.as_str()[1..], "another object"];
-    fails(old.unlink(), ESTALE, &says);
-    assert_eq!(inode(&name.path()), identity(&new.fd().unwrap()).1);
-    new.unlink().unwrap();
-    // A link to it is not it.
-    let other = PosixName::new();
-    let region = create::<D>(&name, Flags::empty()).unwrap();
-    std::fs::rename(name.path(), other.path()).unwrap();
-    symlink(other.path(), name.path()).unwrap();
-    fails(region.unlink(), ESTALE, &says);
-    assert!(other.path().exists() && name.path().is_symlink());
-    // Nor is a directory.
-    std::fs::remove_file(name.path()).unwrap();
-    std::fs::create_dir(name.path()).unwrap();
-    fails(region.unlink(), ESTALE, &says);
-    std::fs::remove_dir(name.path()).unwrap();
-    fails(region.unlink(), ENOENT, &says[..1]);
-}
-
-fn the_path_of_a_file_goes_as_a_name_does<D: Door>() {
-    let directory = Directory::new();
-    let (path, link) = (directory.file("block"), directory.file("link"));
-    let made = D::file_create(&path, 5000, &plain()).unwrap();
-    symlink("block", &link).unwrap();
-    let by_link = D::file_open(&link, 0, &plain()).unwrap();
-    fails(by_link.unlink(), ESTALE, &["link"]);
-    assert!(directory.file("link") == link && Path::new(&link).is_symlink() && Path::new(&path).exists());
-    let found = D::file_open(&path, 0, &plain()).unwrap();
-    found.unlink().unwrap();
-    assert!(!Path::new(&path).exists());
-    fails(made.unlink(), ENOENT, &["block"]);
-    directory.write("block", b"another");
-    fails(made.unlink(), ESTALE, &["block", "another object"]);
-    assert_eq!(std::fs::read(&path).unwrap(), b"another");
-
-    // A relative path is of the directory that is current now.
-    let home = std::env::current_dir().unwrap();
-    std::env::set_current_dir(directory.path()).unwrap();
-    let relative = D::file_create("relative", 1, &plain()).unwrap();
-    std::fs::create_dir("below").unwrap();
-    std::env::set_current_dir("below").unwrap();
-    fails(relative.unlink(), ENOENT, &["relative"]);
-    std::env::set_current_dir(directory.path()).unwrap();
-    relative.unlink().unwrap();
-    let dotted = D::file_create("below/../dotted", 1, &plain()).unwrap();
-    dotted.unlink().unwrap();
-    assert!(!Path::new("dotted").exists());
-    let deep = D::file_create("below/deep", 1, &plain()).unwrap();
-    std::fs::remove_dir_all("below").unwrap();
-    fails(deep.unlink(), ENOENT, &["below/deep"]);
-    std::env::set_current_dir(home).unwrap();
-}
-
-fn who_has_no_name_removes_none<D: Door>() {
-    let (_, directory) = (own_ipc(), Directory::new());
-    let file = D::file_create(&directory.file("block"), 1, &plain()).unwrap();
-    let key = Key::new();
-    let segment = D::sysv_create(key.get(), 1, &plain()).unwrap();
-    let (one, other) = socketpair(libc::SOCK_SEQPACKET);
-    D::send_region(one.as_raw_fd(), &file, None).unwrap();
-    for region in [
-        D::create("block", 1, &plain()).unwrap(),
-        D::anon_create(1, &plain()).unwrap(),
-        D::from_fd(file.fd().unwrap(), 0, &plain()).unwrap(),
-        D::recv_region(other.as_raw_fd(), &with(Flags::RISK_SHRINK), None).unwrap(),
-    ] {
-        fails(region.unlink(), EOPNOTSUPP, &["none"]);
-    }
-    fails(segment.unlink(), EOPNOTSUPP, &["segment"]);
-    D::sysv_remove(segment.sysv_id().unwrap()).unwrap();
-    assert_eq!(directory.entries(), ["block"]);
 }
 
 /// Anybody may lock a directory that he can read.
