@@ -121,9 +121,9 @@ impl Region {
             }
         }
         if self.guard.is_gone(offset, length) {
-            return Err(shrunk(
-                "lacked some when they were touched, and zeros stand there until the last guarded section ends".to_string(),
-            ));
+            let why =
+                "lacked some when they were touched: zeros stand there until the last guarded section ends";
+            return Err(shrunk(why.to_string()));
         }
         if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
             return Ok(());

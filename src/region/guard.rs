@@ -16,7 +16,7 @@ use std::time::Duration;
 use nix::sys::mman::{MapFlags, ProtFlags};
 
 use super::mapping::{protection, sharing};
-use super::{Backing, Flags, Region};
+use super::{Backing, Flags, Options, Region};
 use crate::error::{Code, During, Error, Result, SHMKIT_E_SHRUNK, SHMKIT_E_UNGUARDED};
 use crate::sys::{child, mmap, signal, Errno};
 use sections::Sections;
@@ -137,7 +137,13 @@ impl Region {
 
     fn area(&self) -> Area {
         let length = self.mapping.length();
-        let flags = self.options.flags;
+        // As freeze() has mapped it.
+        let frozen = match self.frozen.load(Ordering::Relaxed) {
+            true => Flags::PRIVATE | Flags::READ_ONLY | Flags::NO_RESERVE,
+            false => Flags::empty(),
+        };
+        let options = Options { flags: self.options.flags | frozen, ..self.options };
+        let flags = options.flags;
         let source = match (&self.backing, self.file()) {
             (Backing::SysV(id), _) => Source::Segment(*id),
             (_, Some(fd)) => Source::File { fd: fd.as_raw_fd(), offset: self.options.offset },
@@ -149,7 +155,7 @@ impl Region {
             page_size: self.page_size(),
             period: if flags.contains(Flags::MIRROR) { length / 2 } else { length },
             protection: protection(self.rights()),
-            sharing: sharing(&self.options),
+            sharing: sharing(&options),
             source,
             flags,
             process: flags.contains(Flags::NO_FORK).then(|| std::process::id() as libc::pid_t),
@@ -189,7 +195,8 @@ pub fn check() -> Result<()> {
         child::End::Late => format!("did not come back within {} s", PATIENCE.as_secs()),
     };
     unguarded(format!(
-        "another SIGBUS handler was installed after the fault guard's, and does not call it: a child process that touched a page that is gone {how}"
+        "a SIGBUS handler was installed after the fault guard's, and does not call it: a child process that \
+         touched a page that is gone {how}"
     ))
 }
 

@@ -39,7 +39,7 @@ pub(crate) unsafe fn try_out(open: c_int, limit: Duration, body: impl FnOnce() -
     }
     let child = start();
     if child == Ok(0) {
-        // SAFETY (kernel): numbers only. Whatever happens here dumps no core, and does not outlive the parent.
+        // SAFETY (kernel): numbers only. Whatever happens here dumps no core, nor outlives the parent.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             libc::prctl(libc::PR_SET_DUMPABLE, 0);

@@ -52,6 +52,8 @@ mod freeze;
 mod growth;
 mod growth_race;
 mod guard;
+mod guard_copies;
+mod guard_memory;
 mod harness;
 mod hostile;
 mod huge;

@@ -47,7 +47,7 @@ pub(super) struct Slot {
     /// Empty where the slot is nobody's.
     start: AtomicUsize,
     end: AtomicUsize,
-    /// Written when the slot is taken and no section is open, read inside sections, and by the region's owner.
+    /// Written when the slot is taken and no section is open; read inside sections, and by the owner.
     area: UnsafeCell<Option<Guarded>>,
 }
 
