@@ -87,6 +87,13 @@ while read -r function; do
     grep -qw -- "$function" docs/threads-signals-fork.md || fail "docs/threads-signals-fork.md does not name $function"
 done <"$work/functions"
 
+# What a signal handler may call is called in one.
+sed -n 's/^|\(.*\)| yes |.*/\1/p' docs/threads-signals-fork.md | grep -o 'shm_[a-z_]*`' | tr -d '`' | sort -u |
+    grep -vx shm_region_protect >"$work/allowed"
+sed -n 's/^static void call_\(shm_[a-z_]*\)(void).*/\1/p' tests/c/signals.c | sort >"$work/called"
+diff -u --label docs/threads-signals-fork.md --label tests/c/signals.c "$work/allowed" "$work/called" >&2 ||
+    fail "what signal handlers may call differs"
+
 # Relative links, from the file that has them.
 find . -name target -prune -o -name .git -prune -o -name '*.md' -print >"$work/markdown"
 while read -r file; do
