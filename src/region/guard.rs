@@ -4,6 +4,7 @@
 //! regions, and what it does to their pages; the handler itself, and how it passes on what is not ours, is
 //! `sys::sigbus`'s. All of it is a region's, nothing a thread's: a goroutine may end what another has begun.
 
+mod gone;
 mod sections;
 mod slots;
 
@@ -217,7 +218,7 @@ fn touch_gone_page(page_size: usize) -> c_int {
         if start == libc::MAP_FAILED {
             return NO_PROBE;
         }
-        PROBE.fill_probe(Area {
+        PROBE.fill(Area {
             start: start.cast(),
             length: page_size,
             page_size,

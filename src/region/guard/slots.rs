@@ -4,18 +4,19 @@
 //! The handler takes no lock. It finds the slot by the address, holds its sections, so that the slot stays
 //! this region's, and looks once more whether the address is in it.
 
-use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
+use std::os::fd::BorrowedFd;
 use std::ptr::{null_mut, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
+use super::gone::Gone;
 use super::sections::Sections;
 use crate::error::Code;
 use crate::region::Flags;
-use crate::sys::{self, mmap, segment, Errno};
+use crate::sys::{self, file, mmap, segment, Errno};
 
 /// What is mapped at a region's addresses, and how: all that it takes to map a page of it again.
 pub(super) struct Area {
@@ -53,12 +54,7 @@ pub(super) struct Slot {
 
 struct Guarded {
     area: Area,
-    /// For each page the epoch in which it was replaced by zeros. Nobody ever takes a number out again: the
-    /// next epoch puts all pages back at once.
-    lost: &'static [AtomicU32],
-    /// Which pages ever were.
-    lowest: AtomicUsize,
-    highest: AtomicUsize,
+    gone: Gone,
 }
 
 // SAFETY (protocol): `area` says above who touches it when; the rest are atomics.
@@ -82,7 +78,6 @@ static FIRST: Chunk = Chunk::new();
 
 /// The child's that tries out whether a fault reaches us; no region's.
 pub(super) static PROBE: Slot = Slot::new();
-static PROBED: [AtomicU32; 1] = [AtomicU32::new(0)];
 
 fn chunks() -> impl Iterator<Item = &'static Chunk> {
     // SAFETY (protocol): a chunk that was appended stays.
@@ -100,13 +95,12 @@ pub(super) fn claim(address: usize) -> bool {
 
 /// A slot for a region.
 pub(super) fn occupy(area: Area) -> sys::Result<&'static Slot> {
-    let lost = Lost::new(area.length / area.page_size)?;
     let free = chunks().flat_map(|chunk| &chunk.slots).find(|slot| slot.take());
     let slot = match free {
         Some(slot) => slot,
         None => append()?,
     };
-    slot.fill(area, lost.keep());
+    slot.fill(area);
     Ok(slot)
 }
 
@@ -155,19 +149,14 @@ impl Slot {
         self.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn fill(&self, area: Area, lost: &'static [AtomicU32]) {
+    pub(super) fn fill(&self, area: Area) {
         let (start, end) = (area.start as usize, area.start as usize + area.length);
-        let (lowest, highest) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
+        let gone = Gone::none(area.period / area.page_size);
         // SAFETY (protocol): taken, and no section is open.
-        unsafe { *self.area.get() = Some(Guarded { area, lost, lowest, highest }) };
+        unsafe { *self.area.get() = Some(Guarded { area, gone }) };
         self.sections.reset();
         self.start.store(start, Ordering::Release);
         self.end.store(end, Ordering::Release);
-    }
-
-    /// The probe's, which needs no memory.
-    pub(super) fn fill_probe(&self, area: Area) {
-        self.fill(area, &PROBED);
     }
 
     /// Gives the slot back; EBUSY while a section is open.
@@ -178,9 +167,7 @@ impl Slot {
         self.end.store(0, Ordering::Release);
         self.start.store(0, Ordering::Release);
         // SAFETY (protocol): no section is open, and with the region ends whoever could open one.
-        if let Some(Guarded { lost, .. }) = unsafe { (*self.area.get()).take() } {
-            drop(Lost(lost));
-        }
+        unsafe { *self.area.get() = None };
         self.taken.store(false, Ordering::Release);
         Ok(())
     }
@@ -195,10 +182,8 @@ impl Slot {
     pub(super) fn is_gone(&self, offset: usize, length: usize) -> bool {
         std::sync::atomic::fence(Ordering::Acquire);
         let Some(epoch) = self.sections.gone() else { return false };
-        self.guarded().is_some_and(|guarded| {
-            let page = guarded.area.page_size;
-            let pages = offset / page..(offset + length).div_ceil(page).min(guarded.lost.len());
-            guarded.lost[pages].iter().any(|lost| lost.load(Ordering::Acquire) == epoch)
+        self.guarded().is_some_and(|Guarded { area, gone }| {
+            gone.touches(epoch, offset / area.page_size, (offset + length).div_ceil(area.page_size))
         })
     }
 
@@ -233,11 +218,16 @@ impl Guarded {
             return false;
         }
         let page = (address - start as usize) / page_size;
-        let epoch = sections.lose();
-        self.lost[page].store(epoch, Ordering::Release);
-        self.lowest.fetch_min(page, Ordering::AcqRel);
-        self.highest.fetch_max(page, Ordering::AcqRel);
-        self.put_zeros(page, 1).is_ok()
+        let (first, count) = self.gone.add(sections.lose(), page, || self.end_of_file());
+        self.put_zeros(first, count).is_ok()
+    }
+
+    /// Of how many pages the file has some bytes now.
+    fn end_of_file(&self) -> Option<usize> {
+        let Source::File { fd, offset } = self.area.source else { return None };
+        // SAFETY (protocol): the region's descriptor, which is open while it is guarded.
+        let stat = file::stat(unsafe { BorrowedFd::borrow_raw(fd) }).ok()?;
+        Some((stat.st_size as u64).saturating_sub(offset).div_ceil(self.area.page_size as u64) as usize)
     }
 
     fn put_zeros(&self, page: usize, count: usize) -> sys::Result<()> {
@@ -253,20 +243,9 @@ impl Guarded {
 
     /// Puts back what was replaced in this epoch.
     fn restore(&self, epoch: u32) -> bool {
-        let is_lost = |page: usize| self.lost[page].load(Ordering::Acquire) == epoch;
-        let (mut page, highest) = (self.lowest.load(Ordering::Acquire), self.highest.load(Ordering::Acquire));
-        let period = self.area.period / self.area.page_size;
         let mut all = true;
-        while page <= highest {
-            let first = page;
-            while page <= highest && is_lost(page) && (page == first || page % period != 0) {
-                page += 1;
-            }
-            if page == first {
-                page += 1;
-                continue;
-            }
-            all &= self.put_back(first, page - first).is_ok();
+        for (page, count) in self.gone.pieces(epoch) {
+            all &= self.put_back(page, count).is_ok();
             if matches!(self.area.source, Source::Segment(_)) {
                 // It comes back whole.
                 break;
@@ -311,34 +290,5 @@ impl Guarded {
             }
         }
         Ok(())
-    }
-}
-
-/// A number for each page: zeros, which take memory once they are written to.
-struct Lost(&'static [AtomicU32]);
-
-impl Lost {
-    fn layout(pages: usize) -> sys::Result<Layout> {
-        Layout::array::<AtomicU32>(pages.max(1)).map_err(|_| Errno::ENOMEM)
-    }
-
-    fn new(pages: usize) -> sys::Result<Lost> {
-        // SAFETY: the layout is not empty, and zeros are numbers.
-        unsafe {
-            let memory = NonNull::new(alloc_zeroed(Lost::layout(pages)?)).ok_or(Errno::ENOMEM)?;
-            Ok(Lost(std::slice::from_raw_parts(memory.cast().as_ptr(), pages)))
-        }
-    }
-
-    fn keep(self) -> &'static [AtomicU32] {
-        std::mem::ManuallyDrop::new(self).0
-    }
-}
-
-impl Drop for Lost {
-    fn drop(&mut self) {
-        let layout = Lost::layout(self.0.len()).expect("as it was made");
-        // SAFETY: from `new`, and the slot has let go of it.
-        unsafe { dealloc(self.0.as_ptr().cast_mut().cast(), layout) };
     }
 }
