@@ -366,7 +366,8 @@
 
 /**
  * The bytes are inside the region, but its backing does not hold them: the file was truncated, was
- * always shorter (`_PAST_END`), or its file system is full. The raw pointer would raise SIGBUS.
+ * always shorter (`_PAST_END`), its file system is full, or no huge page is left. The raw pointer
+ * would raise SIGBUS; in a guarded section it read zeros.
  */
 #define SHMKIT_E_SHRUNK -4096
 
@@ -386,8 +387,8 @@
 #define SHMKIT_E_UNSEALED -4099
 
 /**
- * A read-only region is to be sent that the receiver could re-open for writing, or truncate, and
- * `_RISK_REOPEN` was not given.
+ * A region that is read-only, or sealed against writing, is to be sent, and the receiver could
+ * re-open it for writing, or truncate it, and `_RISK_REOPEN` was not given.
  */
 #define SHMKIT_E_UNENFORCEABLE -4100
 
@@ -398,14 +399,14 @@
 #define SHMKIT_E_COLLISION -4101
 
 /**
- * `/dev/shm` is no memory file system here, so the object would lie on a disk, and `_RISK_DISK` was
- * not given.
+ * `/dev/shm` is no memory file system here, so the object would lie on a disk, and `_RISK_DISK`
+ * was not given.
  */
 #define SHMKIT_E_ON_DISK -4102
 
 /**
- * No fault reaches the guard's SIGBUS handler: it was never installed, or one that was installed
- * later does not call it.
+ * No fault reaches the guard's SIGBUS handler: it was never installed, one that was installed
+ * later does not call it, or the guard is not enabled for this region.
  */
 #define SHMKIT_E_UNGUARDED -4103
 
@@ -434,7 +435,8 @@ typedef struct shm_region_options {
      */
     uint32_t mode;
     /**
-     * shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC.
+     * shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC, and SHRINK | EXEC with
+     * _GROWABLE, which does not go with GROW.
      */
     uint32_t seals;
     /**
@@ -448,8 +450,8 @@ typedef struct shm_region_options {
     uint64_t size_min;
     /**
      * Receiving: a larger region is -EFBIG; 0 means no cap, but a growable region is refused. With
-     * _GROWABLE, and for a growable region received: how far it may grow here, in bytes; less than
-     * its size is -EINVAL.
+     * _GROWABLE, and for a growable region received: how far it may grow here, in bytes, and no
+     * less than its size.
      */
     uint64_t size_max;
 } shm_region_options;
@@ -731,11 +733,11 @@ int shm_posix_unlink(const char *name, struct shm_error *error);
  * object: a name that was removed and made again by others stays.
  *
  * Device and inode are compared under a lock on the name's directory (flock(2)) that _REPLACE and
- * whoever looks before it removes take too. Linux cannot remove a name by its inode: a program that
- * exchanges the name without that lock (shm_posix_unlink, and a new object), in the microseconds
- * between the look and the removal, can still lose its object's name. A relative path is taken from
- * the directory that is current now; a path that was a symbolic link is -ESTALE, as the link is
- * another file.
+ * whoever looks before it removes take too. Linux cannot remove a name by its inode: a program
+ * that exchanges the name without that lock (shm_posix_unlink, and a new object), in the
+ * microseconds between the look and the removal, can still lose its object's name. A relative path
+ * is taken from the directory that is current now; a path that was a symbolic link is -ESTALE, as
+ * the link is another file.
  * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region has no name; -ENOENT the name is gone;
  * -ESTALE it names another object now, and stays; -EAGAIN another process has held the lock for a
  * second; -EACCES no right to remove from the directory, or to read it; -EPERM, -EROFS.
@@ -924,7 +926,8 @@ int shm_region_unlock(struct shm_region *region,
  * `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened
  * with.
  * Returns 0, or: -EINVAL NULL, unknown rights, an offset that is no multiple of the page size;
- * -ERANGE beyond the region; -EACCES more rights than the region has.
+ * -ERANGE beyond the region; -EACCES more rights than the region has. For a guarded region
+ * (shm_guard_enable) always -EINVAL.
  */
 int shm_region_protect(struct shm_region *region,
                        size_t offset,
@@ -961,8 +964,8 @@ int shm_region_seal(struct shm_region *region, uint32_t seals, struct shm_error 
  * of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
  * Returns 0, or: -EBUSY a guarded section is open (shm_guard_begin), and the region stays. After
  * any other failure the region is gone all the same: a negative errno from munmap(2) or close(2);
- * -EAGAIN another process has held the lock under which names go for a second, -EPERM the object is
- * another user's: a name that was due stays, for the next who opens it to remove.
+ * -EAGAIN another process has held the lock under which names go for a second, -EPERM the object
+ * is another user's: a name that was due stays, for the next who opens it to remove.
  */
 int shm_region_close(struct shm_region *region);
 
@@ -982,7 +985,8 @@ int shm_region_close(struct shm_region *region);
  * `size`: in bytes, up to shm_region_size_max. One that the region has already changes nothing.
  * Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable, or its file system cannot
  * reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM no
- * memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against growing.
+ * memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against growing;
+ * SHMKIT_E_SHRUNK somebody has truncated it meanwhile.
  */
 int shm_region_grow(struct shm_region *region, size_t size, struct shm_error *error);
 
@@ -1004,11 +1008,11 @@ int shm_region_follow(struct shm_region *region, struct shm_error *error);
  *
  * The kernel keeps it so (F_SEAL_FUTURE_WRITE, Linux 5.1): no writing to the descriptor, no
  * mapping it writable, not after opening it again through /proc or changing its mode, neither by
- * another user nor by the same. SHRINK, EXEC and SEAL are sealed too, so shm_region_freeze is
- * -EPERM afterwards; and GROW unless the region is growable: then whoever has its descriptor can
- * make it larger, by zeros. What remains: a child that this process forks inherits its mapping
- * (SHMKIT_REGION_NO_FORK prevents that), and who may trace it (ptrace(2), /proc/PID/mem) can write
- * through it.
+ * another user nor by the same. SHRINK, SEAL, and EXEC unless the mode has execute bits, are
+ * sealed too, so shm_region_freeze is -EPERM afterwards; and GROW unless the region is growable:
+ * then whoever has its descriptor can make it larger, by zeros. What remains: a child that this
+ * process forks inherits its mapping (SHMKIT_REGION_NO_FORK prevents that), and who may trace it
+ * (ptrace(2), /proc/PID/mem) can write through it.
  *
  * The kernel does not look for writable mappings that exist already, so this call refuses where
  * there can be one: for a region that came from elsewhere, that was sent with the right to write,
@@ -1019,8 +1023,9 @@ int shm_region_follow(struct shm_region *region, struct shm_error *error);
  * No other thread may ask for the descriptor or send the region meanwhile: the call is -EBUSY
  * then, but the seals are there. Calling it again is no error.
  * Returns 0, or: -EINVAL NULL; -EBUSY others may have it writable, the message says why; -EPERM
- * somebody has sealed it against seals; -EOPNOTSUPP a kernel before Linux 5.1, no memfd (for files
- * and POSIX objects the kernel gives no such promise), or a private region.
+ * somebody has sealed it against seals; -EOPNOTSUPP a kernel before Linux 5.1 (5.13 for huge
+ * pages), no memfd (for files and POSIX objects the kernel gives no such promise), or a private
+ * region.
  */
 int shm_region_publish_read_only(struct shm_region *region, struct shm_error *error);
 
@@ -1032,7 +1037,7 @@ int shm_region_publish_read_only(struct shm_region *region, struct shm_error *er
  * Any process may call it that has a descriptor for writing. A process that has received the
  * region and still has it mapped is in the way, for reading too. No thread may write to the region
  * while this runs: that can raise SIGSEGV. SHMKIT_REGION_NO_FORK and _NO_DUMP are kept;
- * shm_region_protect, _advise, _lock and _place are undone.
+ * shm_region_protect, _advise, _lock and _place, and SHMKIT_REGION_LOCKED, are undone.
  * Returns 0, or: -EINVAL NULL, or shm_guard_enable was called; -EBUSY a shared mapping exists
  * elsewhere that was made from a descriptor for writing, or the kernel itself has pages in use:
  * the region stays writable; -EPERM sealed against seals, published or sealed with FUTURE_WRITE,
@@ -1090,7 +1095,8 @@ int shm_region_nodes(const struct shm_region *region,
  * ---- The fault guard --------------------------------------------------------------------
  *
  * Switches the fault guard on for a region, until it is closed. For memory that cannot shrink
- * there is nothing to do, and nothing is installed. In a Go program use the Go package instead.
+ * there is nothing to do, and nothing is installed. It serves C code, in a Go program too; faults
+ * of Go code are its runtime's.
  *
  * The first such call installs a SIGBUS handler for the process, for good (sigaction(2),
  * SA_SIGINFO and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a
@@ -1103,11 +1109,12 @@ int shm_region_nodes(const struct shm_region *region,
  * even leave by siglongjmp. One that is installed later keeps the old action, has SA_SIGINFO and
  * SA_ONSTACK, and passes on what is not its own: old.sa_sigaction(signal, info, context), and
  * return. This call and shm_guard_check look whether ours is reached; see there for how. A system
- * call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
- * not be blocked: the kernel then ends the process. shm_region_protect and shm_region_freeze are
- * -EINVAL for a guarded region. Children made by fork() are guarded as their parent is; after
- * exec() nothing is left of it. A shared object that has the static library in it must not be
- * unloaded any more; libshmkit.so itself stays when it is closed.
+ * call that is given a pointer to a page that is gone, and that nobody has touched, answers
+ * -EFAULT or does a part of its work, guard or not. SIGBUS must not be blocked: the kernel then
+ * ends the process. shm_region_protect and shm_region_freeze are -EINVAL for a guarded region.
+ * Children made by fork() are guarded as their parent is; after exec() nothing is left of it. A
+ * shared object that has the static library in it must not be unloaded any more; libshmkit.so
+ * itself stays when it is closed.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
  * was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
  */

@@ -27,4 +27,4 @@ mod sys;
 
 pub use bytemuck;
 pub use error::{Code, Error, Result};
-pub use region::{Advice, Flags, Kind, Options, Region, Rights, Seals};
+pub use region::{Advice, Flags, Kind, Options, Policy, Region, Rights, Seals};

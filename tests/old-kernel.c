@@ -10,31 +10,36 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A call is refused with `answer` where argument `argument`, masked, has this value; everywhere
- * without a mask. */
+/* A call is refused with `answer` where each argument, masked, has this value; everywhere without
+ * masks. */
 static const struct rule {
     const char *feature;
-    int call, argument;
-    unsigned mask, value;
-    int answer;
+    int call, answer;
+    struct match {
+        int argument;
+        unsigned mask, value;
+    } where[2];
 } rules[] = {
-    {"process_vm_readv", SYS_process_vm_readv, 0, 0, 0, EPERM},
-    {"fallocate", SYS_fallocate, 0, 0, 0, EOPNOTSUPP},
-    {"O_TMPFILE", SYS_openat, 2, 020000000, 020000000, EOPNOTSUPP},
-    {"AT_EMPTY_PATH", SYS_linkat, 4, 0x1000, 0x1000, ENOENT},
-    {"MFD_NOEXEC_SEAL", SYS_memfd_create, 1, 0x8, 0x8, EINVAL},
-    {"MFD_NOEXEC_SEAL", SYS_memfd_create, 1, 0x10, 0x10, EINVAL},
-    {"F_SEAL_EXEC", SYS_fcntl, 2, ~0u, 0x26, EINVAL},
-    {"F_SEAL_EXEC", SYS_fcntl, 2, ~0u, 0x20, EINVAL},
-    {"MADV_POPULATE", SYS_madvise, 2, ~0u, 22, EINVAL},
-    {"MADV_POPULATE", SYS_madvise, 2, ~0u, 23, EINVAL},
-    {"SO_PEERPIDFD", SYS_getsockopt, 2, ~0u, 77, ENOPROTOOPT},
+    {"process_vm_readv", SYS_process_vm_readv, EPERM, {{0}}},
+    {"fallocate", SYS_fallocate, EOPNOTSUPP, {{0}}},
+    {"O_TMPFILE", SYS_openat, EOPNOTSUPP, {{2, 020000000, 020000000}}},
+    {"AT_EMPTY_PATH", SYS_linkat, ENOENT, {{4, 0x1000, 0x1000}}},
+    {"MFD_NOEXEC_SEAL", SYS_memfd_create, EINVAL, {{1, 0x8, 0x8}}},
+    {"MFD_NOEXEC_SEAL", SYS_memfd_create, EINVAL, {{1, 0x10, 0x10}}},
+    {"F_SEAL_EXEC", SYS_fcntl, EINVAL, {{1, ~0u, F_ADD_SEALS}, {2, 0x20, 0x20}}},
+    {"MADV_POPULATE", SYS_madvise, EINVAL, {{2, ~0u, 22}}},
+    {"MADV_POPULATE", SYS_madvise, EINVAL, {{2, ~0u, 23}}},
+    {"SO_PEERPIDFD", SYS_getsockopt, ENOPROTOOPT, {{1, ~0u, SOL_SOCKET}, {2, ~0u, 77}}},
+    {"pidfd_open", SYS_pidfd_open, ENOSYS, {{0}}},
+    /* Not ENOSYS, for which libc has a way of its own; and not everybody's. */
+    {"statx", SYS_statx, EPERM, {{2, 0x4000, 0x4000}}},
 };
 
-static struct sock_filter filter[8 * sizeof rules / sizeof *rules];
+static struct sock_filter filter[16 * sizeof rules / sizeof *rules];
 static unsigned short length;
 
 static void add(struct sock_filter instruction)
@@ -42,15 +47,29 @@ static void add(struct sock_filter instruction)
     filter[length++] = instruction;
 }
 
+static void load(unsigned place)
+{
+    add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, place));
+}
+
+/* Goes on if what was loaded has this value, and behind so many instructions more if not. */
+static void compare(unsigned value, unsigned char skip)
+{
+    add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip));
+}
+
 static void refuse(const struct rule *rule)
 {
-    unsigned place = offsetof(struct seccomp_data, args) + 8 * rule->argument;
+    enum { MATCH = 3, RETURN = 1 };
 
-    add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
-    add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->call, 0, 4));
-    add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, place));
-    add((struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, rule->mask));
-    add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rule->value, 0, 1));
+    load(offsetof(struct seccomp_data, nr));
+    compare(rule->call, 2 * MATCH + RETURN);
+    for (int at = 0; at < 2; at++) {
+        const struct match *match = &rule->where[at];
+        load(offsetof(struct seccomp_data, args) + 8 * match->argument);
+        add((struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, match->mask));
+        compare(match->value, (1 - at) * MATCH + RETURN);
+    }
     add((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | rule->answer));
 }
 

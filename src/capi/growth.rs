@@ -18,7 +18,8 @@ use super::region::shm_region;
 /// `size`: in bytes, up to shm_region_size_max. One that the region has already changes nothing.
 /// Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region is not growable, or its file system cannot
 /// reserve; -EFBIG over shm_region_size_max, or over RLIMIT_FSIZE; -ENOSPC, -EDQUOT, -ENOMEM no
-/// memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against growing.
+/// memory or disk; -EACCES the region is read-only; -EPERM somebody has sealed it against growing;
+/// SHMKIT_E_SHRUNK somebody has truncated it meanwhile.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_grow(
     region: *mut shm_region,

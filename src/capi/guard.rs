@@ -2,12 +2,13 @@ use std::ffi::c_int;
 
 use super::args::{self, shm_error};
 use super::region::shm_region;
-use crate::region::guard;
+use crate::region;
 
 /// ---- The fault guard --------------------------------------------------------------------
 ///
 /// Switches the fault guard on for a region, until it is closed. For memory that cannot shrink
-/// there is nothing to do, and nothing is installed. In a Go program use the Go package instead.
+/// there is nothing to do, and nothing is installed. It serves C code, in a Go program too; faults
+/// of Go code are its runtime's.
 ///
 /// The first such call installs a SIGBUS handler for the process, for good (sigaction(2),
 /// SA_SIGINFO and SA_ONSTACK). From then on, inside sections of this region (shm_guard_begin), a
@@ -20,11 +21,12 @@ use crate::region::guard;
 /// even leave by siglongjmp. One that is installed later keeps the old action, has SA_SIGINFO and
 /// SA_ONSTACK, and passes on what is not its own: old.sa_sigaction(signal, info, context), and
 /// return. This call and shm_guard_check look whether ours is reached; see there for how. A system
-/// call that is given a pointer to a page that is gone answers -EFAULT, guard or not. SIGBUS must
-/// not be blocked: the kernel then ends the process. shm_region_protect and shm_region_freeze are
-/// -EINVAL for a guarded region. Children made by fork() are guarded as their parent is; after
-/// exec() nothing is left of it. A shared object that has the static library in it must not be
-/// unloaded any more; libshmkit.so itself stays when it is closed.
+/// call that is given a pointer to a page that is gone, and that nobody has touched, answers
+/// -EFAULT or does a part of its work, guard or not. SIGBUS must not be blocked: the kernel then
+/// ends the process. shm_region_protect and shm_region_freeze are -EINVAL for a guarded region.
+/// Children made by fork() are guarded as their parent is; after exec() nothing is left of it. A
+/// shared object that has the static library in it must not be unloaded any more; libshmkit.so
+/// itself stays when it is closed.
 /// Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
 /// was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
 #[no_mangle]
@@ -66,5 +68,5 @@ pub unsafe extern "C" fn shm_guard_end(region: *mut shm_region) -> c_int {
 /// can shrink was enabled); -EAGAIN, -ENOMEM no child could be made.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_check(error: *mut shm_error) -> c_int {
-    args::report(error, guard::check)
+    args::report(error, region::guard_check)
 }

@@ -155,7 +155,8 @@ pub struct shm_region_options {
     /// Permission bits of the object to be created, at most 0777; 0 means 0600. The umask applies
     /// to files and POSIX objects, not to memfd and System V.
     pub mode: u32,
-    /// shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC.
+    /// shm_region_create: SHMKIT_SEAL_ bits; 0 means SHRINK | GROW | EXEC, and SHRINK | EXEC with
+    /// _GROWABLE, which does not go with GROW.
     pub seals: u32,
     /// Where in the file the region begins, in bytes, a multiple of the page size: shm_file_open,
     /// shm_region_from_fd, shm_posix_open.
@@ -163,8 +164,8 @@ pub struct shm_region_options {
     /// Opening, attaching, receiving: a smaller object is -EINVAL, with the sizes in the message.
     pub size_min: u64,
     /// Receiving: a larger region is -EFBIG; 0 means no cap, but a growable region is refused. With
-    /// _GROWABLE, and for a growable region received: how far it may grow here, in bytes; less than
-    /// its size is -EINVAL.
+    /// _GROWABLE, and for a growable region received: how far it may grow here, in bytes, and no
+    /// less than its size.
     pub size_max: u64,
 }
 
@@ -361,11 +362,11 @@ pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_e
 /// object: a name that was removed and made again by others stays.
 ///
 /// Device and inode are compared under a lock on the name's directory (flock(2)) that _REPLACE and
-/// whoever looks before it removes take too. Linux cannot remove a name by its inode: a program that
-/// exchanges the name without that lock (shm_posix_unlink, and a new object), in the microseconds
-/// between the look and the removal, can still lose its object's name. A relative path is taken from
-/// the directory that is current now; a path that was a symbolic link is -ESTALE, as the link is
-/// another file.
+/// whoever looks before it removes take too. Linux cannot remove a name by its inode: a program
+/// that exchanges the name without that lock (shm_posix_unlink, and a new object), in the
+/// microseconds between the look and the removal, can still lose its object's name. A relative path
+/// is taken from the directory that is current now; a path that was a symbolic link is -ESTALE, as
+/// the link is another file.
 /// Returns 0, or: -EINVAL NULL; -EOPNOTSUPP the region has no name; -ENOENT the name is gone;
 /// -ESTALE it names another object now, and stays; -EAGAIN another process has held the lock for a
 /// second; -EACCES no right to remove from the directory, or to read it; -EPERM, -EROFS.
@@ -599,7 +600,8 @@ pub unsafe extern "C" fn shm_region_unlock(
 /// `offset`: on a page boundary. `rights`: SHMKIT_RIGHTS_…, no more than the region was opened
 /// with.
 /// Returns 0, or: -EINVAL NULL, unknown rights, an offset that is no multiple of the page size;
-/// -ERANGE beyond the region; -EACCES more rights than the region has.
+/// -ERANGE beyond the region; -EACCES more rights than the region has. For a guarded region
+/// (shm_guard_enable) always -EINVAL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_protect(
     region: *mut shm_region,
@@ -645,8 +647,8 @@ pub unsafe extern "C" fn shm_region_seal(
 /// of shmkit_helpers.h sets the variable to NULL, so that closing twice is harmless.
 /// Returns 0, or: -EBUSY a guarded section is open (shm_guard_begin), and the region stays. After
 /// any other failure the region is gone all the same: a negative errno from munmap(2) or close(2);
-/// -EAGAIN another process has held the lock under which names go for a second, -EPERM the object is
-/// another user's: a name that was due stays, for the next who opens it to remove.
+/// -EAGAIN another process has held the lock under which names go for a second, -EPERM the object
+/// is another user's: a name that was due stays, for the next who opens it to remove.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
     let may = args::peek(region).map_or(Ok(()), Region::may_close);

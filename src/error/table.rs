@@ -5,7 +5,8 @@
 use std::ffi::{c_int, CStr};
 
 /// The bytes are inside the region, but its backing does not hold them: the file was truncated, was
-/// always shorter (`_PAST_END`), or its file system is full. The raw pointer would raise SIGBUS.
+/// always shorter (`_PAST_END`), its file system is full, or no huge page is left. The raw pointer
+/// would raise SIGBUS; in a guarded section it read zeros.
 pub const SHMKIT_E_SHRUNK: c_int = -4096;
 
 /// What arrived is not a region, or not the one that its frame describes.
@@ -17,20 +18,20 @@ pub const SHMKIT_E_VERSION: c_int = -4098;
 /// The received descriptor can be shrunk under its receiver, and `_RISK_SHRINK` was not given.
 pub const SHMKIT_E_UNSEALED: c_int = -4099;
 
-/// A read-only region is to be sent that the receiver could re-open for writing, or truncate, and
-/// `_RISK_REOPEN` was not given.
+/// A region that is read-only, or sealed against writing, is to be sent, and the receiver could
+/// re-open it for writing, or truncate it, and `_RISK_REOPEN` was not given.
 pub const SHMKIT_E_UNENFORCEABLE: c_int = -4100;
 
 /// The segment under this System V key was made for another path (an `ftok` collision), or not by
 /// `shm_sysv_create_at`.
 pub const SHMKIT_E_COLLISION: c_int = -4101;
 
-/// `/dev/shm` is no memory file system here, so the object would lie on a disk, and `_RISK_DISK` was
-/// not given.
+/// `/dev/shm` is no memory file system here, so the object would lie on a disk, and `_RISK_DISK`
+/// was not given.
 pub const SHMKIT_E_ON_DISK: c_int = -4102;
 
-/// No fault reaches the guard's SIGBUS handler: it was never installed, or one that was installed
-/// later does not call it.
+/// No fault reaches the guard's SIGBUS handler: it was never installed, one that was installed
+/// later does not call it, or the guard is not enabled for this region.
 pub const SHMKIT_E_UNGUARDED: c_int = -4103;
 
 type Row = (c_int, &'static CStr, &'static CStr);

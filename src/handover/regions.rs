@@ -40,7 +40,7 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
     }
     // Noted before the last look: publishing looks for it after it has sealed.
-    region.is_sent(before);
+    region.note_sent(before);
     let seals = seals();
     let growable = !seals.contains(Seals::GROW);
     let reserve = if growable && flags.contains(Flags::GROWABLE) { region.size_max() } else { 0 };

@@ -73,7 +73,8 @@ impl Region {
         }
         // One side's next byte is bad. The caller's side is asked, which no peer changes meanwhile.
         let mut byte = 0;
-        let (ours, probe) = if std::ptr::eq(from, self.mapping.at(offset)) {
+        let reading = std::ptr::eq(from, self.mapping.at(offset));
+        let (ours, probe) = if reading {
             (to.wrapping_add(copied), to.wrapping_add(copied))
         } else {
             (from.wrapping_add(copied).cast_mut(), &raw mut byte)
@@ -84,6 +85,14 @@ impl Region {
         match self.check(offset + copied, length - copied) {
             Err(error) => Err(error.code()),
             Ok(()) if self.protected.load(Ordering::Relaxed) => Err(Errno::EACCES.into()),
+            // Nothing is wrong with them: there is memory that the kernel does not read for another process.
+            Ok(()) if reading => {
+                let (to, from, rest) = (to.wrapping_add(copied), from.wrapping_add(copied), length - copied);
+                match unsafe { sys::copy::through_pipe(to, from, rest) }? {
+                    more if more == rest => Ok(()),
+                    _ => Err(Code::from_raw(SHMKIT_E_SHRUNK)),
+                }
+            }
             Ok(()) => Err(Code::from_raw(SHMKIT_E_SHRUNK)),
         }
     }
@@ -136,8 +145,10 @@ impl Region {
         match self.mapping.advise(offset, touched, touch) {
             Err(Errno::EFAULT) => Err(shrunk(self.why_no_page())),
             Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
-                let message =
-                    format!("{length} bytes at offset {offset} of {}: protect() forbids it", self.describe());
+                let message = format!(
+                    "{length} bytes at offset {offset} of {}: shm_region_protect forbids it",
+                    self.describe()
+                );
                 Err(Error::new(Errno::EACCES, message))
             }
             // Before Linux 5.14 there is no such advice, and nothing more to say.

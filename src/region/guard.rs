@@ -2,7 +2,7 @@
 //!
 //! `sections` counts them and decides when pages are put back; `slots` is where the SIGBUS handler finds the
 //! regions, and what it does to their pages; the handler itself, and how it passes on what is not ours, is
-//! `sys::signal`'s. All of it is a region's, nothing a thread's: a goroutine may end what another has begun.
+//! `sys::sigbus`'s. All of it is a region's, nothing a thread's: a goroutine may end what another has begun.
 
 mod sections;
 mod slots;
@@ -18,7 +18,7 @@ use nix::sys::mman::{MapFlags, ProtFlags};
 use super::mapping::{protection, sharing};
 use super::{Backing, Flags, Options, Region};
 use crate::error::{Code, During, Error, Result, SHMKIT_E_SHRUNK, SHMKIT_E_UNGUARDED};
-use crate::sys::{child, mmap, signal, Errno};
+use crate::sys::{self, child, mmap, sigbus, Errno};
 use sections::Sections;
 use slots::{Area, Slot, Source, PROBE};
 
@@ -93,7 +93,7 @@ impl Region {
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
-        signal::install(slots::claim).during(tried)?;
+        sigbus::install(slots::claim).during(tried)?;
         check()?;
         if self.guard.is_enabled() {
             return Ok(());
@@ -139,7 +139,7 @@ impl Region {
         let length = self.mapping.length();
         // As freeze() has mapped it.
         let frozen = match self.frozen.load(Ordering::Relaxed) {
-            true => Flags::PRIVATE | Flags::READ_ONLY | Flags::NO_RESERVE,
+            true => Flags::FROZEN,
             false => Flags::empty(),
         };
         let options = Options { flags: self.options.flags | frozen, ..self.options };
@@ -158,7 +158,7 @@ impl Region {
             sharing: sharing(&options),
             source,
             flags,
-            process: flags.contains(Flags::NO_FORK).then(|| std::process::id() as libc::pid_t),
+            process: flags.contains(Flags::NO_FORK).then(sys::own_process),
         }
     }
 }
@@ -173,13 +173,13 @@ const NO_PROBE: c_int = 92;
 pub fn check() -> Result<()> {
     const TRIED: &str = "cannot check the fault guard";
     let unguarded = |why: String| Err(Error::own(SHMKIT_E_UNGUARDED, why));
-    if !signal::is_installed() {
+    if !sigbus::is_installed() {
         return unguarded(
             "no SIGBUS handler was installed: shm_guard_enable was never called for memory that can shrink"
                 .to_string(),
         );
     }
-    if signal::is_current().during(|| TRIED.to_string())? {
+    if sigbus::is_current().during(|| TRIED.to_string())? {
         return Ok(());
     }
     let page_size = mmap::page_size();

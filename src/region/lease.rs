@@ -70,7 +70,7 @@ impl Lease {
         if self.process.take() != Some(std::process::id()) {
             return Ok(());
         }
-        let place = Place::lock(&self.path);
+        let place = LockedName::lock(&self.path);
         let ended = match &place {
             Ok(place) => self.remove_if_due(place),
             Err(errno) => Err(*errno),
@@ -80,7 +80,7 @@ impl Lease {
         ended.and(file::let_go(self.lock.as_fd()))
     }
 
-    fn remove_if_due(&self, place: &Place) -> sys::Result<()> {
+    fn remove_if_due(&self, place: &LockedName) -> sys::Result<()> {
         let own = file::stat(self.lock.as_fd())?;
         let due = match self.hold {
             Hold::Exclusive => true,
@@ -218,16 +218,16 @@ impl Region {
 }
 
 /// A name in its directory, locked: among those who ask for the lock it means one object all the time.
-pub(super) struct Place {
+pub(super) struct LockedName {
     directory: OwnedFd,
     name: CString,
 }
 
-impl Place {
+impl LockedName {
     /// Waits for the lock, and no longer than a second: EAGAIN.
-    pub(super) fn lock(path: &CStr) -> sys::Result<Place> {
+    pub(super) fn lock(path: &CStr) -> sys::Result<LockedName> {
         let (directory, name) = split(path);
-        let place = Place { directory: file::open_directory(&directory)?, name };
+        let place = LockedName { directory: file::open_directory(&directory)?, name };
         let deadline = clock::monotonic_ns() + PATIENCE.as_nanos() as i64;
         let mut pause = Duration::from_micros(20);
         loop {
@@ -283,16 +283,16 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for LockedName {
     fn drop(&mut self) {
         // Not left to the descriptor's end: a child may have inherited it.
         let _ = file::unlock(self.directory.as_fd());
     }
 }
 
-/// [`Place::lock`], with the sentence.
-fn lock(path: &CStr, tried: impl Fn() -> String) -> Result<Place> {
-    Place::lock(path).map_err(|errno| {
+/// [`LockedName::lock`], with the sentence.
+fn lock(path: &CStr, tried: impl Fn() -> String) -> Result<LockedName> {
+    LockedName::lock(path).map_err(|errno| {
         let directory = shown(split(path).0.to_bytes());
         let why = match errno {
             Errno::EAGAIN => format!("another process has held the lock on {directory} for a second"),

@@ -96,7 +96,7 @@ impl Mapping {
         let length = length.and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
         let (protection, sharing) = (protection(options.rights()), sharing(options));
         let start = if page_size == mmap::page_size() {
-            place(length, protection, sharing, file)
+            map_aligned(length, protection, sharing, file)
         } else {
             mmap::map(None, length, protection, sharing, file)
         }?;
@@ -258,7 +258,7 @@ impl Drop for Mapping {
 static LAST_PLACE: AtomicUsize = AtomicUsize::new(0);
 
 /// A new mapping, placed so that huge pages fit where it is large enough for them.
-fn place(
+fn map_aligned(
     length: NonZeroUsize,
     protection: ProtFlags,
     flags: MapFlags,
@@ -275,7 +275,7 @@ fn place(
     if !fits(start) {
         // SAFETY: our own range, used by nobody yet.
         unsafe { mmap::unmap(start, length.get()) }?;
-        start = place_within(length, within, protection, flags, file)?;
+        start = map_aligned_surely(length, within, protection, flags, file)?;
     }
     if fits(start) {
         LAST_PLACE.store(start.as_ptr() as usize - within, Ordering::Relaxed);
@@ -284,7 +284,7 @@ fn place(
 }
 
 /// Sets aside more addresses than are needed, maps where it fits among them, and gives the rest back.
-fn place_within(
+fn map_aligned_surely(
     length: NonZeroUsize,
     within: usize,
     protection: ProtFlags,

@@ -54,14 +54,8 @@ impl Region {
         }
         let name = c_name(name, "name")?;
 
-        let mut sizes = options.flags.page_sizes(CALL)?.into_iter().peekable();
-        loop {
-            let page_size = sizes.next().expect("the last is not left behind");
-            match create_on(page_size, &name, size, seals, options) {
-                Err(_) if sizes.peek().is_some() => {}
-                created => return created,
-            }
-        }
+        let make = |huge| create_on(huge, &name, size, seals, options);
+        options.flags.on_pages(CALL, make, |_| false)
     }
 
     /// The seals that the region's object has; EINVAL where its file system knows none.
@@ -99,7 +93,7 @@ impl Region {
         match memfd::add_seals(fd, seals.bits()) {
             // Before Linux 6.3 there is no F_SEAL_EXEC: do without.
             Err(Errno::EINVAL) if seals.contains(Seals::EXEC) && memfd::seals(fd).is_ok() => {
-                memfd::add_seals(fd, (seals - Seals::EXEC).bits())
+                self.add_seals(seals - Seals::EXEC)
             }
             added => added,
         }

@@ -64,7 +64,7 @@ impl Region {
                 Err(self.failed("prefault", offset, length, Errno::EACCES.into()))
             }
             // Before Linux 5.14: touch them one by one, for reading.
-            Err(Errno::EINVAL) => (offset..offset + length)
+            Err(Errno::EINVAL) => (offset - offset % mmap::page_size()..offset + length)
                 .step_by(mmap::page_size())
                 .try_for_each(|page| self.read(page, &mut [0])),
             Err(errno) => Err(self.failed("prefault", offset, length, errno.into())),

@@ -1,13 +1,14 @@
 //! Regions: one type over every mechanism that the kernel has. One file a kind, and what they share:
-//! `options`, `reserve`, `mapping`, `access` (checked copies), `memory` (what the kernel does with pages),
-//! `typed`, `naming` (complete before it has a name).
+//! `options`, `reserve`, `mapping`, `naming` (complete before it has a name), `lease` (names that go with
+//! their users); and what a region can do: `access` (checked copies), `guard` (SIGBUS), `typed`, `growth`,
+//! `publish` (for reading alone), `memory` (what the kernel does with pages), `placement` (on which).
 
 mod access;
 mod anonymous;
 pub(crate) mod descriptor;
 mod file;
 mod growth;
-pub(crate) mod guard;
+mod guard;
 mod lease;
 mod mapping;
 mod memfd;
@@ -265,7 +266,7 @@ impl Region {
     /// The region's descriptor, for a kind that has one. Whoever has it could map it writable, so
     /// [`Region::publish_read_only`] refuses afterwards.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.exposure.given_out();
+        self.exposure.note_given_out();
         self.backing.fd()
     }
 

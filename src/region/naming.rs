@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::lease::{self, Lease, Place};
+use super::lease::{self, Lease, LockedName};
 use super::{Flags, Kind, Options, Region};
 use crate::error::{During, Error, Result};
 use crate::sys::{clock, file, Errno};
@@ -104,7 +104,7 @@ pub(super) fn create(
 fn remove_old(path: &CStr, what: impl Fn() -> String) -> Result<()> {
     let tried = || format!("cannot replace {}", what());
     // For those who look before they remove; whoever holds the lock for ever does not keep the name.
-    let _place = Place::lock(path);
+    let _place = LockedName::lock(path);
     match file::stat_name(path) {
         Ok(stat) if file::is_link(&stat) => {}
         Ok(stat) => {

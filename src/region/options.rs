@@ -92,19 +92,28 @@ impl Flags {
         .union(Flags::GROWABLE)
         .union(Flags::MIRROR);
     pub(crate) const HUGE: Flags = Flags::HUGE_2M.union(Flags::HUGE_1G);
+    /// How an object is mapped that nobody may write to, ourselves included.
+    pub(crate) const FROZEN: Flags = Flags::PRIVATE.union(Flags::READ_ONLY).union(Flags::NO_RESERVE);
 
-    /// The sizes of pages to try for a new object, the best first; None for ordinary pages.
-    pub(crate) fn page_sizes(self, call: &str) -> Result<Vec<Option<usize>>> {
-        let mut sizes = match self & Flags::HUGE {
-            Flags::HUGE_1G => vec![Some(HUGE_1G), Some(HUGE_2M), None],
-            Flags::HUGE_2M => vec![Some(HUGE_2M), None],
-            huge if huge.is_empty() => vec![None],
+    /// Makes an object on pages of the size that is asked for, None for ordinary ones; or on the next
+    /// smaller ones, where that is allowed and the failure is not the same for all sizes.
+    pub(crate) fn on_pages<T>(
+        self,
+        call: &str,
+        make: impl Fn(Option<usize>) -> Result<T>,
+        is_final: impl Fn(&Error) -> bool,
+    ) -> Result<T> {
+        let sizes: &[_] = match self & Flags::HUGE {
+            Flags::HUGE_1G => &[Some(HUGE_1G), Some(HUGE_2M), None],
+            Flags::HUGE_2M => &[Some(HUGE_2M), None],
+            huge if huge.is_empty() => &[None],
             _ => return Err(invalid(format!("{call} takes HUGE_2M or HUGE_1G, not both"))),
         };
-        if !self.contains(Flags::HUGE_FALLBACK) {
-            sizes.truncate(1);
-        }
-        Ok(sizes)
+        let smaller = if self.contains(Flags::HUGE_FALLBACK) { &sizes[1..] } else { &[] };
+        smaller.iter().fold(make(sizes[0]), |made, &size| match made {
+            Err(error) if !is_final(&error) => make(size),
+            made => made,
+        })
     }
 
     /// Whether an existing object on such pages is welcome.
@@ -212,13 +221,14 @@ pub struct Options {
     pub flags: Flags,
     /// Permission bits of a new object; 0 means 0600.
     pub mode: u32,
-    /// Seals of a new memfd; None means [`Seals::DEFAULT`].
+    /// Seals of a new memfd; None means [`Seals::DEFAULT`], with GROWABLE all but GROW.
     pub seals: Option<Seals>,
     /// Where in the file the region begins, a multiple of the page size.
     pub offset: u64,
     /// Opening, attaching, receiving: refuse less than this.
     pub size_min: u64,
-    /// Receiving: refuse more than this; 0 means no cap.
+    /// Receiving: refuse more than this; 0 means no cap. With GROWABLE, and for a growable region that is
+    /// received: how far it may grow.
     pub size_max: u64,
 }
 

@@ -2,13 +2,14 @@
 //! writing, or frozen.
 #![forbid(unsafe_code)]
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::mapping::{Mapping, Shape};
 use super::{Backing, Flags, Options, Region, Seals};
 use crate::error::{During, Error, Result};
 use crate::sys::fork::Moment;
-use crate::sys::{file, memfd, Errno};
+use crate::sys::{file, memfd, mmap, Errno};
 
 /// Who else may have the object mapped writable, which the kernel does not tell.
 pub(super) struct Exposure {
@@ -36,7 +37,7 @@ impl Exposure {
         }
     }
 
-    pub(super) fn given_out(&self) {
+    pub(super) fn note_given_out(&self) {
         self.add(GIVEN_OUT);
     }
 
@@ -101,12 +102,24 @@ impl Region {
             }
             _ => error,
         })?;
+        if self.page_size() != mmap::page_size() && self.can_be_mapped_writable(fd) {
+            return refused(
+                Errno::EOPNOTSUPP,
+                "before Linux 5.13 huge pages can be mapped writable all the same",
+            );
+        }
         // Given out between the look and the seals: mapped writable then, for all we know.
         if let Some(why) = self.exposure.reason() {
             return refused(Errno::EBUSY, why);
         }
         self.exposure.state.fetch_or(CLOSED, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn can_be_mapped_writable(&self, fd: &OwnedFd) -> bool {
+        let shape = Shape { size: self.size(), page_size: self.page_size() };
+        let options = Options::with_flags(Flags::NO_RESERVE);
+        Mapping::of_file(fd.as_fd(), shape, &options).is_ok()
     }
 
     /// Lets nobody write any more, this process included: what [`Region::array`] and [`Region::atomic`] gave
@@ -134,14 +147,15 @@ impl Region {
         }
         // Our own mapping is a writable one too, to the kernel. A private mapping of what nobody can
         // change is the same, and takes its place in one step.
-        let frozen = Flags::PRIVATE | Flags::READ_ONLY | Flags::NO_RESERVE;
-        let frozen = Options { flags: self.options.flags | frozen, ..self.options };
+
+        let frozen = Options { flags: self.options.flags | Flags::FROZEN, ..self.options };
         let remap = |options| self.mapping.remap(fd.as_fd(), self.size(), options).during(tried);
         let sealed = remap(&frozen).and_then(|()| self.seal(seals - has));
         match sealed {
             Ok(()) => self.frozen.store(true, Ordering::Relaxed),
             // A peer that has the descriptor may have sealed the way back.
-            Err(_) => remap(&self.options).inspect_err(|_| self.frozen.store(true, Ordering::Relaxed))?,
+            Err(_) if remap(&self.options).is_err() => self.frozen.store(true, Ordering::Relaxed),
+            Err(_) => {}
         }
         self.advise_as_asked()?;
         sealed.map_err(|error| match error.errno() {
@@ -155,7 +169,7 @@ impl Region {
 
     /// Notes that the descriptor goes to another process, which can write unless that is sealed, whatever is
     /// said with it.
-    pub(crate) fn is_sent(&self, seals: Seals) {
+    pub(crate) fn note_sent(&self, seals: Seals) {
         if !seals.intersects(Seals::READ_ONLY) {
             self.exposure.add(SENT);
         }

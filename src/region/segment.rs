@@ -22,9 +22,9 @@ impl Region {
         let flags = Flags::OR_OPEN | Flags::NO_RESERVE | Flags::HUGE | Flags::HUGE_FALLBACK;
         allow(CALL, options, flags)?;
         no_failed_key(key)?;
-        let page_sizes = options.flags.page_sizes(CALL)?;
+        let make = |huge| create_on(huge, key, size, options);
         for _ in 0..ROUNDS {
-            match create_on_first(&page_sizes, key, size, options) {
+            match options.flags.on_pages(CALL, make, exists) {
                 Err(error) if exists(&error) && options.flags.contains(Flags::OR_OPEN) => {}
                 created => return created,
             }
@@ -153,18 +153,6 @@ fn no_failed_key(key: i32) -> Result<()> {
         return Err(Error::new(Errno::EINVAL, message));
     }
     Ok(())
-}
-
-/// Creates a segment on the first of these page sizes that the machine has to give.
-fn create_on_first(page_sizes: &[Option<usize>], key: i32, size: usize, options: &Options) -> Result<Region> {
-    let mut sizes = page_sizes.iter().peekable();
-    loop {
-        let huge = *sizes.next().expect("the last is not left behind");
-        match create_on(huge, key, size, options) {
-            Err(error) if !exists(&error) && sizes.peek().is_some() => {}
-            created => return created,
-        }
-    }
 }
 
 fn create_on(huge: Option<usize>, key: i32, size: usize, options: &Options) -> Result<Region> {

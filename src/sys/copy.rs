@@ -14,8 +14,7 @@ use super::{file::OFlag, Errno, Result};
 /// `to` may be written wherever it is mapped writable, as far as `length`; nobody holds a Rust
 /// reference to either range.
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) -> Result<usize> {
-    // SAFETY (kernel): getpid cannot fail.
-    let own = unsafe { libc::getpid() };
+    let own = super::own_process();
     let mut done = 0;
     while done < length {
         let local = libc::iovec { iov_base: to.wrapping_add(done).cast(), iov_len: length - done };
@@ -24,11 +23,7 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) -> Result
         // SAFETY: the caller's promise; the kernel checks both ranges.
         match Errno::result(unsafe { libc::process_vm_readv(own, &local, 1, &remote, 1, 0) }) {
             Ok(copied) if copied > 0 => done += copied as usize,
-            // It takes no memory of memfd_secret(2) either: a second look tells whether the next byte is bad.
-            Ok(_) | Err(Errno::EFAULT) => {
-                let (to, from) = (to.wrapping_add(done), from.wrapping_add(done));
-                return Ok(done + unsafe { through_pipe(to, from, length - done) }.unwrap_or(0));
-            }
+            Ok(_) | Err(Errno::EFAULT) => break,
             Err(Errno::ENOMEM) => return Err(Errno::ENOMEM),
             // Not built into this kernel, or filtered by a container's seccomp profile, by any errno.
             Err(_) => {
@@ -40,8 +35,12 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, length: usize) -> Result
     Ok(done)
 }
 
-/// The same by write(2) into a pipe and read(2) out of it: slower, and works everywhere.
-unsafe fn through_pipe(to: *mut u8, from: *const u8, length: usize) -> Result<usize> {
+/// The same by write(2) into a pipe and read(2) out of it: slower, and works everywhere, also for memory
+/// that another process would not be given (memfd_secret(2)).
+///
+/// # Safety
+/// As for [`copy`].
+pub(crate) unsafe fn through_pipe(to: *mut u8, from: *const u8, length: usize) -> Result<usize> {
     const CHUNK: usize = 4096;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     let mut done = 0;

@@ -197,8 +197,7 @@ pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// The same number, borrowed after the kernel said that it is open: a caller's plain number cannot
-/// promise that.
+/// `fcntl(2)` with a number as its argument.
 pub(crate) fn control(fd: RawFd, command: c_int, argument: c_int) -> Result<c_int> {
     // SAFETY (kernel): the commands above take numbers; a bad descriptor is EBADF.
     Errno::result(unsafe { libc::fcntl(fd, command, argument) })

@@ -1,33 +1,34 @@
 //! Whether the process has called fork(2) meanwhile: pthread_atfork(3).
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Once;
+
+use super::once::Once;
+use super::Errno;
 
 static BEGUN: AtomicU32 = AtomicU32::new(0);
 static DONE: AtomicU32 = AtomicU32::new(0);
 
-/// A moment of the process, before which all forks were done.
+/// A moment of the process, before which all forks were done; None where that is not known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(u32);
+pub(crate) struct Moment(Option<u32>);
 
 impl Moment {
     /// One that is under way now counts as later.
     pub(crate) fn now() -> Moment {
         static REGISTERED: Once = Once::new();
-        REGISTERED.call_once(|| {
-            // SAFETY (kernel): the handlers touch atomics, and live as long as the library.
-            if unsafe { libc::pthread_atfork(Some(begin), Some(done), Some(in_child)) } != 0 {
-                // Nothing is counted then: as if one went on for ever.
-                begin();
-            }
-        });
-        Moment(DONE.load(Ordering::SeqCst))
+        // SAFETY (kernel): the handlers touch atomics, and live as long as the library.
+        let register = || match unsafe { libc::pthread_atfork(Some(begin), Some(done), Some(in_child)) } {
+            0 => Ok(()),
+            errno => Err(Errno::from_raw(errno)),
+        };
+        let registered = REGISTERED.call(register).is_ok();
+        Moment(registered.then(|| DONE.load(Ordering::SeqCst)))
     }
 
     /// Whether a fork(3) of libc has begun since, also in a child that it made. A bare clone(2) or _Fork(3)
     /// is not seen.
     pub(crate) fn forked_since(self) -> bool {
-        BEGUN.load(Ordering::SeqCst) != self.0
+        self.0 != Some(BEGUN.load(Ordering::SeqCst))
     }
 }
 

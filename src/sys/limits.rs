@@ -19,8 +19,7 @@ pub(crate) fn locked_memory() -> Option<u64> {
 }
 
 /// The pool of huge pages of this size: how many there are, and how many of them nobody has or was
-/// promised. None where
-/// the machine has no pages of that size.
+/// promised. None where the machine has no pages of that size.
 pub(crate) fn huge_pool(page_size: usize) -> Option<(u64, u64)> {
     let field = |name: &str| {
         let path = format!("{}/{name}", huge_pool_path(page_size));

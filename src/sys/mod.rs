@@ -10,12 +10,18 @@ pub(crate) mod limits;
 pub(crate) mod memfd;
 pub(crate) mod mmap;
 pub(crate) mod numa;
+mod once;
 pub(crate) mod segment;
-pub(crate) mod signal;
+pub(crate) mod sigbus;
 pub(crate) mod socket;
 
 pub(crate) use nix::errno::Errno;
 pub(crate) type Result<T> = nix::Result<T>;
+
+pub(crate) fn own_process() -> libc::pid_t {
+    // SAFETY (kernel): getpid cannot fail.
+    unsafe { libc::getpid() }
+}
 
 /// The effective user, who owns what this process creates.
 pub(crate) fn own_user() -> u32 {

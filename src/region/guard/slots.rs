@@ -229,8 +229,7 @@ impl Guarded {
     /// looks, finds it.
     fn lose(&self, address: usize, sections: &Sections) -> bool {
         let Area { start, page_size, process, .. } = self.area;
-        // SAFETY (kernel): getpid cannot fail.
-        if process.is_some_and(|process| process != unsafe { libc::getpid() }) {
+        if process.is_some_and(|process| process != sys::own_process()) {
             return false;
         }
         let page = (address - start as usize) / page_size;

@@ -7,11 +7,12 @@
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use libc::{sigaction, siginfo_t, sigset_t, SIGBUS, SIG_DFL, SIG_IGN};
 
-use super::{mmap, Errno, Result};
+use super::once::Once;
+use super::{mmap, own_process, Errno, Result};
 
 /// Whether a fault at this address is the caller's own, and done with: then the access is made again.
 /// Called in the handler.
@@ -21,7 +22,7 @@ type Informed = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 type Plain = extern "C" fn(c_int);
 
 static CLAIM: AtomicPtr<()> = AtomicPtr::new(null_mut());
-static INSTALLED: AtomicBool = AtomicBool::new(false);
+static INSTALLED: Once = Once::new();
 
 /// What was there before us, and is to be called for what is not ours: [`Old`] in one word, so that it is
 /// never read half.
@@ -59,32 +60,26 @@ impl Old {
 
 /// Installs the handler, once in a process and for good: whoever comes later calls us, or does not.
 pub(crate) fn install(claim: Claim) -> Result<()> {
-    if INSTALLED.load(Ordering::Acquire) {
-        return Ok(());
-    }
-    let _lock = Lock::take();
-    if INSTALLED.load(Ordering::Acquire) {
-        return Ok(());
-    }
-    CLAIM.store(claim as *mut (), Ordering::Release);
-    let mut old = action()?;
-    // In the child of a process that forked half way through this, it may be done.
-    while !is_ours(&old) {
-        // Before ours can be entered.
-        OLD.store(Old::of(&old).0, Ordering::Release);
-        let replaced = replace_action(&ours(&old))?;
-        if replaced.sa_sigaction == old.sa_sigaction && replaced.sa_flags == old.sa_flags {
-            break;
+    INSTALLED.call(|| {
+        CLAIM.store(claim as *mut (), Ordering::Release);
+        let mut old = action()?;
+        // In the child of a process that forked half way through this, it may be done.
+        while !is_ours(&old) {
+            // Before ours can be entered.
+            OLD.store(Old::of(&old).0, Ordering::Release);
+            let replaced = replace_action(&ours(&old))?;
+            if replaced.sa_sigaction == old.sa_sigaction && replaced.sa_flags == old.sa_flags {
+                break;
+            }
+            // Another thread has installed one between the two calls: ours goes by that one then.
+            old = replaced;
         }
-        // Another thread has installed one between the two calls: ours goes by that one then.
-        old = replaced;
-    }
-    INSTALLED.store(true, Ordering::Release);
-    Ok(())
+        Ok(())
+    })
 }
 
 pub(crate) fn is_installed() -> bool {
-    INSTALLED.load(Ordering::Acquire)
+    INSTALLED.is_done()
 }
 
 /// Whether a SIGBUS comes to our handler first.
@@ -123,35 +118,6 @@ fn replace_action(new: &sigaction) -> Result<sigaction> {
     // SAFETY (kernel): it fills the struct; the callers' handler is ours or the system's.
     Errno::result(unsafe { libc::sigaction(SIGBUS, new, old.as_mut_ptr()) })?;
     Ok(unsafe { old.assume_init() })
-}
-
-/// One installs at a time. The lock bears its process, so that a child made meanwhile does not wait for a
-/// thread that it has not got.
-struct Lock;
-
-static HOLDER: AtomicI32 = AtomicI32::new(0);
-
-impl Lock {
-    fn take() -> Lock {
-        // SAFETY (kernel): getpid cannot fail.
-        let own = unsafe { libc::getpid() };
-        loop {
-            match HOLDER.load(Ordering::Relaxed) {
-                holder if holder == own => std::thread::yield_now(),
-                free => {
-                    if HOLDER.compare_exchange(free, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                        return Lock;
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        HOLDER.store(0, Ordering::Release);
-    }
 }
 
 // ---- In the handler ------------------------------------------------------------------------
@@ -274,7 +240,7 @@ unsafe fn default_action(signal: c_int, info: *mut siginfo_t) {
         block(signal);
         // SAFETY (kernel): all zeros is SIG_DFL, without flags and mask.
         libc::sigaction(signal, &MaybeUninit::<sigaction>::zeroed().assume_init(), null_mut());
-        let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
+        let (process, thread) = (own_process(), libc::syscall(libc::SYS_gettid));
         let again = !info.is_null() && !was_sent(info) && !is_there((*info).si_addr() as usize);
         if !again && libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, info) != 0 {
             libc::syscall(libc::SYS_tgkill, process, thread, signal);
