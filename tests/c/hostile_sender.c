@@ -451,7 +451,7 @@ static void truncated_all_the_time(void)
 {
     int fd = memfd(0, 0), there = 0, shrunk = 0, rounds = instrumented() ? 2000 : 100000;
     shm_region *got = NULL;
-    char bytes[64];
+    char bytes[64] = "";
 
     connect_pair();
     fresh();

@@ -410,7 +410,7 @@ static void look(int socket UNUSED, void *address)
 
 static void protected(shm_region *opened)
 {
-    char *data = shm_region_data(opened), bytes[16];
+    char *data = shm_region_data(opened), bytes[16] = "";
 
     memset(data, 'p', 3 * page);
     OK(shm_region_protect(opened, page, page, SHMKIT_RIGHTS_NONE, &error));

@@ -16,6 +16,7 @@ scenarios! {
     more_than_the_machine_has_is_enomem: 20,
     a_failing_grower_costs_nobody_bytes: 20,
     a_failing_grower_takes_back_its_own_alone: 20,
+    what_others_made_longer_gets_its_memory,
     a_storm_of_signals_does_not_keep_it_from_growing: 20,
 }
 
@@ -287,5 +288,30 @@ fn a_failing_grower_takes_back_its_own_alone<D: Door>() {
     region.write(4096, &[8; 9 * 4096]).unwrap();
     region.write(11 * 4096, &[8; 9 * 4096]).unwrap();
     drop((hog, full));
+    D::posix_unlink(name.as_str()).unwrap();
+}
+
+/// Another program's ftruncate(2) reserves nothing; growing that far does.
+fn what_others_made_longer_gets_its_memory<D: Door>() {
+    if let Err(why) = own_dev_shm("size=4m") {
+        return skip(why);
+    }
+    let name = PosixName::new();
+    let region = D::posix_create(name.as_str(), 4096, &growing(MOST)).unwrap();
+    let blocks = || stat(&region.fd().unwrap()).st_blocks as usize * 512;
+    let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+    file.set_len(30 * 4096).unwrap();
+    assert_eq!(blocks(), 4096);
+    let hog = Hog::all_but("/dev/shm", 10 * 4096);
+    fails(region.grow(20 * 4096), ENOSPC, &[name.as_str()]);
+    assert_eq!((region.size(), object(&region), blocks()), (4096, 30 * 4096, 4096));
+    drop(hog);
+    region.grow(20 * 4096).unwrap();
+    assert_eq!((region.size(), object(&region)), (30 * 4096, 30 * 4096), "as large as the object");
+    assert!(blocks() >= 20 * 4096, "reserved as far as it was asked for");
+    let full = Hog::all_but("/dev/shm", 0);
+    region.write(0, &[7; 20 * 4096]).unwrap();
+    refused(region.write(25 * 4096, b"x"), SHMKIT_E_SHRUNK, &["no room"]);
+    drop(full);
     D::posix_unlink(name.as_str()).unwrap();
 }
