@@ -202,7 +202,8 @@
  *
  * Only processes of the object's owner remove the name: with another user the last close leaves
  * it. The object is marked in its mode (sticky, and executable for its owner): chmod(2) takes the
- * mark away, and then the name stays.
+ * mark away, and then the name stays. A record lock (fcntl(2), lockf(3)) on all of the object
+ * waits for its users: lock a range.
  */
 #define SHMKIT_REGION_UNLINK_LAST 1048576
 
@@ -1112,9 +1113,11 @@ int shm_region_nodes(const struct shm_region *region,
  * call that is given a pointer to a page that is gone, and that nobody has touched, answers
  * -EFAULT or does a part of its work, guard or not. SIGBUS must not be blocked: the kernel then
  * ends the process. shm_region_protect and shm_region_freeze are -EINVAL for a guarded region.
- * Children made by fork() are guarded as their parent is; after exec() nothing is left of it. A
- * shared object that has the static library in it must not be unloaded any more; libshmkit.so
- * itself stays when it is closed.
+ * Children made by fork() are guarded as their parent is; after exec() nothing is left of it. They
+ * inherit the open sections of threads that they have not got, and cannot close such a region;
+ * shm_region_read and _write of other threads do not count. What shm_region_advise, _lock and
+ * _place have said of a page is lost when it is put back. A shared object that has the static
+ * library in it must not be unloaded any more; libshmkit.so itself stays when it is closed.
  * Returns 0, or: -EINVAL NULL, or shm_region_protect was called; SHMKIT_E_UNGUARDED a handler that
  * was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
  */
@@ -1147,10 +1150,12 @@ int shm_guard_end(struct shm_region *region);
 /**
  * Looks whether a fault still reaches our handler. Where another handler has been installed since,
  * a child touches a page that is gone, for at most a second: the handlers run there, in memory of
- * its own. It is made by a bare clone(2): no atfork handlers, no SIGCHLD, nothing for wait(2).
+ * its own but for what is shared, and without the program's descriptors. It is made by a bare
+ * clone(2): no atfork handlers, no SIGCHLD, nothing for wait(2).
  *
- * Returns 0, or: SHMKIT_E_UNGUARDED ours is not reached, or was never installed (no region that
- * can shrink was enabled); -EAGAIN, -ENOMEM no child could be made.
+ * Returns 0, or: SHMKIT_E_UNGUARDED ours is not reached, was never installed (no region that can
+ * shrink was enabled), or SIGBUS is blocked in this thread; -EAGAIN, -ENOMEM no child could be
+ * made.
  */
 int shm_guard_check(struct shm_error *error);
 

@@ -77,7 +77,8 @@ pub const SHMKIT_REGION_WIPE_ON_FORK: u32 = 524288;
 ///
 /// Only processes of the object's owner remove the name: with another user the last close leaves
 /// it. The object is marked in its mode (sticky, and executable for its owner): chmod(2) takes the
-/// mark away, and then the name stays.
+/// mark away, and then the name stays. A record lock (fcntl(2), lockf(3)) on all of the object
+/// waits for its users: lock a range.
 pub const SHMKIT_REGION_UNLINK_LAST: u32 = 1048576;
 /// shm_posix_create: the name goes with its creator: with this region's shm_region_close, or, when
 /// its process ended without, with the next process that opens or creates it through this library.

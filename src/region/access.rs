@@ -5,8 +5,6 @@
 //! pread or pwrite, which see neither a private mapping's bytes nor where it ends, and never a signal
 //! handler behind the program's back.
 
-use std::sync::atomic::Ordering;
-
 use super::{Flags, Region};
 use crate::error::{Code, Error, Result, SHMKIT_E_SHRUNK};
 use crate::sys::{self, limits, mmap, Errno};
@@ -63,7 +61,7 @@ impl Region {
         if let Some(copied) = self.guard.copy(offset, length, plain) {
             return copied;
         }
-        if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
+        if !self.can_shrink() && !self.is_protected() {
             plain();
             return Ok(());
         }
@@ -84,7 +82,7 @@ impl Region {
         }
         match self.check(offset + copied, length - copied) {
             Err(error) => Err(error.code()),
-            Ok(()) if self.protected.load(Ordering::Relaxed) => Err(Errno::EACCES.into()),
+            Ok(()) if self.is_protected() => Err(Errno::EACCES.into()),
             // Nothing is wrong with them: there is memory that the kernel does not read for another process.
             Ok(()) if reading => {
                 let (to, from, rest) = (to.wrapping_add(copied), from.wrapping_add(copied), length - copied);
@@ -134,17 +132,17 @@ impl Region {
                 "lacked some when they were touched: zeros stand there until the last guarded section ends";
             return Err(shrunk(why.to_string()));
         }
-        if !self.can_shrink() && !self.protected.load(Ordering::Relaxed) {
+        if !self.can_shrink() && !self.is_protected() {
             return Ok(());
         }
         // The pages themselves: what the kernel would answer to a touch. Only the first, unless protect()
         // may have made them unlike: a touch gives a sparse file its memory.
-        let touched = if self.protected.load(Ordering::Relaxed) { length } else { 1 };
+        let touched = if self.is_protected() { length } else { 1 };
         let write = self.rights().writable() && !self.options.flags.contains(Flags::PRIVATE);
         let touch = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
         match self.mapping.advise(offset, touched, touch) {
             Err(Errno::EFAULT) => Err(shrunk(self.why_no_page())),
-            Err(Errno::EINVAL | Errno::EACCES) if self.protected.load(Ordering::Relaxed) => {
+            Err(Errno::EINVAL | Errno::EACCES) if self.is_protected() => {
                 let message = format!(
                     "{length} bytes at offset {offset} of {}: shm_region_protect forbids it",
                     self.describe()

@@ -19,7 +19,9 @@ impl Region {
             Err(Error::new(errno, format!("cannot grow {what} to {size} bytes: {why}")))
         };
         let fd = self.growable()?;
-        if size <= self.size() {
+        // Once, because another thread may grow it meanwhile.
+        let has = self.size();
+        if size <= has {
             return Ok(());
         }
         if size > self.size_max() {
@@ -28,8 +30,8 @@ impl Region {
         if !self.rights().writable() {
             return refused(Errno::EACCES, "it is read-only".to_string());
         }
-        let (has, offset) = (self.size() as u64, self.options.offset);
-        extend(fd, offset + has, offset + size as u64, &self.options, || self.describe())?;
+        let offset = self.options.offset;
+        extend(fd, offset + has as u64, offset + size as u64, &self.options, || self.describe())?;
         self.follow().map(drop)
     }
 

@@ -4,6 +4,7 @@
 //! regions, and what it does to their pages; the handler itself, and how it passes on what is not ours, is
 //! `sys::sigbus`'s. All of it is a region's, nothing a thread's: a goroutine may end what another has begun.
 
+mod copies;
 mod gone;
 mod sections;
 mod slots;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use nix::sys::mman::{MapFlags, ProtFlags};
 
 use super::mapping::{protection, sharing};
-use super::{Backing, Flags, Options, Region};
+use super::{Backing, Flags, KeptBy, Options, Region};
 use crate::error::{Code, During, Error, Result, SHMKIT_E_SHRUNK, SHMKIT_E_UNGUARDED};
 use crate::sys::{self, child, mmap, sigbus, Errno};
 use sections::Sections;
@@ -43,7 +44,11 @@ impl Guard {
     }
 
     pub(super) fn has_open_sections(&self) -> bool {
-        self.sections.are_open() || self.slot().is_some_and(|slot| slot.sections.are_open())
+        self.sections.are_open()
+            || self.slot().is_some_and(|slot| {
+                slot.forget_others();
+                slot.sections.are_open()
+            })
     }
 
     /// Ends the guard, before the region ends; EBUSY while a section is open.
@@ -66,10 +71,10 @@ impl Guard {
     /// Copies bytes of the region in a section of its own, where the guard is enabled.
     pub(super) fn copy(&self, offset: usize, length: usize, copy: impl FnOnce()) -> Option<Result<(), Code>> {
         let slot = self.slot()?;
-        Some(slot.sections.begin().and_then(|()| {
+        Some(slot.begin_copy().and_then(|()| {
             copy();
             let gone = slot.is_gone(offset, length);
-            slot.end()?;
+            slot.end_copy()?;
             if gone {
                 return Err(Code::from_raw(SHMKIT_E_SHRUNK));
             }
@@ -87,7 +92,7 @@ impl Region {
             return Ok(());
         }
         let tried = || format!("cannot guard {}", self.describe());
-        if self.protected.load(Ordering::Relaxed) {
+        if self.is_protected() {
             let message = format!(
                 "{}: shm_region_protect was called, and pages that are put back would not keep it",
                 tried()
@@ -100,6 +105,10 @@ impl Region {
             return Ok(());
         }
         let slot = slots::occupy(self.area()).during(tried)?;
+        if !self.keep_pages_as(KeptBy::GUARD) {
+            slot.release().during(tried)?;
+            return self.guard_enable();
+        }
         let first = self.guard.slot.compare_exchange(
             null_mut(),
             std::ptr::from_ref(slot).cast_mut(),
@@ -180,6 +189,11 @@ pub fn check() -> Result<()> {
                 .to_string(),
         );
     }
+    if sigbus::is_blocked() {
+        return unguarded(
+            "SIGBUS is blocked in this thread, where the kernel ends the process instead".to_string(),
+        );
+    }
     if sigbus::is_current().during(|| TRIED.to_string())? {
         return Ok(());
     }
@@ -203,17 +217,9 @@ pub fn check() -> Result<()> {
 
 /// In a child: touches a page beyond the end of a file, guarded.
 fn touch_gone_page(page_size: usize) -> c_int {
-    // SAFETY (kernel): the numbers and addresses of a mapping of our own; this process is a copy for nothing
-    // else, so it may close what it likes.
+    // SAFETY (kernel): the numbers and addresses of a mapping of our own.
     unsafe {
-        let make = || libc::memfd_create(c"shmkit-guard".as_ptr(), libc::MFD_CLOEXEC);
-        let mut fd = make();
-        if fd == -1 && Errno::last() == Errno::EMFILE {
-            (0..64).for_each(|fd| {
-                libc::close(fd);
-            });
-            fd = make();
-        }
+        let fd = libc::memfd_create(c"shmkit-guard".as_ptr(), libc::MFD_CLOEXEC);
         let start = libc::mmap(null_mut(), page_size, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
         if start == libc::MAP_FAILED {
             return NO_PROBE;

@@ -155,7 +155,11 @@ pub(super) fn open(
 ) -> Result<(OwnedFd, FileStat, Option<Lease>)> {
     let tried = || format!("cannot open {}", what());
     for _ in 0..ROUNDS {
-        let fd = file::open(path, flags, 0).during(tried)?;
+        let fd = match file::open(path, flags, 0) {
+            // Its mode does not keep what is left of it.
+            Err(Errno::EACCES) if clear(path, &what)? => continue,
+            opened => opened.during(tried)?,
+        };
         let own = file::stat(fd.as_fd()).during(tried)?;
         if !is_marked(&own) {
             return Ok((fd, own, None));
@@ -183,7 +187,11 @@ pub(super) fn clear(path: &CStr, what: impl Fn() -> String) -> Result<bool> {
     if !file::stat_name(path).is_ok_and(|stat| is_marked(&stat)) {
         return Ok(false);
     }
-    let fd = match file::open(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0) {
+    let opened = match file::open(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0) {
+        Err(Errno::EACCES) => open_own(path),
+        opened => opened,
+    };
+    let fd = match opened {
         Ok(fd) => fd,
         Err(errno) => return Ok(errno == Errno::ENOENT),
     };
@@ -192,6 +200,20 @@ pub(super) fn clear(path: &CStr, what: impl Fn() -> String) -> Result<bool> {
         return Ok(false);
     }
     Ok(lock(path, tried)?.user(fd.as_fd(), &own, &what)?.is_none())
+}
+
+/// Opens a marked object of our own whose mode denies it.
+fn open_own(path: &CStr) -> sys::Result<OwnedFd> {
+    let bare = file::open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+    let stat = file::stat(bare.as_fd())?;
+    if !is_marked(&stat) || stat.st_uid != sys::own_user() {
+        return Err(Errno::EACCES);
+    }
+    let mode = stat.st_mode & 0o7777;
+    file::change_mode_of_bare(bare.as_fd(), mode | 0o400)?;
+    let opened = file::reopen(bare.as_fd(), OFlag::O_RDONLY);
+    file::change_mode_of_bare(bare.as_fd(), mode)?;
+    opened
 }
 
 impl Region {

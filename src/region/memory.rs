@@ -1,9 +1,7 @@
 //! What the kernel does with a region's pages: write them to disk, fetch, pin, protect them.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::Ordering;
-
-use super::{Advice, Flags, Region, Rights};
+use super::{Advice, Flags, KeptBy, Region, Rights};
 use crate::error::{Code, During, Error, Result, SHMKIT_E_SHRUNK};
 use crate::sys::{self, limits, mmap, Errno};
 
@@ -60,7 +58,7 @@ impl Region {
                 let tried = format!("cannot prefault {length} bytes at offset {offset} of {what}");
                 Error::own(SHMKIT_E_SHRUNK, format!("{tried}, which {why}"))
             })),
-            Err(Errno::EINVAL) if self.protected.load(Ordering::Relaxed) => {
+            Err(Errno::EINVAL) if self.is_protected() => {
                 Err(self.failed("prefault", offset, length, Errno::EACCES.into()))
             }
             // Before Linux 5.14: touch them one by one, for reading.
@@ -90,7 +88,7 @@ impl Region {
                 format!("cannot lock {length} bytes at offset {offset} of {} in memory", self.describe());
             match errno {
                 // The kernel's answer for pages that must not be touched.
-                Errno::ENOMEM if self.protected.load(Ordering::Relaxed) => {
+                Errno::ENOMEM if self.is_protected() => {
                     Error::new(errno, format!("{tried}: no access, or {}", memlock()))
                 }
                 errno => over_memlock(errno, tried),
@@ -117,14 +115,13 @@ impl Region {
             let message = format!("cannot protect {} for writing: it was opened read-only", self.describe());
             return Err(Error::new(Errno::EACCES, message));
         }
-        if self.guard.is_enabled() {
+        if !self.keep_pages_as(KeptBy::PROTECT) {
             let message = format!(
                 "cannot protect {}: the fault guard is enabled, and pages that it puts back would not keep it",
                 self.describe()
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
-        self.protected.store(true, Ordering::Relaxed);
         self.mapping
             .protect(offset, length, rights)
             .during(|| format!("cannot protect {length} bytes at offset {offset} of {}", self.describe()))

@@ -33,7 +33,7 @@ use std::ffi::{c_int, CStr, CString, OsStr};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use crate::error::{shown, Code, During, Error, Result};
 use crate::sys::{self, Errno};
@@ -58,12 +58,22 @@ pub struct Region {
     created: bool,
     /// Whether the raw pointer can die of SIGBUS.
     can_shrink: AtomicBool,
-    /// Whether protect() was called, so that it can die of SIGSEGV.
-    protected: AtomicBool,
+    kept_by: AtomicU8,
     /// Whether freeze() took the right to write.
     frozen: AtomicBool,
     exposure: Exposure,
     guard: guard::Guard,
+}
+
+/// Who keeps the pages as they are, so that nobody else may: the first, for good.
+pub(crate) struct KeptBy;
+
+impl KeptBy {
+    const NOBODY: u8 = 0;
+    /// protect() was called, so that the raw pointer can die of SIGSEGV.
+    const PROTECT: u8 = 1;
+    /// The fault guard puts pages back, as they were at first.
+    const GUARD: u8 = 2;
 }
 
 /// What the kernel keeps behind a mapping, and what ends with the region.
@@ -177,7 +187,7 @@ impl Region {
             name,
             created,
             can_shrink: AtomicBool::new(can_shrink),
-            protected: AtomicBool::new(false),
+            kept_by: AtomicU8::new(KeptBy::NOBODY),
             frozen: AtomicBool::new(false),
             exposure: Exposure::of_new(),
             guard: guard::Guard::default(),
@@ -332,6 +342,16 @@ impl Region {
 
     pub(crate) fn describe(&self) -> String {
         self.backing.describe(self.name.as_deref())
+    }
+
+    /// Whether it was nobody, or the same.
+    fn keep_pages_as(&self, who: u8) -> bool {
+        let first = self.kept_by.compare_exchange(KeptBy::NOBODY, who, Ordering::AcqRel, Ordering::Acquire);
+        first.is_ok() || first == Err(who)
+    }
+
+    fn is_protected(&self) -> bool {
+        self.kept_by.load(Ordering::Relaxed) == KeptBy::PROTECT
     }
 
     /// How far offsets reach: a mirror shows the bytes twice.

@@ -57,7 +57,11 @@ pub(crate) fn stat_in(directory: BorrowedFd<'_>, name: &CStr) -> Result<FileStat
 
 /// Opens a file once more, as its mode allows: an open file of its own, where a duplicate is the same one.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: OFlag) -> Result<OwnedFd> {
-    open(&in_proc(fd), flags, 0)
+    match open(&in_proc(fd), flags, 0) {
+        // Not the file, which is open, but /proc.
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Err(Errno::EOPNOTSUPP),
+        opened => opened,
+    }
 }
 
 fn in_proc(fd: BorrowedFd<'_>) -> CString {
@@ -113,6 +117,17 @@ pub(crate) fn irregular(mode: u32) -> Option<&'static str> {
         libc::S_IFCHR | libc::S_IFBLK => Some("a device"),
         _ => Some("no regular file"),
     }
+}
+
+/// Of a file that was opened with O_PATH.
+pub(crate) fn change_mode_of_bare(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    let (path, mode) = (in_proc(fd), Mode::from_bits_truncate(mode));
+    nix::sys::stat::fchmodat(
+        fcntl::AT_FDCWD,
+        path.as_c_str(),
+        mode,
+        nix::sys::stat::FchmodatFlags::FollowSymlink,
+    )
 }
 
 pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {

@@ -40,7 +40,15 @@ extern "C" fn done() {
     DONE.fetch_add(1, Ordering::SeqCst);
 }
 
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Another number in each child, as far as forks are counted: once [`Moment::now`] was called.
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Acquire)
+}
+
 /// Forks that other threads had begun go on in the parent alone.
 extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::AcqRel);
     DONE.store(BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
 }

@@ -82,6 +82,16 @@ pub(crate) fn is_installed() -> bool {
     INSTALLED.is_done()
 }
 
+/// Whether this thread has SIGBUS blocked.
+pub(crate) fn is_blocked() -> bool {
+    let mut mask = MaybeUninit::<sigset_t>::zeroed();
+    // SAFETY (kernel): it fills the set, and changes nothing without a new one.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, null(), mask.as_mut_ptr());
+        libc::sigismember(mask.as_ptr(), SIGBUS) == 1
+    }
+}
+
 /// Whether a SIGBUS comes to our handler first.
 pub(crate) fn is_current() -> Result<bool> {
     Ok(is_ours(&action()?))

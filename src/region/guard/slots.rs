@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
+use super::copies::Copies;
 use super::gone::Gone;
 use super::sections::Sections;
 use crate::error::Code;
 use crate::region::Flags;
-use crate::sys::{self, file, mmap, segment, Errno};
+use crate::sys::{self, file, fork, mmap, segment, Errno};
 
 /// What is mapped at a region's addresses, and how: all that it takes to map a page of it again.
 pub(super) struct Area {
@@ -44,6 +45,7 @@ pub(super) enum Source {
 #[repr(align(64))]
 pub(super) struct Slot {
     pub sections: Sections,
+    copies: Copies,
     taken: AtomicBool,
     /// Empty where the slot is nobody's.
     start: AtomicUsize,
@@ -138,6 +140,7 @@ impl Slot {
     const fn new() -> Slot {
         Slot {
             sections: Sections::new(),
+            copies: Copies::new(),
             taken: AtomicBool::new(false),
             start: AtomicUsize::new(0),
             end: AtomicUsize::new(0),
@@ -170,6 +173,31 @@ impl Slot {
         unsafe { *self.area.get() = None };
         self.taken.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Begins the section of a checked copy.
+    pub(super) fn begin_copy(&self) -> Result<(), Code> {
+        self.sections.begin()?;
+        self.end_left(self.copies.enter(fork::generation()));
+        Ok(())
+    }
+
+    pub(super) fn end_copy(&self) -> Result<(), Code> {
+        if self.copies.leave(fork::generation()) {
+            self.end()?;
+        }
+        Ok(())
+    }
+
+    /// In a child: ends the copies that its parent's other threads had begun.
+    pub(super) fn forget_others(&self) {
+        self.end_left(self.copies.left(fork::generation()));
+    }
+
+    fn end_left(&self, count: u32) {
+        for _ in 0..count {
+            let _ = self.end();
+        }
     }
 
     /// Ends a section, or lets go of the slot.
