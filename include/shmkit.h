@@ -1134,7 +1134,7 @@ int shm_guard_enable(struct shm_region *region, struct shm_error *error);
  * SHMKIT_SEAL_FUTURE_WRITE meanwhile they stay for good, and each end tells. Costs a few
  * nanoseconds.
  * Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
- * one that cannot shrink it need not be); -EOVERFLOW half a billion sections are open.
+ * one that cannot shrink it need not be); -EOVERFLOW 16383 sections are open.
  */
 int shm_guard_begin(struct shm_region *region);
 

@@ -46,7 +46,7 @@ pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut s
 /// SHMKIT_SEAL_FUTURE_WRITE meanwhile they stay for good, and each end tells. Costs a few
 /// nanoseconds.
 /// Returns 0, or: -EINVAL NULL; SHMKIT_E_UNGUARDED the guard is not enabled for this region (for
-/// one that cannot shrink it need not be); -EOVERFLOW half a billion sections are open.
+/// one that cannot shrink it need not be); -EOVERFLOW 16383 sections are open.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_begin(region: *mut shm_region) -> c_int {
     args::answer(args::region(region).and_then(|region| region.guard_begin()))

@@ -4,7 +4,6 @@
 //! regions, and what it does to their pages; the handler itself, and how it passes on what is not ours, is
 //! `sys::sigbus`'s. All of it is a region's, nothing a thread's: a goroutine may end what another has begun.
 
-mod copies;
 mod gone;
 mod sections;
 mod slots;
@@ -21,7 +20,7 @@ use super::mapping::{protection, sharing};
 use super::{Backing, Flags, KeptBy, Options, Region};
 use crate::error::{Code, During, Error, Result, SHMKIT_E_SHRUNK, SHMKIT_E_UNGUARDED};
 use crate::sys::{self, child, mmap, sigbus, Errno};
-use sections::Sections;
+use sections::{Sections, Whose};
 use slots::{Area, Slot, Source, PROBE};
 
 /// A region's part in it.
@@ -46,7 +45,7 @@ impl Guard {
     pub(super) fn has_open_sections(&self) -> bool {
         self.sections.are_open()
             || self.slot().is_some_and(|slot| {
-                slot.forget_others();
+                slot.settle();
                 slot.sections.are_open()
             })
     }
@@ -71,10 +70,10 @@ impl Guard {
     /// Copies bytes of the region in a section of its own, where the guard is enabled.
     pub(super) fn copy(&self, offset: usize, length: usize, copy: impl FnOnce()) -> Option<Result<(), Code>> {
         let slot = self.slot()?;
-        Some(slot.begin_copy().and_then(|()| {
+        Some(slot.begin_copy().and_then(|generation| {
             copy();
             let gone = slot.is_gone(offset, length);
-            slot.end_copy()?;
+            slot.end_copy(generation)?;
             if gone {
                 return Err(Code::from_raw(SHMKIT_E_SHRUNK));
             }
@@ -125,18 +124,21 @@ impl Region {
     /// Begins a guarded section. Each needs one end, in any thread and any order.
     pub fn guard_begin(&self) -> Result<(), Code> {
         match self.guard.slot() {
-            Some(slot) => slot.sections.begin(),
+            Some(slot) => slot.sections.begin(Whose::User),
             None if self.can_shrink() => Err(Code::from_raw(SHMKIT_E_UNGUARDED)),
-            None => self.guard.sections.begin(),
+            None => self.guard.sections.begin(Whose::User),
         }
     }
 
     /// Ends a guarded section: SHMKIT_E_SHRUNK where some page was gone while it was open.
     pub fn guard_end(&self) -> Result<(), Code> {
-        let own = || self.guard.sections.end(|_| true);
+        let own = || self.guard.sections.end(Whose::User, |_| true);
         let gone = match self.guard.slot() {
             // It may have begun before the guard was enabled, when nothing could shrink.
-            Some(slot) => slot.end().or_else(|_| own())?,
+            Some(slot) => {
+                slot.settle();
+                slot.end(Whose::User).or_else(|_| own())?
+            }
             None => own()?,
         };
         if gone {
@@ -235,7 +237,7 @@ fn touch_gone_page(page_size: usize) -> c_int {
             flags: Flags::empty(),
             process: None,
         });
-        if PROBE.sections.begin().is_err() {
+        if PROBE.sections.begin(Whose::User).is_err() {
             return NO_PROBE;
         }
         let byte = start.cast::<u8>().read_volatile();

@@ -42,9 +42,9 @@ extern "C" fn done() {
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// Another number in each child, as far as forks are counted: once [`Moment::now`] was called.
+/// Another number in each child, of 31 bits, as far as forks are counted: once [`Moment::now`] was called.
 pub(crate) fn generation() -> u32 {
-    GENERATION.load(Ordering::Acquire)
+    GENERATION.load(Ordering::Acquire) & u32::MAX >> 1
 }
 
 /// Forks that other threads had begun go on in the parent alone.

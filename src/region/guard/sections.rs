@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::Code;
 use crate::sys::Errno;
 
-/// How many sections are open.
+/// How many sections are open, the program's and the library's.
 const OPEN: u64 = (1 << 30) - 1;
 /// The last open section is about to end, and its thread puts the file back.
 const RESTORING: u64 = 1 << 30;
@@ -16,8 +16,18 @@ const GONE: u64 = 1 << 31;
 /// Counts from 1 how often all pages were put back; a page is zeros if it bears this number.
 const EPOCH: u32 = 32;
 
+/// Whose sections: two counts of 15 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// What the program has begun: in a child that is made meanwhile it is open too.
+    User = 1,
+    /// A checked copy, or the handler at work: a child has not got the thread that ends it.
+    Library = 1 << 15,
+}
+
+const MANY: u64 = (1 << 15) - 1;
 /// More than anybody opens; the handler's own come on top.
-const MOST: u64 = OPEN / 2;
+const MOST: u64 = MANY / 2;
 
 /// | from | to | who, and when |
 /// |---|---|---|
@@ -35,8 +45,8 @@ const MOST: u64 = OPEN / 2;
 /// - zeros are put over a page only by a handler that holds the region, after the word says "gone";
 /// - when the word becomes clean, no such handler was there since before the pages were put back.
 ///
-/// A thread that dies with a fork (the child has only the one that forked) leaves its sections open in the
-/// child, where their zeros stay.
+/// A child has only the thread that forked. The library's own sections of the others are ended in it; what the
+/// program has begun in them stays open, and so do its zeros.
 #[derive(Debug)]
 pub(super) struct Sections(AtomicU64);
 
@@ -61,9 +71,10 @@ impl Sections {
         (word & GONE != 0).then_some((word >> EPOCH) as u32)
     }
 
-    pub(super) fn begin(&self) -> Result<(), Code> {
-        if self.0.fetch_add(1, Ordering::AcqRel) & OPEN >= MOST {
-            self.0.fetch_sub(1, Ordering::AcqRel);
+    pub(super) fn begin(&self, whose: Whose) -> Result<(), Code> {
+        let one = whose as u64;
+        if (self.0.fetch_add(one, Ordering::AcqRel) / one) & MANY >= MOST {
+            self.0.fetch_sub(one, Ordering::AcqRel);
             return Err(Errno::EOVERFLOW.into());
         }
         Ok(())
@@ -71,21 +82,22 @@ impl Sections {
 
     /// Ends a section; the last puts pages back, if there are any to put back. Tells whether some page was
     /// gone. `restore`: puts back the pages that bear this number; false where it could not.
-    pub(super) fn end(&self, restore: impl Fn(u32) -> bool) -> Result<bool, Code> {
+    pub(super) fn end(&self, whose: Whose, restore: impl Fn(u32) -> bool) -> Result<bool, Code> {
+        let one = whose as u64;
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let (open, gone) = (word & OPEN, word & GONE != 0);
-            if open == 0 || (open == 1 && word & RESTORING != 0) {
+            if (word / one) & MANY == 0 || (open == one && word & RESTORING != 0) {
                 return Err(Errno::EINVAL.into());
             }
-            let step = if open == 1 && gone {
+            let step = if open == one && gone {
                 self.exchange(word, word | RESTORING).and_then(|()| {
                     let epoch = (word >> EPOCH) as u32;
-                    let after = if restore(epoch) { after(epoch) } else { word - 1 };
+                    let after = if restore(epoch) { after(epoch) } else { word - one };
                     self.exchange(word | RESTORING, after)
                 })
             } else {
-                self.exchange(word, (word - 1) & !RESTORING)
+                self.exchange(word, (word - one) & !RESTORING)
             };
             match step {
                 Ok(()) => return Ok(gone),
@@ -100,13 +112,22 @@ impl Sections {
 
     /// Keeps the open sections from ending before [`Sections::end`], where there are any.
     pub(super) fn hold(&self) -> bool {
-        let another = |word| (word & OPEN != 0).then_some(word + 1);
+        let another = |word| (word & OPEN != 0).then_some(word + Whose::Library as u64);
         self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, another).is_ok()
     }
 
     /// Says that a page goes, and gives the number for it. Only after [`Sections::hold`].
     pub(super) fn lose(&self) -> u32 {
         (self.0.fetch_or(GONE, Ordering::AcqRel) >> EPOCH) as u32
+    }
+
+    /// In a child, before any of its threads has one of the library's open: ends those of the parent's threads,
+    /// which it has not got. Nor has it one that restores.
+    pub(super) fn end_others(&self, restore: impl Fn(u32) -> bool) {
+        let word = self.0.fetch_and(!RESTORING, Ordering::AcqRel);
+        for _ in 0..(word / Whose::Library as u64) & MANY {
+            let _ = self.end(Whose::Library, &restore);
+        }
     }
 
     /// As new, when nobody uses it any more.
@@ -128,7 +149,7 @@ mod tests {
     const EINVAL: Result<bool, Errno> = Err(Errno::EINVAL);
 
     fn end(sections: &Sections, restore: impl Fn(u32) -> bool) -> Result<bool, Errno> {
-        sections.end(restore).map_err(|code| Errno::from_raw(code.errno().unwrap()))
+        sections.end(Whose::User, restore).map_err(|code| Errno::from_raw(code.errno().unwrap()))
     }
 
     fn never(_: u32) -> bool {
@@ -139,8 +160,8 @@ mod tests {
     fn each_begin_has_one_end() {
         let sections = Sections::new();
         assert_eq!(end(&sections, never), EINVAL);
-        sections.begin().unwrap();
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
+        sections.begin(Whose::User).unwrap();
         assert_eq!(end(&sections, never), Ok(false));
         assert!(sections.are_open());
         assert_eq!(end(&sections, never), Ok(false));
@@ -152,26 +173,27 @@ mod tests {
     #[test]
     fn the_last_end_restores_and_every_end_tells() {
         let sections = Sections::new();
-        sections.begin().unwrap();
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
+        sections.begin(Whose::User).unwrap();
         assert!(sections.hold());
         assert_eq!(sections.lose(), 1);
-        assert_eq!(end(&sections, never), Ok(true), "the handler lets go");
+        let let_go = sections.end(Whose::Library, never).map_err(|code| code.errno());
+        assert_eq!(let_go, Ok(true), "the handler lets go");
         assert_eq!(end(&sections, never), Ok(true));
         assert_eq!(sections.gone(), Some(1));
         assert_eq!(end(&sections, |epoch| epoch == 1), Ok(true));
         assert_eq!(sections.gone(), None);
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
         assert_eq!(end(&sections, never), Ok(false));
     }
 
     #[test]
     fn what_cannot_be_restored_stays_told() {
         let sections = Sections::new();
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
         sections.lose();
         assert_eq!(end(&sections, |_| false), Ok(true));
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
         assert_eq!(sections.gone(), Some(1));
         assert_eq!(end(&sections, |epoch| epoch == 1), Ok(true));
         assert_eq!(sections.gone(), None);
@@ -182,14 +204,14 @@ mod tests {
     fn a_section_that_comes_while_restoring_is_told() {
         let sections = Sections::new();
         let times = Cell::new(0);
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
         sections.lose();
         let told = end(&sections, |epoch| {
             assert_eq!(epoch, 1);
             times.set(times.get() + 1);
             if times.get() == 1 {
                 assert_eq!(end(&sections, never), EINVAL, "one end too many");
-                sections.begin().unwrap();
+                sections.begin(Whose::User).unwrap();
                 assert_eq!(end(&sections, never), Ok(true));
             }
             true
@@ -197,13 +219,30 @@ mod tests {
         assert_eq!((told, times.get()), (Ok(true), 2));
         assert_eq!(sections.gone(), None);
 
-        sections.begin().unwrap();
+        sections.begin(Whose::User).unwrap();
         sections.lose();
-        let told = end(&sections, |_| sections.begin().is_ok());
+        let told = end(&sections, |_| sections.begin(Whose::User).is_ok());
         assert_eq!(told, Ok(true));
         assert_eq!(sections.gone(), Some(2), "the new one's to put back");
         assert_eq!(end(&sections, |epoch| epoch == 2), Ok(true));
         assert!(!sections.are_open());
         assert_eq!(sections.gone(), None);
+    }
+
+    #[test]
+    fn a_child_ends_what_others_had_begun_for_the_library() {
+        let sections = Sections::new();
+        for whose in [Whose::Library, Whose::User, Whose::Library] {
+            sections.begin(whose).unwrap();
+        }
+        sections.lose();
+        sections.end_others(never);
+        assert_eq!((sections.are_open(), sections.gone()), (true, Some(1)), "the program's own");
+        assert_eq!(end(&sections, |epoch| epoch == 1), Ok(true));
+        sections.begin(Whose::Library).unwrap();
+        sections.lose();
+        sections.end_others(|epoch| epoch == 2);
+        assert_eq!((sections.are_open(), sections.gone()), (false, None));
+        assert!(sections.end(Whose::Library, never).is_err());
     }
 }

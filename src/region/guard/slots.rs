@@ -8,13 +8,12 @@ use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::os::fd::BorrowedFd;
 use std::ptr::{null_mut, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
-use super::copies::Copies;
 use super::gone::Gone;
-use super::sections::Sections;
+use super::sections::{Sections, Whose};
 use crate::error::Code;
 use crate::region::Flags;
 use crate::sys::{self, file, fork, mmap, segment, Errno};
@@ -45,7 +44,8 @@ pub(super) enum Source {
 #[repr(align(64))]
 pub(super) struct Slot {
     pub sections: Sections,
-    copies: Copies,
+    /// The process that the sections are of: [`fork::generation`].
+    generation: AtomicU32,
     taken: AtomicBool,
     /// Empty where the slot is nobody's.
     start: AtomicUsize,
@@ -61,6 +61,9 @@ struct Guarded {
 
 // SAFETY (protocol): `area` says above who touches it when; the rest are atomics.
 unsafe impl Sync for Slot {}
+
+/// A generation whose settling is under way.
+const SETTLING: u32 = 1 << 31;
 
 const CHUNK: usize = 32;
 
@@ -140,7 +143,7 @@ impl Slot {
     const fn new() -> Slot {
         Slot {
             sections: Sections::new(),
-            copies: Copies::new(),
+            generation: AtomicU32::new(0),
             taken: AtomicBool::new(false),
             start: AtomicUsize::new(0),
             end: AtomicUsize::new(0),
@@ -157,6 +160,7 @@ impl Slot {
         let gone = Gone::none(area.period / area.page_size);
         // SAFETY (protocol): taken, and no section is open.
         unsafe { *self.area.get() = Some(Guarded { area, gone }) };
+        self.generation.store(fork::generation(), Ordering::Release);
         self.sections.reset();
         self.start.store(start, Ordering::Release);
         self.end.store(end, Ordering::Release);
@@ -175,34 +179,53 @@ impl Slot {
         Ok(())
     }
 
-    /// Begins the section of a checked copy.
-    pub(super) fn begin_copy(&self) -> Result<(), Code> {
-        self.sections.begin()?;
-        self.end_left(self.copies.enter(fork::generation()));
-        Ok(())
+    /// Begins the section of a checked copy; gives the generation that is to end it.
+    pub(super) fn begin_copy(&self) -> Result<u32, Code> {
+        self.settle();
+        self.sections.begin(Whose::Library).map(|()| fork::generation())
     }
 
-    pub(super) fn end_copy(&self) -> Result<(), Code> {
-        if self.copies.leave(fork::generation()) {
-            self.end()?;
+    /// Ends it, unless a fork in a signal handler lies between: then the child has ended it.
+    pub(super) fn end_copy(&self, generation: u32) -> Result<(), Code> {
+        if generation == fork::generation() {
+            self.end(Whose::Library)?;
         }
         Ok(())
     }
 
-    /// In a child: ends the copies that its parent's other threads had begun.
-    pub(super) fn forget_others(&self) {
-        self.end_left(self.copies.left(fork::generation()));
-    }
-
-    fn end_left(&self, count: u32) {
-        for _ in 0..count {
-            let _ = self.end();
+    /// In a child, once: ends the library's sections of the parent's other threads. Whoever is about to open
+    /// one waits for it.
+    pub(super) fn settle(&self) {
+        let now = fork::generation();
+        if self.generation.load(Ordering::Acquire) == now {
+            return;
         }
+        // No handler may come in between, and wait for what it has interrupted.
+        sys::without_signals(|| loop {
+            match self.generation.load(Ordering::Acquire) {
+                generation if generation == now => return,
+                generation if generation == now | SETTLING => std::hint::spin_loop(),
+                older => {
+                    let ours = now | SETTLING;
+                    let taken =
+                        self.generation.compare_exchange(older, ours, Ordering::AcqRel, Ordering::Relaxed);
+                    if taken.is_ok() {
+                        self.sections.end_others(|epoch| self.restore(epoch));
+                        self.generation.store(now, Ordering::Release);
+                        return;
+                    }
+                }
+            }
+        })
     }
 
     /// Ends a section, or lets go of the slot.
-    pub(super) fn end(&self) -> Result<bool, Code> {
-        self.sections.end(|epoch| self.guarded().is_none_or(|guarded| guarded.restore(epoch)))
+    pub(super) fn end(&self, whose: Whose) -> Result<bool, Code> {
+        self.sections.end(whose, |epoch| self.restore(epoch))
+    }
+
+    fn restore(&self, epoch: u32) -> bool {
+        self.guarded().is_none_or(|guarded| guarded.restore(epoch))
     }
 
     /// Whether one of these pages is zeros in the place of what is gone: what was copied before this call,
@@ -226,14 +249,18 @@ impl Slot {
     }
 
     fn claim(&self, address: usize) -> bool {
-        if !self.covers(address) || !self.sections.hold() {
+        if !self.covers(address) {
+            return false;
+        }
+        self.settle();
+        if !self.sections.hold() {
             return false;
         }
         // It may have become another region's before it was held.
         let zeros = self.covers(address)
             && self.guarded().is_some_and(|guarded| guarded.lose(address, &self.sections));
         // Where all sections have ended meanwhile the file is back, and the access faults again.
-        self.end().is_ok() && zeros
+        self.end(Whose::Library).is_ok() && zeros
     }
 }
 
