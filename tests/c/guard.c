@@ -719,6 +719,45 @@ static void enabled_in_many_threads(int socket UNUSED, void *argument UNUSED)
     clear();
 }
 
+static volatile sig_atomic_t enough;
+
+static void *read_what_is_gone(void *argument UNUSED)
+{
+    char byte;
+
+    while (!enough)
+        CHECK_EQ(shm_region_read(guarded, page, &byte, 1), SHMKIT_E_SHRUNK);
+    return NULL;
+}
+
+static void close_in_child(int socket UNUSED, void *argument UNUSED)
+{
+    char byte;
+
+    CHECK_EQ(shm_region_read(guarded, 0, &byte, 1), 0);
+    CHECK_EQ(shm_region_read(guarded, page, &byte, 1), SHMKIT_E_SHRUNK);
+    CHECK_EQ(shm_guard_begin(guarded), 0);
+    CHECK_EQ(shm_guard_end(guarded), 0);
+    CHECK_EQ(shm_region_close(guarded), 0);
+    _exit(0);
+}
+
+/* Of the copies that other threads have under way, a child has none. */
+static void forked_beside_readers(int socket UNUSED, void *argument UNUSED)
+{
+    pthread_t threads[2];
+
+    setup();
+    for (size_t at = 0; at < COUNT(threads); at++)
+        CHECK_EQ(pthread_create(&threads[at], NULL, read_what_is_gone, NULL), 0);
+    for (int children = 0; children < (instrumented() ? 10 : 100); children++)
+        IN_CHILD(close_in_child, NULL);
+    enough = 1;
+    for (size_t at = 0; at < COUNT(threads); at++)
+        CHECK_EQ(pthread_join(threads[at], NULL), 0);
+    clear();
+}
+
 /* ---------------------------------------------------------------------------------------------------- */
 
 static void test(void)
@@ -746,4 +785,5 @@ static void test(void)
     IN_CHILD(on_a_tiny_stack, NULL);
     IN_CHILD(in_signal_handlers, NULL);
     IN_CHILD(enabled_in_many_threads, NULL);
+    IN_CHILD(forked_beside_readers, NULL);
 }

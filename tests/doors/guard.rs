@@ -31,10 +31,15 @@ scenarios! {
 /// A memory file, of which each page is full of its own number, from 1.
 pub struct Pages(pub File);
 
+pub fn memfd(size: usize) -> File {
+    let file = unsafe { File::from_raw_fd(good(libc::memfd_create(c"pages".as_ptr(), libc::MFD_CLOEXEC))) };
+    file.set_len(size as u64).unwrap();
+    file
+}
+
 impl Pages {
     pub fn new(count: usize) -> Pages {
-        let fd = good(unsafe { libc::memfd_create(c"pages".as_ptr(), libc::MFD_CLOEXEC) });
-        let pages = Pages(unsafe { File::from_raw_fd(fd) });
+        let pages = Pages(memfd(0));
         pages.grow(0..count);
         pages
     }

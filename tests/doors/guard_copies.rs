@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::door::*;
-use crate::guard::{dies, firsts, peek, shrunk, Pages};
+use crate::guard::{dies, firsts, memfd, peek, shrunk, Pages};
 use crate::guard_memory::mapped;
 use crate::property::check;
 use crate::support::*;
@@ -12,6 +12,7 @@ scenarios! {
     checked_copies_fail_where_the_kernel_s_do: 30,
     a_checked_copy_says_which_zeros_an_open_section_holds,
     checked_copies_put_the_file_back,
+    many_pages_that_are_gone_take_few_mappings: 30,
 }
 
 /// The guarded copy's answer against that of the copy by the kernel.
@@ -69,6 +70,32 @@ fn a_checked_copy_says_which_zeros_an_open_section_holds<D: Door>() {
     shrunk(region.guard_end());
     assert_eq!(region.bytes(3 * page(), 2).unwrap(), [4, 4], "what was written to zeros is lost");
     assert_eq!(region.bytes(4 * page() - 1, 2).unwrap(), [4, b'x']);
+}
+
+/// The kernel has a limit for mappings, and whoever can truncate a file must not be able to exhaust it.
+fn many_pages_that_are_gone_take_few_mappings<D: Door>() {
+    const PAGES: usize = 20_000;
+    let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let pages = Pages(memfd(PAGES * page()));
+    for flags in [Flags::empty(), Flags::PRIVATE] {
+        let region = pages.open::<D>(&with(flags));
+        let before = mappings();
+        pages.shrink(100);
+        region.guard_begin().unwrap();
+        // From both ends, every second one, so that none lies beside another.
+        for number in (100..PAGES / 2).step_by(2) {
+            assert_eq!(peek(&region, number * page()), 0);
+            assert_eq!(peek(&region, (PAGES - number) * page()), 0);
+        }
+        assert!(mappings() < before + 200, "{} after {before}", mappings());
+        refused(region.read(PAGES * page() - 1, &mut [0]), SHMKIT_E_SHRUNK, &[]);
+        refused(region.read(99 * page(), &mut vec![0; 2 * page()]), SHMKIT_E_SHRUNK, &[]);
+        region.read(0, &mut vec![0; 100 * page()]).unwrap();
+        pages.0.set_len((PAGES * page()) as u64).unwrap();
+        shrunk(region.guard_end());
+        assert_eq!(mappings(), before, "all of it is one piece again");
+        region.read(0, &mut vec![0; PAGES * page()]).unwrap();
+    }
 }
 
 fn checked_copies_put_the_file_back<D: Door>() {

@@ -16,6 +16,7 @@ scenarios! {
     a_process_may_use_a_name_several_times,
     the_next_opener_finds_nothing_of_killed_users,
     the_next_creator_finds_nothing_of_killed_users,
+    what_is_left_goes_whatever_its_mode_denies,
     a_killed_user_counts_no_more,
     a_user_that_refuses_the_object_is_none,
     the_name_goes_with_its_creator,
@@ -166,6 +167,30 @@ fn the_next_creator_finds_nothing_of_killed_users<D: Door>() {
             let _ = D::posix_unlink(name.as_str());
             drop(kept);
         }
+    }
+}
+
+/// Of its owner: root is denied nothing.
+fn what_is_left_goes_whatever_its_mode_denies<D: Door>() {
+    let name = new_name();
+    let child = fork_as_nobody(|| {
+        for (mode, flags) in [(0o400, LAST), (0o444, CREATOR), (0o200, LAST), (0o040, CREATOR)] {
+            let make = || D::posix_create(name.as_str(), 5000, &Options { mode, ..with(flags) });
+            let user = User::new(make);
+            fails(D::posix_open(name.as_str(), &plain()), libc::EACCES, &[]);
+            fails(make(), EEXIST, &[]);
+            user.slay();
+            fails(D::posix_open(name.as_str(), &plain()), ENOENT, &[]);
+            assert!(!name.path().exists());
+            User::new(make).slay();
+            let again = make().unwrap();
+            again.close().unwrap();
+            assert!(!name.path().exists());
+        }
+    });
+    match child {
+        Ok(child) => child.join(),
+        Err(why) => println!("skipped: {why}"),
     }
 }
 
