@@ -1,4 +1,4 @@
-//! Names that go with their users, and removal of a name only while it still means its object.
+//! Names that go with their users.
 //!
 //! Linux does nothing for a name when a process dies, but it gives back locks. So whoever has to keep such
 //! a name alive holds a lock on the object (F_OFD_SETLK, on the one byte that no file has), and the object
@@ -20,7 +20,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::{posix, Backing, Flags, Options, Region};
+use super::{Flags, Options};
 use crate::error::{shown, During, Error, Result};
 use crate::sys::file::{self, FileStat, Hold, OFlag};
 use crate::sys::{self, clock, Errno};
@@ -44,7 +44,7 @@ fn is_marked(stat: &FileStat) -> bool {
     stat.st_mode & MARK_BITS == libc::S_IFREG | MARK
 }
 
-fn same_file(one: &FileStat, other: &FileStat) -> bool {
+pub(super) fn same_file(one: &FileStat, other: &FileStat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
@@ -216,33 +216,10 @@ fn open_own(path: &CStr) -> sys::Result<OwnedFd> {
     opened
 }
 
-impl Region {
-    /// Removes the name of a POSIX region or the path of a file region, if it still names this region's
-    /// object: ESTALE if it names another one.
-    pub fn unlink(&self) -> Result<()> {
-        let tried = || format!("cannot remove the name of {}", self.describe());
-        let (fd, path) = match (&self.backing, self.name()) {
-            (Backing::Posix(fd), Some(name)) => (fd, posix::path(name)?),
-            (Backing::File(fd), Some(_)) => (fd, self.name_c().expect("the same").to_owned()),
-            _ => {
-                let message = format!("{}: it has none in a file system", tried());
-                return Err(Error::new(Errno::EOPNOTSUPP, message));
-            }
-        };
-        let place = lock(&path, tried)?;
-        let (own, named) = (file::stat(fd.as_fd()).during(tried)?, place.stat().during(tried)?);
-        if !same_file(&named, &own) {
-            let message = format!("{}: another object stands there now", tried());
-            return Err(Error::new(Errno::ESTALE, message));
-        }
-        file::unlink_in(place.directory.as_fd(), &place.name).during(tried)
-    }
-}
-
 /// A name in its directory, locked: among those who ask for the lock it means one object all the time.
 pub(super) struct LockedName {
-    directory: OwnedFd,
-    name: CString,
+    pub directory: OwnedFd,
+    pub name: CString,
 }
 
 impl LockedName {
@@ -263,7 +240,7 @@ impl LockedName {
         }
     }
 
-    fn stat(&self) -> sys::Result<FileStat> {
+    pub(super) fn stat(&self) -> sys::Result<FileStat> {
         file::stat_in(self.directory.as_fd(), &self.name)
     }
 
@@ -313,7 +290,7 @@ impl Drop for LockedName {
 }
 
 /// [`LockedName::lock`], with the sentence.
-fn lock(path: &CStr, tried: impl Fn() -> String) -> Result<LockedName> {
+pub(super) fn lock(path: &CStr, tried: impl Fn() -> String) -> Result<LockedName> {
     LockedName::lock(path).map_err(|errno| {
         let directory = shown(split(path).0.to_bytes());
         let why = match errno {

@@ -1,7 +1,8 @@
 //! Regions: one type over every mechanism that the kernel has. One file a kind, and what they share:
 //! `options`, `reserve`, `mapping`, `naming` (complete before it has a name), `lease` (names that go with
-//! their users); and what a region can do: `access` (checked copies), `guard` (SIGBUS), `typed`, `growth`,
-//! `publish` (for reading alone), `memory` (what the kernel does with pages), `placement` (on which).
+//! their users), `unlink`; and what a region can do: `access` (checked copies), `guard` (SIGBUS), `typed`,
+//! `growth`, `publish` (for reading alone), `memory` (what the kernel does with pages), `placement` (on
+//! which).
 
 mod access;
 mod anonymous;
@@ -22,6 +23,7 @@ mod reserve;
 mod segment;
 pub mod sysv;
 mod typed;
+mod unlink;
 
 pub use guard::check as guard_check;
 pub use options::{Advice, Flags, Kind, Options, Rights, Seals};
