@@ -191,12 +191,7 @@ fn guarded_read(bench: &Bench, length: usize) -> Result<Vec<Run>> {
     // SAFETY: the buffer has this length.
     unsafe { region.write(bytes.as_ptr(), SIZE) }?;
     // SAFETY: the handle is open.
-    match unsafe { c::shm_guard_enable(region.handle(), null_mut()) } {
-        code if code == -libc::ENOSYS => {
-            return Err(Cannot("this library has no fault guard".into()).into());
-        }
-        code => c::code(code)?,
-    };
+    c::code(unsafe { c::shm_guard_enable(region.handle(), null_mut()) })?;
     copy_out(bench, &region, length)
 }
 
