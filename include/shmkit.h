@@ -33,7 +33,7 @@
  * for shm_region_close, which ends it. The bytes in a region are another matter: the library does
  * not order what processes write there; use atomics.
  *
- * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _name,
+ * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _rights, _name,
  * _can_shrink and _at, shm_guard_begin and _end, shm_version, shm_strerror and shm_error_name; and
  * shm_region_read and _write on a region that cannot shrink and was never protected.
  *
@@ -783,6 +783,13 @@ int shm_region_fd(const struct shm_region *region);
  * Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL.
  */
 int shm_region_kind(const struct shm_region *region);
+
+/**
+ * What this process may do with the region: SHMKIT_RIGHTS_READ or _READ_WRITE, or -EINVAL for
+ * NULL. A region that was received has what its sender gave and the receiver's options left of it.
+ * shm_region_protect changes pages, not this; shm_region_freeze leaves _READ.
+ */
+int shm_region_rights(const struct shm_region *region);
 
 /**
  * The name or path that the region was made or opened with; NULL where it has none (anonymous,

@@ -421,6 +421,14 @@ pub unsafe extern "C" fn shm_region_kind(region: *const shm_region) -> c_int {
     args::answer(args::region(region).map(|region| region.kind() as c_int))
 }
 
+/// What this process may do with the region: SHMKIT_RIGHTS_READ or _READ_WRITE, or -EINVAL for
+/// NULL. A region that was received has what its sender gave and the receiver's options left of it.
+/// shm_region_protect changes pages, not this; shm_region_freeze leaves _READ.
+#[no_mangle]
+pub unsafe extern "C" fn shm_region_rights(region: *const shm_region) -> c_int {
+    args::answer(args::region(region).map(|region| region.rights().bits() as c_int))
+}
+
 /// The name or path that the region was made or opened with; NULL where it has none (anonymous,
 /// System V by key, received, from a descriptor). The region's string.
 #[no_mangle]

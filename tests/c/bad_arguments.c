@@ -489,6 +489,7 @@ static void no_region(void)
     CHECK_EQ(shm_region_page_size(NULL), 0);
     CODE(-EINVAL, shm_region_fd(NULL));
     CODE(-EINVAL, shm_region_kind(NULL));
+    CODE(-EINVAL, shm_region_rights(NULL));
     CHECK(shm_region_name(NULL) == NULL);
     CODE(-EINVAL, shm_region_can_shrink(NULL));
     CODE(-EINVAL, shm_region_read(NULL, 0, &byte, 1));

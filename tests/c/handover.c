@@ -405,6 +405,7 @@ static void regions(void)
         got = hand_over(made, NULL);
         CHECK_EQ(shm_region_size(got), sizes[at]);
         CODE(SHMKIT_KIND_MEMFD, shm_region_kind(got));
+        CODE(SHMKIT_RIGHTS_READ_WRITE, shm_region_rights(got));
         CODE(0, shm_region_can_shrink(got));
         CODE(shm_region_seals(made), shm_region_seals(got));
         CHECK(shm_region_name(got) == NULL);
@@ -420,6 +421,7 @@ static void regions(void)
         CLOSE(got);
         /* READ_ONLY narrows the rights. */
         got = hand_over(made, OPTIONS(.flags = SHMKIT_REGION_READ_ONLY));
+        CODE(SHMKIT_RIGHTS_READ, shm_region_rights(got));
         CODE(-EACCES, shm_region_write(got, 0, "x", 1));
         REFUSED(-EACCES, "", shm_region_protect(got, 0, 1, SHMKIT_RIGHTS_READ_WRITE, &error));
         CLOSE(got);

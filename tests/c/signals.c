@@ -44,6 +44,7 @@ static void call_shm_region_size_max(void) { CHECK_EQ(shm_region_size_max(sealed
 static void call_shm_region_page_size(void) { CHECK_EQ(shm_region_page_size(sealed), page); }
 static void call_shm_region_fd(void) { CHECK(shm_region_fd(sealed) >= 0); }
 static void call_shm_region_kind(void) { CHECK_EQ(shm_region_kind(sealed), SHMKIT_KIND_MEMFD); }
+static void call_shm_region_rights(void) { CHECK_EQ(shm_region_rights(sealed), SHMKIT_RIGHTS_READ_WRITE); }
 static void call_shm_region_name(void) { CHECK(!strcmp(shm_region_name(sealed), "sealed")); }
 static void call_shm_region_can_shrink(void) { CHECK_EQ(shm_region_can_shrink(sealed), 0); }
 static void call_shm_region_at(void)
@@ -75,9 +76,10 @@ static void call_shm_error_name(void) { CHECK(!strcmp(shm_error_name(-EINVAL), "
 
 static void (*const allowed[])(void) = {
     call_shm_region_data,     call_shm_region_size,  call_shm_region_size_max,   call_shm_region_page_size,
-    call_shm_region_fd,       call_shm_region_kind,  call_shm_region_name,       call_shm_region_can_shrink,
-    call_shm_region_at,       call_shm_region_read,  call_shm_region_write,      call_shm_guard_begin,
-    call_shm_guard_end,       call_shm_version,      call_shm_strerror,          call_shm_error_name,
+    call_shm_region_fd,       call_shm_region_kind,  call_shm_region_rights,     call_shm_region_name,
+    call_shm_region_at,       call_shm_region_read,  call_shm_region_write,      call_shm_region_can_shrink,
+    call_shm_guard_begin,     call_shm_guard_end,    call_shm_version,           call_shm_strerror,
+    call_shm_error_name,
 };
 
 static void on_alarm(int signal UNUSED)
