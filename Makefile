@@ -3,13 +3,14 @@
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 CBINDGEN_VERSION := 0.29.4
-GO_MIN := $(shell sed -n 's/^go //p' tests/go-guard/go.mod)
+GO_MIN := $(shell sed -n 's/^go //p' bindings/go/go.mod)
 SONAME := libshmkit.so.0
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+GODIR ?= $(PREFIX)/share/shmkit/go
 DESTDIR ?=
 
 CFLAGS ?= -O2 -g
@@ -22,7 +23,8 @@ RUST := Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
 HEADERS := include/shmkit.h bindings/c/shmkit_helpers.h
 STATIC := target/lib/libshmkit.a
 SHARED := target/lib/libshmkit.so.$(VERSION)
-LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/lib/shmkit-uninstalled.pc
+GO_LINK := bindings/go/internal/capi/link.go
+LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/lib/shmkit-uninstalled.pc $(GO_LINK)
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
@@ -135,14 +137,20 @@ $(SHARED): target/release/libshmkit.a abi/shmkit.map bindings/c/shmkit.pc.in
 target/lib/$(SONAME) target/lib/libshmkit.so: $(SHARED)
 	ln -sf $(<F) $@
 
-# $(call pc,LIBDIR,INCLUDEDIR): the .pc file; directories below the prefix move with it.
+# Where Go finds the tree's library. Go's cache knows nothing of what lies outside of a package: the sum
+# of the library and the header makes it build anew.
+$(GO_LINK): bindings/go/internal/capi/_link_tree.go $(STATIC) $(HEADERS)
+	@sed "s/@SUM@/$$(cat $(STATIC) $(HEADERS) | cksum | tr ' ' -)/" $< >$@
+
+# $(call pc,LIBDIR,INCLUDEDIR,GODIR): the .pc file; directories below the prefix move with it.
 pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
     -e 's|@LIBDIR@|$(1:$(PREFIX)/%=$${prefix}/%)|' -e 's|@INCLUDEDIR@|$(2:$(PREFIX)/%=$${prefix}/%)|' \
+    -e 's|@GODIR@|$(3:$(PREFIX)/%=$${prefix}/%)|' \
     bindings/c/shmkit.pc.in
 
 target/lib/shmkit-uninstalled.pc: bindings/c/shmkit.pc.in Cargo.toml
 	@mkdir -p $(@D)
-	@$(call pc,$(CURDIR)/target/lib,$(CURDIR)/include) | \
+	@$(call pc,$(CURDIR)/target/lib,$(CURDIR)/include,$(CURDIR)/bindings/go) | \
 	    sed -e '/^Cflags:/s|$$| -I$(CURDIR)/bindings/c|' -e '/^Libs:/s|$$| -Wl,-rpath,$${libdir}|' >$@
 
 # ---- Installation ------------------------------------------------------------------------
@@ -155,14 +163,20 @@ MAN3_NAMES := $(shell $(man_names) $(MAN3:%=man/%))
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INCLUDE := $(DESTDIR)$(INCLUDEDIR)
 D_MAN := $(DESTDIR)$(MANDIR)
+D_GO := $(DESTDIR)$(GODIR)
+# The Go package without its tests; where it finds the library is another file when it is installed.
+GO_SOURCES := $(patsubst bindings/go/%,%,$(filter-out %_test.go, \
+    $(wildcard bindings/go/go.mod bindings/go/*.go bindings/go/internal/capi/[!_]*.go bindings/go/internal/capi/*.h)))
+GO_SOURCES := $(filter-out $(GO_LINK:bindings/go/%=%),$(GO_SOURCES))
 INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
-    $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%)
+    $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%) \
+    $(addprefix $(D_GO)/,$(GO_SOURCES) $(GO_LINK:bindings/go/%=%))
 
 # The loader finds the library once its cache knows it; a DESTDIR is not where it will be.
 ldconfig = @if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; \
     else echo "where the library is used, run as root: ldconfig"; fi
 
-## to PREFIX=/usr/local; LIBDIR=, INCLUDEDIR=, MANDIR=, DESTDIR= also count
+## to PREFIX=/usr/local; LIBDIR=, INCLUDEDIR=, MANDIR=, GODIR=, DESTDIR= also count
 install: $(LIB)
 	install -d "$(D_LIB)/pkgconfig" "$(D_INCLUDE)" "$(D_MAN)/man3" "$(D_MAN)/man7"
 	install $(SHARED) "$(D_LIB)"
@@ -174,7 +188,10 @@ install: $(LIB)
 	@for page in $(MAN3); do $(man_names) man/$$page | grep -vx $$page | \
 	    while read -r name; do ln -sf $$page "$(D_MAN)/man3/$$name" || exit; done || exit; done
 	install -m 644 $(MAN7:%=man/%) "$(D_MAN)/man7"
-	$(call pc,$(LIBDIR),$(INCLUDEDIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
+	install -d "$(D_GO)/internal/capi"
+	@for file in $(GO_SOURCES); do install -m 644 bindings/go/$$file "$(D_GO)/$$file" || exit; done
+	install -m 644 bindings/go/internal/capi/_link_installed.go "$(D_GO)/internal/capi/link.go"
+	$(call pc,$(LIBDIR),$(INCLUDEDIR),$(GODIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
 	$(ldconfig)
 
 ## remove what install brought, with the same variables

@@ -1,0 +1,3 @@
+module shmkit
+
+go 1.24

@@ -1,0 +1,8 @@
+package capi
+
+// The library is where pkg-config says. With the tag shmkit_static the program contains it.
+
+// #cgo !shmkit_static pkg-config: shmkit
+// #cgo shmkit_static pkg-config: --static shmkit
+// #cgo shmkit_static LDFLAGS: -l:libshmkit.a -Wl,--as-needed
+import "C"

@@ -1,0 +1,95 @@
+/* What Go needs of shmkit.h in one call each: a region together with what its handle in Go keeps of it. */
+
+#ifndef SHMKIT_GO_BRIDGE_H
+#define SHMKIT_GO_BRIDGE_H
+
+#if defined(__has_include)
+#if !__has_include(<shmkit.h>)
+#error "the Go package shmkit needs shmkit.h: run make install in shmkit's sources, or make lib to use them in place"
+#endif
+#endif
+
+#include <shmkit.h>
+
+#define SHMKIT_GO_MAJOR 0
+#define SHMKIT_GO_MINOR 1
+#if SHMKIT_VERSION_MAJOR != SHMKIT_GO_MAJOR || SHMKIT_VERSION_MINOR != SHMKIT_GO_MINOR
+#error "this Go package shmkit is of version 0.1, and the shmkit.h found is of another: use the Go sources and the header of one installation"
+#endif
+
+typedef struct opened {
+	shm_region *region;
+	unsigned char *data;
+	size_t size, size_max, page_size;
+	int kind, rights, can_shrink, created;
+} opened;
+
+static inline int describe(int code, shm_region *region, opened *out)
+{
+	if (code < 0)
+		return code;
+	out->region = region;
+	out->data = shm_region_data(region);
+	out->size = shm_region_size(region);
+	out->size_max = shm_region_size_max(region);
+	out->page_size = shm_region_page_size(region);
+	out->kind = shm_region_kind(region);
+	out->rights = shm_region_rights(region);
+	out->can_shrink = shm_region_can_shrink(region);
+	out->created = code;
+	return 0;
+}
+
+/* OPENS(function, its parameters, its arguments): the same function, with a description for its result. */
+#define OPENS(function, parameters, ...)                                       \
+	static inline int go_##function parameters                             \
+	{                                                                      \
+		shm_region *region = NULL;                                     \
+		int code = function(__VA_ARGS__, options, &region, error);     \
+		return describe(code, region, out);                            \
+	}
+#define RESULT const shm_region_options *options, opened *out, shm_error *error
+
+OPENS(shm_region_create, (const char *name, size_t size, RESULT), name, size)
+OPENS(shm_region_from_fd, (int fd, size_t size, RESULT), fd, size)
+OPENS(shm_anon_create, (size_t size, RESULT), size)
+OPENS(shm_file_create, (const char *path, size_t size, RESULT), path, size)
+OPENS(shm_file_open, (const char *path, size_t size, RESULT), path, size)
+OPENS(shm_posix_create, (const char *name, size_t size, RESULT), name, size)
+OPENS(shm_posix_open, (const char *name, RESULT), name)
+OPENS(shm_sysv_create, (int32_t key, size_t size, RESULT), key, size)
+OPENS(shm_sysv_attach, (int32_t key, RESULT), key)
+OPENS(shm_sysv_attach_id, (int id, RESULT), id)
+OPENS(shm_sysv_create_at, (const char *path, int project, size_t size, RESULT), path, project, size)
+OPENS(shm_sysv_attach_at, (const char *path, int project, RESULT), path, project)
+OPENS(shm_recv_region, (int socket, RESULT), socket)
+
+#undef OPENS
+#undef RESULT
+
+/* What a call that changes a region leaves of it. */
+typedef struct changed {
+	size_t size;
+	int can_shrink;
+} changed;
+
+#define CHANGES(function, parameters, ...)                                     \
+	static inline int go_##function parameters                             \
+	{                                                                      \
+		int code = function(region __VA_ARGS__, error);                \
+		out->size = shm_region_size(region);                           \
+		out->can_shrink = shm_region_can_shrink(region);               \
+		return code;                                                   \
+	}
+#define RESULT changed *out, shm_error *error
+
+CHANGES(shm_region_grow, (shm_region *region, size_t size, RESULT), , size)
+CHANGES(shm_region_follow, (shm_region *region, RESULT))
+CHANGES(shm_region_seal, (shm_region *region, uint32_t seals, RESULT), , seals)
+CHANGES(shm_region_publish_read_only, (shm_region *region, RESULT))
+CHANGES(shm_region_freeze, (shm_region *region, RESULT))
+
+#undef CHANGES
+#undef RESULT
+
+#endif

@@ -1,0 +1,247 @@
+package shmkit
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"shmkit/internal/capi"
+)
+
+// Region is a range of memory that processes share, whichever mechanism of the kernel made it.
+//
+// Every method may be called by any goroutine at any time, also while another closes the region:
+// whoever comes later gets ErrClosed. What processes write into the memory is not ordered by that; use
+// sync/atomic (View with a struct of atomic fields). The race detector sees this process alone.
+type Region struct {
+	state  state
+	handle capi.Handle
+	data   unsafe.Pointer
+	reach  atomic.Int64 // how many bytes there are from data on: the size, and twice that in a mirror
+	facts
+
+	canShrink atomic.Bool
+	protected bool       // under changing
+	changing  sync.Mutex // one change of the pages' rights at a time
+
+	closing sync.Once
+	idle    chan struct{} // made by Close; the last user sends
+	closed  error
+	net     runtime.Cleanup
+}
+
+// facts are what never changes, and outlives Close.
+type facts struct {
+	kind     Kind
+	name     string
+	pageSize int
+	sizeMax  int
+	mirror   bool
+	private  bool
+	growable bool
+	created  bool
+}
+
+// state is one word, so that a copy costs two atomic additions: who uses the region, and how.
+//
+//	bit 63       closed: nobody new
+//	bit 62       copies may fault, and go under the guard
+//	bit 61       read-only
+//	bits 31-60   how many plain copies are running; they are short
+//	bits 0-30    how many other users there are
+type state struct{ word atomic.Int64 }
+
+const (
+	user      = 1
+	plainCopy = 1 << 31
+	readOnly  = 1 << 61
+	mayFault  = 1 << 62
+	closed    = -1 << 63
+	users     = plainCopy - 1
+	copies    = readOnly - plainCopy
+)
+
+func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure) (*Region, error) {
+	if f != nil {
+		return nil, failure(op, f)
+	}
+	r := &Region{
+		handle: opened.Handle,
+		data:   opened.Data,
+		facts: facts{
+			kind:     Kind(opened.Kind),
+			name:     name,
+			pageSize: opened.PageSize,
+			sizeMax:  opened.SizeMax,
+			mirror:   flags&Mirror != 0,
+			private:  flags&Private != 0,
+			growable: opened.SizeMax > opened.Size || flags&growable != 0,
+			created:  opened.Created,
+		},
+	}
+	r.setSize(opened.Size)
+	r.canShrink.Store(opened.CanShrink)
+	word := int64(0)
+	if opened.CanShrink {
+		word |= mayFault
+	}
+	if opened.ReadOnly {
+		word |= readOnly
+	}
+	r.state.word.Store(word)
+	r.net = runtime.AddCleanup(r, leaked, opened.Handle)
+	return r, nil
+}
+
+// leaked closes what nobody can reach any more: a net, not the plan.
+func leaked(handle capi.Handle) { handle.Close() }
+
+func (r *Region) setSize(size int) {
+	if r.mirror {
+		size *= 2
+	}
+	r.reach.Store(int64(size))
+}
+
+// enter begins a use of the region, which leave ends; in between it is not closed.
+func (r *Region) enter(op string) error {
+	forceGC()
+	if r == nil {
+		return refused(op, syscall.EINVAL, "the region is nil")
+	}
+	if r.state.word.Add(user) < 0 {
+		r.leave()
+		return wasClosed(op)
+	}
+	return nil
+}
+
+func (r *Region) leave() {
+	if word := r.state.word.Add(-user); word < 0 {
+		r.last(word)
+	}
+}
+
+func (r *Region) leaveCopy() {
+	if word := r.state.word.Add(-plainCopy); word < 0 {
+		r.last(word)
+	}
+}
+
+// last tells Close when a use that has ended was the last.
+func (r *Region) last(word int64) {
+	if word&(users|copies) == 0 {
+		select {
+		case r.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func wasClosed(op string) error {
+	return &Error{Op: op, Message: "the region is closed", cause: ErrClosed}
+}
+
+// Close unmaps the region, once all calls and callbacks that use it have ended, and waits for them.
+// It must not be called in such a callback: that would wait for itself. Names, files and System V
+// segments stay, but with UnlinkLast and UnlinkCreator the name goes where that is due.
+//
+// Closing again does nothing and returns the same result. A region that becomes unreachable is closed
+// too, at some time; a program that cares for its memory does not rely on it.
+func (r *Region) Close() error {
+	if r == nil {
+		return nil
+	}
+	r.closing.Do(func() {
+		r.idle = make(chan struct{}, 1)
+		for word := r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
+			<-r.idle
+		}
+		r.net.Stop()
+		r.closed = failure("Close", r.handle.Close())
+	})
+	return r.closed
+}
+
+// Size is the region's size in bytes.
+func (r *Region) Size() int {
+	size := int(r.reach.Load())
+	if r.mirror {
+		size /= 2
+	}
+	return size
+}
+
+// SizeMax is how large the region can become in place: its size, unless it is growable.
+func (r *Region) SizeMax() int {
+	if r.growable {
+		return r.sizeMax
+	}
+	return r.Size()
+}
+
+// PageSize is the size of the pages behind the region: larger than os.Getpagesize where they are from
+// a pool (Huge2M).
+func (r *Region) PageSize() int { return r.pageSize }
+
+// Kind is the mechanism behind the region.
+func (r *Region) Kind() Kind { return r.kind }
+
+// Name is the name or path that the region was made or opened with; "" where it has none.
+func (r *Region) Name() string { return r.name }
+
+// Created tells whether the call that returned the region made its object, rather than found it.
+func (r *Region) Created() bool { return r.created }
+
+// CanShrink tells whether the memory can be taken away: true for files, POSIX objects, memfds without
+// SealShrink, and pages from a pool of huge pages. Bytes, View, Slice, ReadAt and WriteAt then still
+// answer with an error; what UnsafeBytes gives can end the process.
+func (r *Region) CanShrink() bool { return r.canShrink.Load() }
+
+// String names the region for people: "memfd frames, 4096 bytes".
+func (r *Region) String() string {
+	if r == nil {
+		return "no region"
+	}
+	return fmt.Sprintf("%s, %d bytes", r.what(), r.Size())
+}
+
+func (r *Region) what() string {
+	if r.name == "" {
+		return r.kind.String()
+	}
+	return fmt.Sprintf("%v %s", r.kind, r.name)
+}
+
+// File returns a duplicate of the region's descriptor, which the caller closes: for
+// exec.Cmd.ExtraFiles, or another library. FromFile makes a region of it again. EOPNOTSUPP for a kind
+// without one. PublishReadOnly refuses afterwards, as others could have it for writing.
+func (r *Region) File() (*os.File, error) {
+	if err := r.enter("File"); err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	fd, f := r.handle.FD()
+	if f != nil {
+		return nil, failure("File", f)
+	}
+	duplicate, err := fcntl(fd, syscall.F_DUPFD_CLOEXEC)
+	if err != nil {
+		return nil, refused("File", err.(syscall.Errno), "cannot duplicate descriptor %d: %v", fd, err)
+	}
+	return os.NewFile(uintptr(duplicate), r.what()), nil
+}
+
+// SysVID is the id of the System V segment behind the region; EOPNOTSUPP for other kinds.
+func (r *Region) SysVID() (SysVID, error) {
+	if err := r.enter("SysVID"); err != nil {
+		return 0, err
+	}
+	defer r.leave()
+	id, f := r.handle.SysVID()
+	return SysVID(id), failure("SysVID", f)
+}
