@@ -28,9 +28,12 @@ EXAMPLES_c := target/examples-c
 EXAMPLES_rust := target/debug/examples
 EXAMPLES_go := target/examples-go
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
+# The programs of tests/pairs, by the names that they have there.
+PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair plain=target/pairs/plain
+PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test c valgrind asan go examples old-kernel demo abi install readme docs
+CHECKS := format lint header test c valgrind asan go examples pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
@@ -214,6 +217,16 @@ target/debug/examples/%: $(RUST) $(wildcard examples/*.rs examples/*/*.rs)
 	cargo build --quiet --locked --examples
 	@touch $@
 
+target/debug/examples/pair: $(wildcard tests/pairs/*.rs)
+
+target/pairs/c: tests/pairs/pair.c $(PAIRS_C) $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(filter %.c,$^) -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib
+
+target/pairs/plain: tests/pairs/plain.c $(PAIRS_C)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(filter %.c,$^) -lrt
+
 target/tests-c/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) -pthread -o $@ $< -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib
@@ -264,6 +277,10 @@ check-go: $(LIB)
 check-examples: $(EXAMPLES) $(SENDERS) $(RECEIVERS)
 	$(call heading,examples)
 	@tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language)))
+
+check-pairs: $(foreach pair,$(PAIRS),$(lastword $(subst =, ,$(pair))))
+	$(call heading,every pair)
+	@tests/pairs.sh $(PAIRS)
 
 target/old-kernel: tests/old-kernel.c
 	@mkdir -p $(@D)
