@@ -148,7 +148,7 @@ refusals() { # NAME
         done
     done
     for kind in "${kinds[@]}"; do
-        # Without a consumer nothing is what the producer waits for. Then the name is taken.
+        # A name that is taken; another pattern, another size; and a producer that nobody has answered.
         if is_named "$kind" && [ -z "${no[$1 produce $kind]-}" ]; then
             start "$1" "$kind" 4096 1
             fails 1 "$program" produce "$kind" "$(where "$kind")" 4096 1
