@@ -25,15 +25,34 @@ STATIC := target/lib/libshmkit.a
 SHARED := target/lib/libshmkit.so.$(VERSION)
 GO_LINK := bindings/go/internal/capi/link.go
 LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/lib/shmkit-uninstalled.pc $(GO_LINK)
+# Where a language's examples are.
+EXAMPLES_c := target/examples-c
+EXAMPLES_rust := target/debug/examples
+EXAMPLES_go := target/examples-go
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
+# The programs of tests/pairs, by the names that they have there.
+PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair plain=target/pairs/plain
+PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test c valgrind asan go examples old-kernel demo abi install readme docs
+CHECKS := format lint header test c valgrind asan go examples pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: lib demo check bench bench-quick header install uninstall clean help examples rust $(CHECKS:%=check-%)
+
+# $(call example,LANGUAGE,NAME): a program of `make demo`.
+example = $(or $(EXAMPLES_$1),$(error no examples in '$1': the languages are c, rust and go))/$2
+LANG_SENDER ?= c
+LANG_RECEIVER ?= c
+SENDER := $(call example,$(LANG_SENDER),sender)
+RECEIVER := $(call example,$(LANG_RECEIVER),receiver)
+# What the checks run, each with each.
+LANGUAGES := c rust
+SENDERS := $(foreach language,$(LANGUAGES),$(call example,$(language),sender))
+RECEIVERS := $(foreach language,$(LANGUAGES),$(call example,$(language),receiver))
+
 # The paths here are cargo's own, whatever the user has set for other projects.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 export CC CXX
@@ -74,9 +93,9 @@ heading = @printf '\n== %s ==\n' '$1'
 ## the libraries and their .pc file, in target/lib (the default)
 lib: $(LIB)
 
-## two processes and a region between them [FILE=what the sender puts into it]
-demo: target/examples-c/sender target/examples-c/receiver
-	@tests/demo.sh "$(or $(FILE),$(SHARED))"
+## two processes and a region between them [FILE=what is sent] [LANG_SENDER=, LANG_RECEIVER= c, rust or go]
+demo: $(SENDER) $(RECEIVER) $(SHARED)
+	@tests/demo.sh $(SENDER) $(RECEIVER) "$(or $(FILE),$(SHARED))"
 
 ## every check; nothing may be left behind
 check:
@@ -209,6 +228,22 @@ target/examples-c/%: examples-c/%.c $(wildcard examples-c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(C_FLAGS) -o $@ $< -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib -Wl,--as-needed -lcrypto
 
+# Without optimisation: `cargo test` builds the same, and a release build would replace the library's.
+target/debug/examples/%: $(RUST) $(wildcard examples/*.rs examples/*/*.rs)
+	$(need_rust)
+	cargo build --quiet --locked --examples
+	@touch $@
+
+target/debug/examples/pair: $(wildcard tests/pairs/*.rs)
+
+target/pairs/c: tests/pairs/pair.c $(PAIRS_C) $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(filter %.c,$^) -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib
+
+target/pairs/plain: tests/pairs/plain.c $(PAIRS_C)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(filter %.c,$^) -lrt
+
 target/tests-c/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) -pthread -o $@ $< -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib
@@ -256,9 +291,13 @@ check-go: $(LIB)
 	$(call heading,the fault guard in a Go program)
 	@tests/go-guard.sh
 
-check-examples: $(EXAMPLES)
+check-examples: $(EXAMPLES) $(SENDERS) $(RECEIVERS)
 	$(call heading,examples)
-	@tests/examples.sh
+	@tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language)))
+
+check-pairs: $(foreach pair,$(PAIRS),$(lastword $(subst =, ,$(pair))))
+	$(call heading,every pair)
+	@tests/pairs.sh $(PAIRS)
 
 target/old-kernel: tests/old-kernel.c
 	@mkdir -p $(@D)
@@ -276,9 +315,11 @@ check-old-kernel: target/old-kernel $(EXAMPLES) $(OLD_KERNEL_TESTS)
 	    target/old-kernel MFD_NOEXEC_SEAL F_SEAL_EXEC pidfd_open statx -- timeout 90 $$test || code=$$?; \
 	    case $$code in 0) echo "PASS $$test" ;; 77) echo "SKIP $$test" ;; *) echo "FAIL $$test"; exit 1 ;; esac; done
 
-check-demo: target/examples-c/sender target/examples-c/receiver
+check-demo: $(SENDERS) $(RECEIVERS)
 	$(call heading,the main job)
-	@tests/demo.sh $(SHARED)
+	@for sender in $(LANGUAGES); do for receiver in $(LANGUAGES); do \
+	    echo "$$sender to $$receiver:"; $(MAKE) --no-print-directory demo LANG_SENDER=$$sender LANG_RECEIVER=$$receiver || exit; \
+	    done; done
 
 check-abi: $(LIB)
 	$(call heading,ABI)

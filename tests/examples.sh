@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the C examples as a user would, and compares what they print.
-#     tests/examples.sh      (after `make examples`)
+# Runs the examples as a user would, and compares what they print.
+#     tests/examples.sh [LANGUAGE=DIRECTORY...]      (after `make examples`)
+# Each language's sender is run with each language's receiver; without arguments C's with itself.
 # TMPDIR (else /tmp) should be on a disk: D2.2 is otherwise only half shown.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +9,10 @@ export LC_ALL=C
 ulimit -c 0
 
 built=$PWD/target/examples-c
+declare -A programs=([c]=$built) # by language
+for argument; do
+    programs[${argument%%=*}]=$PWD/${argument#*=}
+done
 library=$PWD/target/lib/libshmkit.so
 disk=$(mktemp -d "${TMPDIR:-/tmp}/shmkit-examples.XXXXXX") || exit 1
 memory=
@@ -224,16 +229,17 @@ shard_sysv() {
     ends 1 'cannot find the System V segment of key KEY: there is none' shard_sysv read
 }
 
-# hand_over FILE SOCKET: what both sides print, and that it is about the same file.
+# hand_over FILE SOCKET FROM TO: what both sides print, and that it is about the same file. FROM has
+# the sender, TO the receiver.
 hand_over() {
     local waiting sender receiver bytes file inode to
     cd "$(mktemp -d "$disk/XXXXXX")"
     mkfifo out
-    "${limit[@]}" "$built/receiver" "$2" >out &
+    "${limit[@]}" "$4/receiver" "$2" >out &
     waiting=$!
     exec 4<out
     hear "waiting on $2"
-    run sender "$2" "$1" >sent
+    "${limit[@]}" "$3/sender" "$2" "$1" >sent
     cat <&4 >received
     wait $waiting
 
@@ -260,21 +266,21 @@ END
     [ ! -e "$2" ]
 }
 
-hand_over_twice() {
+hand_over_twice() { # DIRECTORY
     local first second
-    hand_over "$library" socket &
+    hand_over "$library" socket "$1" "$1" &
     first=$!
-    hand_over "$built/sender" socket &
+    hand_over "$built/sender" socket "$1" "$1" &
     second=$!
     wait $first
     wait $second
 }
 
 # Above 256 MiB there is progress: a line a tenth, as stderr is no terminal.
-hand_over_large() {
+hand_over_large() { # DIRECTORY
     local job
     truncate -s 260M "$disk/large"
-    (hand_over "$disk/large" socket) 2>"$disk/progress"
+    (hand_over "$disk/large" socket "$1" "$1") 2>"$disk/progress"
     rm "$disk/large"
     for job in reading 'sender: sha256' 'receiver: sha256'; do
         same "$job: $(cat <<'END'
@@ -293,8 +299,8 @@ END
     done
 }
 
-hand_over_errors() {
-    local waiting code
+hand_over_errors() { # DIRECTORY
+    local waiting code built=$1
     cd "$(mktemp -d "$disk/XXXXXX")"
     mkfifo pipe
     ends 1 "cannot connect to 'nobody': No such file or directory" sender nobody "$library"
@@ -425,13 +431,20 @@ row 'D2.9 testwrite testread' testwrite_testread
 row 'D3.1 shard_mmap' shard_mmap "$disk"
 row 'D3.1 shard_mmap on tmpfs' shard_mmap "$memory"
 row 'D3.2 shard_sysv' shard_sysv
-row 'D1.2 D1.3 sender receiver: a file' hand_over "$library" socket
-row 'D1.2 D1.3 sender receiver: an abstract name' hand_over "$library" "@shmkit-examples-$$"
 : >"$disk/empty"
-row 'D1.2 D1.3 sender receiver: an empty file' hand_over "$disk/empty" socket
-row 'D1.2 D1.3 sender receiver: two pairs at once' hand_over_twice
-row 'D1.2 D1.3 sender receiver: progress' hand_over_large
-row 'D1.2 D1.3 sender receiver: errors' hand_over_errors
+for to in "${!programs[@]}"; do
+    for from in "${!programs[@]}"; do
+        directories=("${programs[$from]}" "${programs[$to]}")
+        name="D1.2 D1.3 sender receiver, $from to $to"
+        row "$name: a file" hand_over "$library" socket "${directories[@]}"
+        row "$name: an abstract name" hand_over "$library" "@shmkit-examples-$$" "${directories[@]}"
+        row "$name: an empty file" hand_over "$disk/empty" socket "${directories[@]}"
+    done
+    name="D1.2 D1.3 sender receiver, $to"
+    row "$name: two pairs at once" hand_over_twice "${programs[$to]}"
+    row "$name: progress" hand_over_large "${programs[$to]}"
+    row "$name: errors" hand_over_errors "${programs[$to]}"
+done
 
 if fallocate -l 1 "$memory/probe" 2>"$disk/why"; then
     row 'growing_log' growing_log
