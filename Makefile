@@ -3,6 +3,7 @@
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 CBINDGEN_VERSION := 0.29.4
+STATICCHECK_VERSION := 0.8.2
 GO_MIN := $(shell sed -n 's/^go //p' bindings/go/go.mod)
 SONAME := libshmkit.so.0
 
@@ -40,7 +41,7 @@ CHECKS := format lint header test c valgrind asan go examples pairs old-kernel d
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: lib demo check bench bench-quick header install uninstall clean help examples rust $(CHECKS:%=check-%)
+.PHONY: lib demo check bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
 
 # $(call example,LANGUAGE,NAME): a program of `make demo`.
 example = $(or $(EXAMPLES_$1),$(error no examples in '$1': the languages are c, rust and go))/$2
@@ -88,6 +89,12 @@ define need_cbindgen
     echo "make: cbindgen $(CBINDGEN_VERSION) is missing; ./dev check installs it" >&2; exit 1; }
 endef
 
+# Each version knows its own Go versions.
+define need_staticcheck
+@staticcheck -version 2>/dev/null | grep -qF "($(STATICCHECK_VERSION))" || { \
+    echo "make: staticcheck $(STATICCHECK_VERSION) is missing; ./dev check installs it" >&2; exit 1; }
+endef
+
 heading = @printf '\n== %s ==\n' '$1'
 
 ## the libraries and their .pc file, in target/lib (the default)
@@ -101,6 +108,7 @@ demo: $(SENDER) $(RECEIVER) $(SHARED)
 check:
 	$(need_rust)
 	$(need_go)
+	$(need_staticcheck)
 	$(need_cbindgen)
 	$(need_libcrypto)
 	$(call need,cargo-fmt cargo-clippy $(CC) $(CXX) pkg-config man groff valgrind)
@@ -136,6 +144,9 @@ help:
 rust:
 	$(need_rust)
 
+go:
+	$(need_go)
+
 target/release/libshmkit.a: $(RUST)
 	$(need_rust)
 	cargo build --locked --release
@@ -156,10 +167,12 @@ $(SHARED): target/release/libshmkit.a abi/shmkit.map bindings/c/shmkit.pc.in
 target/lib/$(SONAME) target/lib/libshmkit.so: $(SHARED)
 	ln -sf $(<F) $@
 
-# Where Go finds the tree's library. Go's cache knows nothing of what lies outside of a package: the sum
-# of the library and the header makes it build anew.
+# Where Go finds the library. Go's cache knows nothing of what lies outside of a package: the sum of the
+# library and the header makes it build anew.
+go_link = sed "s/@SUM@/$$(cat $(STATIC) $(HEADERS) | cksum | tr ' ' -)/"
+
 $(GO_LINK): bindings/go/internal/capi/_link_tree.go $(STATIC) $(HEADERS)
-	@sed "s/@SUM@/$$(cat $(STATIC) $(HEADERS) | cksum | tr ' ' -)/" $< >$@
+	@$(go_link) $< >$@
 
 # $(call pc,LIBDIR,INCLUDEDIR,GODIR): the .pc file; directories below the prefix move with it.
 pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
@@ -184,9 +197,8 @@ D_INCLUDE := $(DESTDIR)$(INCLUDEDIR)
 D_MAN := $(DESTDIR)$(MANDIR)
 D_GO := $(DESTDIR)$(GODIR)
 # The Go package without its tests; where it finds the library is another file when it is installed.
-GO_SOURCES := $(patsubst bindings/go/%,%,$(filter-out %_test.go, \
-    $(wildcard bindings/go/go.mod bindings/go/*.go bindings/go/internal/capi/[!_]*.go bindings/go/internal/capi/*.h)))
-GO_SOURCES := $(filter-out $(GO_LINK:bindings/go/%=%),$(GO_SOURCES))
+GO_SOURCES := $(patsubst bindings/go/%,%,$(filter-out %_test.go $(GO_LINK), \
+    $(wildcard $(addprefix bindings/go/,go.mod *.go internal/capi/[!_]*.go internal/capi/*.h))))
 INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
     $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%) \
     $(addprefix $(D_GO)/,$(GO_SOURCES) $(GO_LINK:bindings/go/%=%))
@@ -209,7 +221,7 @@ install: $(LIB)
 	install -m 644 $(MAN7:%=man/%) "$(D_MAN)/man7"
 	install -d "$(D_GO)/internal/capi"
 	@for file in $(GO_SOURCES); do install -m 644 bindings/go/$$file "$(D_GO)/$$file" || exit; done
-	install -m 644 bindings/go/internal/capi/_link_installed.go "$(D_GO)/internal/capi/link.go"
+	$(go_link) bindings/go/internal/capi/_link_installed.go >"$(D_GO)/internal/capi/link.go"
 	$(call pc,$(LIBDIR),$(INCLUDEDIR),$(GODIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
 	$(ldconfig)
 
@@ -285,10 +297,11 @@ check-asan: $(TESTS_ASAN)
 	$(call heading,C tests with the address and undefined behaviour sanitizers)
 	@tests/c.sh asan
 
-# Until there is a Go package: a C library's guard beside the Go runtime.
 check-go: $(LIB)
 	$(need_go)
-	$(call heading,the fault guard in a Go program)
+	$(need_staticcheck)
+	$(call heading,the Go package; the fault guard of C in a Go program)
+	@tests/go.sh
 	@tests/go-guard.sh
 
 check-examples: $(EXAMPLES) $(SENDERS) $(RECEIVERS)

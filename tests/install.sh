@@ -14,13 +14,14 @@ root=$temporary/root
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # ---- Files: default directories, and each directory chosen -------------------------------
-install_and_compare() { # LIBDIR INCLUDEDIR MANDIR [VARIABLE=VALUE ...]
-    local lib=$1 include=$2 man=$3
-    shift 3
+install_and_compare() { # LIBDIR INCLUDEDIR MANDIR GODIR [VARIABLE=VALUE ...]
+    local lib=$1 include=$2 man=$3 go=$4
+    shift 4
     make -s install DESTDIR="$root" "$@" >"$temporary/log" 2>&1 || { cat "$temporary/log" >&2; fail "make install $*"; }
     {
         printf "$lib/%s\n" "libshmkit.so.$version" libshmkit.so.0 libshmkit.so libshmkit.a pkgconfig/shmkit.pc
         printf "$include/%s\n" shmkit.h shmkit_helpers.h
+        find bindings/go -type f ! -name '_*' ! -name '*_test.go' -printf "$go/%P\n"
         for page in man/*.[37]; do echo "$man/man${page##*.}/${page##*/}"; done
         sed -n "s|^[a-z].*[ *]\(shm_[a-z_]*\)(.*|$man/man3/\1.3|p" include/shmkit.h
     } | sort >"$temporary/expected"
@@ -32,15 +33,15 @@ uninstall() { # [VARIABLE=VALUE ...]
     [ -z "$(find "$root" ! -type d)" ] || fail "make uninstall $* leaves files: $(find "$root" ! -type d)"
 }
 
-chosen=(PREFIX=/opt/shmkit LIBDIR=/opt/lib64 INCLUDEDIR=/opt/shmkit/c MANDIR=/opt/man)
-install_and_compare /opt/lib64 /opt/shmkit/c /opt/man "${chosen[@]}"
-for want in prefix=/opt/shmkit libdir=/opt/lib64 'includedir=${prefix}/c'; do
+chosen=(PREFIX=/opt/shmkit LIBDIR=/opt/lib64 INCLUDEDIR=/opt/shmkit/c MANDIR=/opt/man GODIR=/opt/shmkit/go)
+install_and_compare /opt/lib64 /opt/shmkit/c /opt/man /opt/shmkit/go "${chosen[@]}"
+for want in prefix=/opt/shmkit libdir=/opt/lib64 'includedir=${prefix}/c' 'godir=${prefix}/go'; do
     grep -qxF "$want" "$root/opt/lib64/pkgconfig/shmkit.pc" || fail "shmkit.pc lacks the line $want"
 done
 uninstall "${chosen[@]}"
 
 prefix=/opt/shmkit
-install_and_compare $prefix/lib $prefix/include $prefix/share/man PREFIX=$prefix
+install_and_compare $prefix/lib $prefix/include $prefix/share/man $prefix/share/shmkit/go PREFIX=$prefix
 echo "files: $(wc -l <"$temporary/expected"), where they should be"
 
 # ---- A stranger's program ----------------------------------------------------------------
@@ -101,6 +102,8 @@ static=$(pkg-config --cflags --libs --static shmkit)
         { cat "$temporary/log" >&2; false; }
 }
 cd - >/dev/null
+
+tests/install-go.sh "$root" "$prefix"
 
 # The uninstalled .pc, for use from the tree.
 unset PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_LIBDIR

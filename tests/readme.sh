@@ -1,6 +1,6 @@
 #!/bin/sh
-# What README shows is true: its program is examples-c/tour.c, its gcc line runs as it stands, and
-# prints what README says.
+# What README shows is true: its programs are examples-c/tour.c and examples-go/tour, its gcc line runs
+# as it stands, and prints what README says.
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -23,6 +23,9 @@ block() { # LINE KIND
 block 'The same from C' c >"$work/tour.c"
 diff -u --label README.md --label examples-c/tour.c "$work/tour.c" examples-c/tour.c >&2 ||
     fail "the program differs from examples-c/tour.c"
+block 'The same in Go' go >"$work/tour.go"
+diff -u --label README.md --label examples-go/tour/main.go "$work/tour.go" examples-go/tour/main.go >&2 ||
+    fail "the program differs from examples-go/tour/main.go"
 
 block '`make lib` builds' sh >"$work/command"
 grep -q '^gcc ' "$work/command" || fail "no gcc line"

@@ -1,6 +1,7 @@
 package capi
 
-// The library is where pkg-config says. With the tag shmkit_static the program contains it.
+// Installed with the library @SUM@, which is where pkg-config says. With the tag shmkit_static the
+// program contains it.
 
 // #cgo !shmkit_static pkg-config: shmkit
 // #cgo shmkit_static pkg-config: --static shmkit

@@ -1,0 +1,131 @@
+package shmkit_test
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"shmkit"
+)
+
+// The Go names of the header's constants.
+var constants = map[string]any{
+	"SHMKIT_REGION_READ_ONLY":      shmkit.ReadOnly,
+	"SHMKIT_REGION_PRIVATE":        shmkit.Private,
+	"SHMKIT_REGION_REPLACE":        shmkit.Replace,
+	"SHMKIT_REGION_PAST_END":       shmkit.PastEnd,
+	"SHMKIT_REGION_OR_OPEN":        shmkit.OrOpen,
+	"SHMKIT_REGION_POPULATE":       shmkit.Populate,
+	"SHMKIT_REGION_LOCKED":         shmkit.Locked,
+	"SHMKIT_REGION_NO_RESERVE":     shmkit.NoReserve,
+	"SHMKIT_REGION_NO_FORK":        shmkit.NoFork,
+	"SHMKIT_REGION_AUTO_REMOVE":    shmkit.AutoRemove,
+	"SHMKIT_REGION_RISK_SHRINK":    shmkit.RiskShrink,
+	"SHMKIT_REGION_RISK_REOPEN":    shmkit.RiskReopen,
+	"SHMKIT_REGION_RISK_DISK":      shmkit.RiskDisk,
+	"SHMKIT_REGION_GROWABLE":       shmkit.RiskDisk << 1, // GrowableTo gives it
+	"SHMKIT_REGION_MIRROR":         shmkit.Mirror,
+	"SHMKIT_REGION_HUGE_2M":        shmkit.Huge2M,
+	"SHMKIT_REGION_HUGE_1G":        shmkit.Huge1G,
+	"SHMKIT_REGION_HUGE_FALLBACK":  shmkit.HugeFallback,
+	"SHMKIT_REGION_NO_DUMP":        shmkit.NoDump,
+	"SHMKIT_REGION_WIPE_ON_FORK":   shmkit.WipeOnFork,
+	"SHMKIT_REGION_UNLINK_LAST":    shmkit.UnlinkLast,
+	"SHMKIT_REGION_UNLINK_CREATOR": shmkit.UnlinkCreator,
+	"SHMKIT_SEAL_SEAL":             shmkit.SealSeal,
+	"SHMKIT_SEAL_SHRINK":           shmkit.SealShrink,
+	"SHMKIT_SEAL_GROW":             shmkit.SealGrow,
+	"SHMKIT_SEAL_WRITE":            shmkit.SealWrite,
+	"SHMKIT_SEAL_FUTURE_WRITE":     shmkit.SealFutureWrite,
+	"SHMKIT_SEAL_EXEC":             shmkit.SealExec,
+	"SHMKIT_SEAL_NONE":             1 << 30, // Sealed(0) gives it
+	"SHMKIT_KIND_MEMFD":            shmkit.Memfd,
+	"SHMKIT_KIND_DESCRIPTOR":       shmkit.Descriptor,
+	"SHMKIT_KIND_ANONYMOUS":        shmkit.Anonymous,
+	"SHMKIT_KIND_FILE":             shmkit.File,
+	"SHMKIT_KIND_POSIX":            shmkit.POSIX,
+	"SHMKIT_KIND_SYSV":             shmkit.SysV,
+	"SHMKIT_RIGHTS_NONE":           shmkit.NoAccess,
+	"SHMKIT_RIGHTS_READ":           shmkit.Read,
+	"SHMKIT_RIGHTS_READ_WRITE":     shmkit.ReadWrite,
+	"SHMKIT_ADVICE_NORMAL":         shmkit.AdviceNormal,
+	"SHMKIT_ADVICE_RANDOM":         shmkit.AdviceRandom,
+	"SHMKIT_ADVICE_SEQUENTIAL":     shmkit.AdviceSequential,
+	"SHMKIT_ADVICE_WILL_NEED":      shmkit.AdviceWillNeed,
+	"SHMKIT_ADVICE_HUGE":           shmkit.AdviceHuge,
+	"SHMKIT_ADVICE_NO_HUGE":        shmkit.AdviceNoHuge,
+	"SHMKIT_ADVICE_COLLAPSE":       shmkit.AdviceCollapse,
+	"SHMKIT_ADVICE_NO_DUMP":        shmkit.AdviceNoDump,
+	"SHMKIT_ADVICE_DUMP":           shmkit.AdviceDump,
+	"SHMKIT_PLACE_DEFAULT":         shmkit.PlaceDefault,
+	"SHMKIT_PLACE_PREFERRED":       shmkit.PlacePreferred,
+	"SHMKIT_PLACE_BIND":            shmkit.PlaceBind,
+	"SHMKIT_PLACE_INTERLEAVE":      shmkit.PlaceInterleave,
+	"SHMKIT_FDS_MAX":               shmkit.FilesMax,
+	"SHMKIT_E_SHRUNK":              shmkit.ErrShrunk,
+	"SHMKIT_E_NOT_REGION":          shmkit.ErrNotRegion,
+	"SHMKIT_E_VERSION":             shmkit.ErrVersion,
+	"SHMKIT_E_UNSEALED":            shmkit.ErrUnsealed,
+	"SHMKIT_E_UNENFORCEABLE":       shmkit.ErrUnenforceable,
+	"SHMKIT_E_COLLISION":           shmkit.ErrCollision,
+	"SHMKIT_E_ON_DISK":             shmkit.ErrOnDisk,
+	"SHMKIT_E_UNGUARDED":           shmkit.ErrUnguarded,
+}
+
+// Every constant of the header has its Go name and the same number; codes have their names and texts.
+func TestConstants(t *testing.T) {
+	header, err := os.ReadFile("../../include/shmkit.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defines := regexp.MustCompile(`(?m)^#define (SHMKIT_[A-Z0-9_]+) (-?\d+)$`).FindAllStringSubmatch(string(header), -1)
+	if len(defines) < 60 {
+		t.Fatalf("only %d constants found in the header", len(defines))
+	}
+	for _, define := range defines {
+		name, value := define[1], define[2]
+		if strings.HasPrefix(name, "SHMKIT_VERSION_") {
+			continue
+		}
+		constant, known := constants[name]
+		if !known {
+			t.Errorf("%s has no name in Go", name)
+			continue
+		}
+		if got := number(constant); got != value {
+			t.Errorf("%s is %s in C and %s in Go", name, value, got)
+		}
+		if code, ok := constant.(shmkit.Code); ok {
+			if code.Name() != name {
+				t.Errorf("%s has the name %s", name, code.Name())
+			}
+			if text := code.Error(); text == "" || strings.Contains(text, "nknown") {
+				t.Errorf("%s has the text %q", name, text)
+			}
+		}
+	}
+}
+
+func number(constant any) string {
+	switch n := constant.(type) {
+	case int:
+		return strconv.Itoa(n)
+	case shmkit.Flag:
+		return strconv.Itoa(int(n))
+	case shmkit.Seal:
+		return strconv.Itoa(int(n))
+	case shmkit.Kind:
+		return strconv.Itoa(int(n))
+	case shmkit.Rights:
+		return strconv.Itoa(int(n))
+	case shmkit.Advice:
+		return strconv.Itoa(int(n))
+	case shmkit.Policy:
+		return strconv.Itoa(int(n))
+	case shmkit.Code:
+		return strconv.Itoa(int(n))
+	}
+	return "no constant"
+}

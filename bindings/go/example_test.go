@@ -1,0 +1,185 @@
+package shmkit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+
+	"shmkit"
+)
+
+// The examples leave out what a program does with errors.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func Example() {
+	ctx := context.Background()
+	one, other := pair()
+
+	region := must(shmkit.Create("frames", 4096))
+	defer region.Close()
+	must(region.WriteAt([]byte("written once, copied by nobody"), 0))
+	if err := shmkit.SendRegion(ctx, one, region); err != nil {
+		panic(err)
+	}
+
+	// In another process:
+	received := must(shmkit.RecvRegion(ctx, other, shmkit.ReadOnly, shmkit.SizeMax(1<<20)))
+	defer received.Close()
+	received.Bytes(func(b []byte) error {
+		fmt.Printf("%d bytes: %s\n", len(b), b[:30])
+		return nil
+	})
+	// Output: 4096 bytes: written once, copied by nobody
+}
+
+func pair() (one, other *net.UnixConn) {
+	one, other, err := shmkit.Pair()
+	if err != nil {
+		panic(err)
+	}
+	return one, other
+}
+
+// What a C program would call struct header.
+type header struct {
+	Ready atomic.Uint32
+	_     uint32
+	Count atomic.Uint64
+}
+
+func ExampleView() {
+	region := must(shmkit.Create("counters", 4096))
+	defer region.Close()
+	shmkit.View(region, 64, func(h *header) error {
+		h.Count.Add(3)
+		h.Ready.Store(1)
+		return nil
+	})
+	shmkit.View(region, 64, func(h *header) error {
+		fmt.Println(h.Ready.Load(), h.Count.Load())
+		return nil
+	})
+	err := shmkit.View(region, 4090, func(*header) error { return nil })
+	fmt.Println(err)
+	// Output:
+	// 1 3
+	// shmkit: View: offset 4090 is no multiple of 8, the alignment of shmkit_test.header
+}
+
+func ExampleSlice() {
+	region := must(shmkit.Create("samples", 4096))
+	defer region.Close()
+	shmkit.Slice(region, 0, 4, func(samples []float64) error {
+		copy(samples, []float64{1, 2, 3, 4})
+		return nil
+	})
+	sum := 0.0
+	shmkit.Slice(region, 8, 3, func(samples []float64) error {
+		for _, sample := range samples {
+			sum += sample
+		}
+		return nil
+	})
+	fmt.Println(sum)
+	// Output: 9
+}
+
+func ExampleRegion_ReadAt() {
+	directory := must(os.MkdirTemp("", "shmkit"))
+	defer os.RemoveAll(directory)
+	path := filepath.Join(directory, "block")
+	region := must(shmkit.CreateFile(path, 8192))
+	defer region.Close()
+
+	// A peer takes the second page away.
+	os.Truncate(path, 4096)
+	_, err := region.ReadAt(make([]byte, 16), 5000)
+	fmt.Println(errors.Is(err, shmkit.ErrShrunk))
+	n, err := region.ReadAt(make([]byte, 16), 4000)
+	fmt.Println(n, err)
+	// Output:
+	// true
+	// 16 <nil>
+}
+
+func ExampleRegion_ReadAt_sectionReader() {
+	region := must(shmkit.Create("text", 5))
+	defer region.Close()
+	region.WriteAt([]byte("hello"), 0)
+	io.Copy(os.Stdout, io.NewSectionReader(region, 0, int64(region.Size())))
+	// Output: hello
+}
+
+func ExampleOpenPOSIX() {
+	_, err := shmkit.OpenPOSIX("/nobody-has-made-this")
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, fs.ErrNotExist))
+	// Output:
+	// shmkit: OpenPOSIX: cannot open the POSIX object '/nobody-has-made-this': No such file or directory
+	// true
+}
+
+func ExampleCreatePOSIX() {
+	name := fmt.Sprintf("/shmkit-example-%d", os.Getpid())
+	made := must(shmkit.CreatePOSIX(name, 4096, shmkit.Mode(0o640), shmkit.OrOpen, shmkit.UnlinkLast))
+	defer made.Close()
+	found := must(shmkit.CreatePOSIX(name, 4096, shmkit.OrOpen))
+	defer found.Close()
+	fmt.Println(made.Created(), found.Created())
+	// Output: true false
+}
+
+func ExampleRegion_PublishReadOnly() {
+	ctx := context.Background()
+	one, other := pair()
+	region := must(shmkit.Create("prices", 4096))
+	defer region.Close()
+	if err := region.PublishReadOnly(); err != nil {
+		panic(err)
+	}
+	shmkit.SendRegion(ctx, one, region)
+	received := must(shmkit.RecvRegion(ctx, other))
+	defer received.Close()
+	_, err := received.WriteAt([]byte("x"), 0)
+	fmt.Println(errors.Is(err, fs.ErrPermission))
+	must(region.WriteAt([]byte("x"), 0))
+	// Output: true
+}
+
+func ExampleRegion_Grow() {
+	region := must(shmkit.Create("log", 4096, shmkit.GrowableTo(1<<20)))
+	defer region.Close()
+	err := region.Grow(8192)
+	fmt.Println(region.Size(), region.SizeMax(), err)
+	fmt.Println(errors.Is(region.Grow(2<<20), shmkit.ErrShrunk), region.Size())
+	// Output:
+	// 8192 1048576 <nil>
+	// false 8192
+}
+
+// A child process gets the region as its descriptor 3, and makes a region of it again by
+// shmkit.FromFile(os.NewFile(3, "region")).
+func ExampleRegion_File() {
+	region := must(shmkit.Create("for the child", 5))
+	defer region.Close()
+	region.WriteAt([]byte("hello"), 0)
+
+	file := must(region.File())
+	defer file.Close()
+	child := exec.Command("cat", "/proc/self/fd/3")
+	child.ExtraFiles = []*os.File{file}
+	fmt.Printf("%s\n", must(child.Output()))
+	// Output: hello
+}
