@@ -43,6 +43,48 @@ FIELD(shm_sysv_info, removed, 76, 4);
 FIELD(shm_sysv_info, locked, 80, 4);
 FIELD(shm_sysv_info, reserved, 84, 4);
 
+SIZE(shm_sysv_sem_op, 6);
+FIELD(shm_sysv_sem_op, index, 0, 2);
+FIELD(shm_sysv_sem_op, change, 2, 2);
+FIELD(shm_sysv_sem_op, flags, 4, 2);
+
+SIZE(shm_sysv_sem_info, 56);
+FIELD(shm_sysv_sem_info, count, 0, 8);
+FIELD(shm_sysv_sem_info, operated_at, 8, 8);
+FIELD(shm_sysv_sem_info, changed_at, 16, 8);
+FIELD(shm_sysv_sem_info, key, 24, 4);
+FIELD(shm_sysv_sem_info, id, 28, 4);
+FIELD(shm_sysv_sem_info, owner_uid, 32, 4);
+FIELD(shm_sysv_sem_info, owner_gid, 36, 4);
+FIELD(shm_sysv_sem_info, creator_uid, 40, 4);
+FIELD(shm_sysv_sem_info, creator_gid, 44, 4);
+FIELD(shm_sysv_sem_info, mode, 48, 4);
+FIELD(shm_sysv_sem_info, reserved, 52, 4);
+
+SIZE(shm_sysv_sem_state, 16);
+FIELD(shm_sysv_sem_state, value, 0, 4);
+FIELD(shm_sysv_sem_state, last_pid, 4, 4);
+FIELD(shm_sysv_sem_state, waiting, 8, 4);
+FIELD(shm_sysv_sem_state, waiting_for_zero, 12, 4);
+
+SIZE(shm_sysv_queue_info, 88);
+FIELD(shm_sysv_queue_info, messages, 0, 8);
+FIELD(shm_sysv_queue_info, bytes, 8, 8);
+FIELD(shm_sysv_queue_info, bytes_max, 16, 8);
+FIELD(shm_sysv_queue_info, sent_at, 24, 8);
+FIELD(shm_sysv_queue_info, received_at, 32, 8);
+FIELD(shm_sysv_queue_info, changed_at, 40, 8);
+FIELD(shm_sysv_queue_info, key, 48, 4);
+FIELD(shm_sysv_queue_info, id, 52, 4);
+FIELD(shm_sysv_queue_info, owner_uid, 56, 4);
+FIELD(shm_sysv_queue_info, owner_gid, 60, 4);
+FIELD(shm_sysv_queue_info, creator_uid, 64, 4);
+FIELD(shm_sysv_queue_info, creator_gid, 68, 4);
+FIELD(shm_sysv_queue_info, sender_pid, 72, 4);
+FIELD(shm_sysv_queue_info, receiver_pid, 76, 4);
+FIELD(shm_sysv_queue_info, mode, 80, 4);
+FIELD(shm_sysv_queue_info, reserved, 84, 4);
+
 SIZE(shm_peer, 16);
 FIELD(shm_peer, pid, 0, 4);
 FIELD(shm_peer, uid, 4, 4);
@@ -106,6 +148,12 @@ VALUE(SHMKIT_PLACE_PREFERRED, 1);
 VALUE(SHMKIT_PLACE_BIND, 2);
 VALUE(SHMKIT_PLACE_INTERLEAVE, 3);
 
+VALUE(SHMKIT_SEM_OR_OPEN, 512);
+VALUE(SHMKIT_SEM_UNDO, 4096);
+VALUE(SHMKIT_QUEUE_OR_OPEN, 512);
+VALUE(SHMKIT_QUEUE_AT_MOST, 1);
+VALUE(SHMKIT_QUEUE_EXCEPT, 8192);
+VALUE(SHMKIT_QUEUE_TRUNCATE, 4096);
 VALUE(SHMKIT_FDS_MAX, 253);
 
 VALUE(SHMKIT_E_SHRUNK, -4096);

@@ -2,15 +2,19 @@
 //! C caller's promise in the header: a pointer is NULL or points to what its type says.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void, CStr, OsStr};
 use std::mem::{size_of, MaybeUninit};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
+use super::semaphore::shm_sysv_sem_op;
 use crate::error::{Code, Error, Result};
 use crate::region::{Flags, Options, Region, Seals};
 use crate::sys::Errno;
+use crate::sysv::queue::Received;
+use crate::sysv::Operation;
 
 /// What went wrong: the caller's own memory, filled on failure by calls that take it. Nothing in it
 /// is to be freed.
@@ -139,6 +143,40 @@ pub(super) unsafe fn create(
     }
 }
 
+/// A call that creates something with an id, and tells whether it is to say that it did.
+pub(super) unsafe fn create_id(
+    out: *mut c_int,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<(c_int, bool)>,
+) -> c_int {
+    let checked = || not_null(out, "the pointer for the result").and_then(|_| call());
+    unsafe {
+        report_as(error, checked, |(id, created)| {
+            out.write(id);
+            created.into()
+        })
+    }
+}
+
+/// A call that receives a message into the caller's buffer: its length.
+pub(super) unsafe fn receive(
+    buffer: *mut c_void,
+    size: usize,
+    kind: *mut i64,
+    error: *mut shm_error,
+    call: impl FnOnce(&mut [u8]) -> Result<Received>,
+) -> c_int {
+    let received = || call(if size == 0 { &mut [] } else { unsafe { bytes_mut(buffer, size)? } });
+    unsafe {
+        report_as(error, received, |received| {
+            if !kind.is_null() {
+                kind.write(received.kind);
+            }
+            received.length as c_int
+        })
+    }
+}
+
 /// An extensible struct for information: filled as far as the caller's goes, zeros behind ours.
 pub(super) unsafe fn inform<T: Copy>(
     out: *mut T,
@@ -235,6 +273,14 @@ pub(super) unsafe fn bytes_mut<'a>(pointer: *mut c_void, size: usize) -> Result<
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), size) })
 }
 
+/// A message to send; NULL is fine for an empty one.
+pub(super) unsafe fn message<'a>(pointer: *const c_void, size: usize) -> Result<&'a [u8]> {
+    if size == 0 {
+        return Ok(&[]);
+    }
+    unsafe { bytes(pointer, size) }
+}
+
 fn in_memory(size: usize) -> Result<()> {
     if size > isize::MAX as usize {
         return Err(invalid(format!("a payload of {size} bytes is larger than memory")));
@@ -269,6 +315,54 @@ pub(super) unsafe fn give_numbers(
     let numbers = numbers()?;
     unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), out, room.min(numbers.len())) };
     Ok(())
+}
+
+pub(super) unsafe fn values<'a>(pointer: *const u16, count: usize) -> Result<&'a [u16]> {
+    not_null(pointer, "the array of values")?;
+    in_memory(count.saturating_mul(size_of::<u16>()))?;
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+}
+
+/// The values of new semaphores; NULL is zeros, of which nobody needs more than the kernel can count.
+pub(super) unsafe fn initial_values<'a>(pointer: *const u16, count: usize) -> Result<Cow<'a, [u16]>> {
+    if pointer.is_null() {
+        return Ok(vec![0; count.min(SEMAPHORES_MAX + 1)].into());
+    }
+    unsafe { values(pointer, count.min(SEMAPHORES_MAX + 1)) }.map(Cow::from)
+}
+
+/// As many as an index of 16 bits can name. More of them the kernel refuses.
+const SEMAPHORES_MAX: usize = 1 << 16;
+
+/// Fills the caller's array of values, which has to have room for exactly as many as there are.
+pub(super) unsafe fn give_values(
+    out: *mut u16,
+    room: usize,
+    read: impl FnOnce() -> Result<Vec<u16>>,
+) -> Result<()> {
+    not_null(out, "the array for the result")?;
+    let values = read()?;
+    if room != values.len() {
+        return Err(invalid(format!("room for {room} values, and there are {} semaphores", values.len())));
+    }
+    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), out, room) };
+    Ok(())
+}
+
+/// Operations on semaphores. So many that no process could want them are a wild number.
+pub(super) unsafe fn operations(pointer: *const shm_sysv_sem_op, count: usize) -> Result<Vec<Operation>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    not_null(pointer, "the array of operations")?;
+    if count > SEMAPHORES_MAX {
+        return Err(Error::new(
+            Errno::E2BIG,
+            format!("{count} semaphore operations: at most {SEMAPHORES_MAX}"),
+        ));
+    }
+    let operations = unsafe { std::slice::from_raw_parts(pointer, count) };
+    operations.iter().map(|op| Operation::from_raw(op.index, op.change, op.flags.into())).collect()
 }
 
 /// The region behind a handle, where NULL is no error.

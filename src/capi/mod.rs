@@ -10,6 +10,8 @@ mod publish;
 mod placement;
 mod guard;
 mod sysv;
+mod semaphore;
+mod queue;
 mod handover;
 
 pub use args::shm_error;
@@ -18,7 +20,9 @@ pub use guard::*;
 pub use handover::*;
 pub use placement::*;
 pub use publish::*;
+pub use queue::*;
 pub use region::*;
+pub use semaphore::*;
 pub use sysv::*;
 
 use std::ffi::{c_char, c_int};

@@ -20,7 +20,7 @@ mod placement;
 mod posix;
 mod publish;
 mod reserve;
-mod segment;
+pub(crate) mod segment;
 pub mod sysv;
 mod typed;
 mod unlink;

@@ -13,7 +13,7 @@ use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
 use crate::sys::{self, clock, limits, segment, Errno};
 
 /// Two processes that create, find and remove the same key can keep each other from it for so long.
-const ROUNDS: usize = 100;
+pub(crate) const ROUNDS: usize = 100;
 
 impl Region {
     /// Creates a segment and attaches it. Key 0 (IPC_PRIVATE) always makes a new one.
@@ -147,7 +147,7 @@ fn allow(call: &str, options: &Options, more: Flags) -> Result<()> {
 }
 
 /// -1 is a valid key, and what ftok(3) answers when it fails: nobody means it.
-fn no_failed_key(key: i32) -> Result<()> {
+pub(crate) fn no_failed_key(key: i32) -> Result<()> {
     if key == -1 {
         let message = "the System V key -1 is what ftok() returns when it fails: use shm_sysv_key";
         return Err(Error::new(Errno::EINVAL, message));

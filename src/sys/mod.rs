@@ -11,7 +11,9 @@ pub(crate) mod memfd;
 pub(crate) mod mmap;
 pub(crate) mod numa;
 mod once;
+pub(crate) mod queue;
 pub(crate) mod segment;
+pub(crate) mod semaphore;
 pub(crate) mod sigbus;
 pub(crate) mod socket;
 
