@@ -66,9 +66,9 @@ var constants = map[string]any{
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it
-	"SHMKIT_QUEUE_AT_MOST":         1,    // AtMostType gives it
-	"SHMKIT_QUEUE_EXCEPT":          8192, // ExceptType gives it
-	"SHMKIT_QUEUE_TRUNCATE":        4096, // SysVQueue.Truncate gives it
+	"SHMKIT_QUEUE_AT_MOST":         1,    // SysVWant.AtMost gives it
+	"SHMKIT_QUEUE_EXCEPT":          8192, // SysVWant.Except gives it
+	"SHMKIT_QUEUE_TRUNCATE":        4096, // SysVWant.Truncate gives it
 	"SHMKIT_FDS_MAX":               shmkit.FilesMax,
 	"SHMKIT_E_SHRUNK":              shmkit.ErrShrunk,
 	"SHMKIT_E_NOT_REGION":          shmkit.ErrNotRegion,

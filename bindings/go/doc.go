@@ -27,9 +27,15 @@
 // gets ErrClosed. So no view can dangle, but one that a callback has kept: the build tag shmkit_debug,
 // for tests, makes its next use end the program there. UnsafeBytes is for those who need more.
 //
+// # Semaphores and queues
+//
+// SysVSemaphores and SysVQueue are System V's, by the same keys as its segments. A semaphore that was
+// taken with Undo goes back when its process ends, however it ends.
+//
 // # Waiting
 //
-// What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread.
+// What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread. What waits
+// for a semaphore or a queue tries, with pauses that grow to 4 milliseconds, and holds none either.
 //
 // # Building
 //
