@@ -1582,7 +1582,7 @@ int shm_sysv_sem_stat(int id,
 /**
  * Changes a set's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777.
+ * `mode`: at most 0777; execute bits are dropped.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
  */
 int shm_sysv_sem_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
@@ -1738,7 +1738,8 @@ int shm_sysv_queue_stat(int id,
 /**
  * Changes a queue's owner, its permission bits, and how many bytes it holds (IPC_SET).
  *
- * `mode`: at most 0777. `bytes_max`: 0 leaves it as it is, which takes the right to read.
+ * `mode`: at most 0777; execute bits are dropped. `bytes_max`: 0 leaves it as it is, which takes
+ * the right to read.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator, or
  * more than msgmnb without CAP_SYS_RESOURCE; -EACCES.
  */

@@ -136,8 +136,8 @@ func (q SysVQueue) Stat() (SysVQueueInfo, error) {
 	}, nil
 }
 
-// Set changes the queue's owner, its permission bits, at most 0777, and how many bytes it holds, unless
-// bytesMax is 0. EPERM: more than msgmnb, or neither owner nor creator.
+// Set changes the queue's owner, its permission bits, without those to execute, and how many bytes it
+// holds, unless bytesMax is 0. EPERM: more than msgmnb, or neither owner nor creator.
 func (q SysVQueue) Set(uid, gid int, permissions fs.FileMode, bytesMax int) error {
 	const op = "SysVQueue.Set"
 	if err := isOwner(op, uid, gid, permissions); err != nil {

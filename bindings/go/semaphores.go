@@ -195,7 +195,7 @@ func (s SysVSemaphores) Stat() (SysVSemaphoresInfo, error) {
 	}, nil
 }
 
-// Set changes the set's owner and its permission bits, at most 0777.
+// Set changes the set's owner and its permission bits, without those to execute.
 func (s SysVSemaphores) Set(uid, gid int, permissions fs.FileMode) error {
 	const op = "SysVSemaphores.Set"
 	if err := isOwner(op, uid, gid, permissions); err != nil {

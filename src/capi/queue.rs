@@ -240,7 +240,8 @@ pub unsafe extern "C" fn shm_sysv_queue_stat(
 
 /// Changes a queue's owner, its permission bits, and how many bytes it holds (IPC_SET).
 ///
-/// `mode`: at most 0777. `bytes_max`: 0 leaves it as it is, which takes the right to read.
+/// `mode`: at most 0777; execute bits are dropped. `bytes_max`: 0 leaves it as it is, which takes
+/// the right to read.
 /// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator, or
 /// more than msgmnb without CAP_SYS_RESOURCE; -EACCES.
 #[no_mangle]

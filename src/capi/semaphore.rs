@@ -242,7 +242,7 @@ pub unsafe extern "C" fn shm_sysv_sem_stat(
 
 /// Changes a set's owner and permission bits (IPC_SET).
 ///
-/// `mode`: at most 0777.
+/// `mode`: at most 0777; execute bits are dropped.
 /// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_sem_set(

@@ -40,8 +40,8 @@ impl Creation {
     }
 
     fn mode(self) -> Result<u32> {
-        permissions(self.mode)?;
-        Ok(if self.mode == 0 { 0o600 } else { self.mode & 0o666 })
+        let mode = permissions(self.mode)?;
+        Ok(if self.mode == 0 { 0o600 } else { mode })
     }
 }
 
@@ -53,11 +53,12 @@ pub(crate) fn only(call: &str, flags: u32, known: u32) -> Result<()> {
     Ok(())
 }
 
-fn permissions(mode: u32) -> Result<()> {
+/// Without the bits to execute, which mean nothing to the kernel, and mark what is not finished.
+fn permissions(mode: u32) -> Result<u32> {
     if mode & !0o777 != 0 {
         return Err(invalid(format!("mode {mode:#o} has more than permission bits (0777)")));
     }
-    Ok(())
+    Ok(mode & 0o666)
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -237,9 +237,9 @@ impl Queue {
         })
     }
 
-    /// Changes owner and permission bits, and how many bytes the queue holds; 0 leaves that as it is.
+    /// Changes owner, permission bits, and how many bytes the queue holds; 0 leaves that as it is.
     pub fn set(self, uid: u32, gid: u32, mode: u32, bytes_max: u64) -> Result<()> {
-        permissions(mode)?;
+        let mode = permissions(mode)?;
         let bytes_max = if bytes_max == 0 { self.raw_stat()?.msg_qbytes } else { bytes_max };
         queue::set(self.0, uid, gid, mode, bytes_max).map_err(|errno| {
             let limit = queue::limits().map_or(i64::MAX as u64, |limits| limits.msgmnb as u64);

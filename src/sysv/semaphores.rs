@@ -195,7 +195,7 @@ impl Semaphores {
 
     /// Changes owner and permission bits.
     pub fn set(self, uid: u32, gid: u32, mode: u32) -> Result<()> {
-        permissions(mode)?;
+        let mode = permissions(mode)?;
         semaphore::set(self.0, uid, gid, mode).map_err(|errno| {
             failed(errno, format!("cannot give {} owner {uid}:{gid} and mode {mode:#o}", self.named()), None)
         })

@@ -352,8 +352,8 @@ static void information(void)
     CHECK(info_of(set).operated_at >= coarse.tv_sec);
     CHECK_EQ(state_of(set, 1).last_pid, getpid());
 
-    OK(shm_sysv_sem_set(set, geteuid(), getegid(), 0604, &error));
-    CHECK_EQ(info_of(set).mode, 0604);
+    OK(shm_sysv_sem_set(set, geteuid(), getegid(), 0705, &error));
+    CHECK_EQ(info_of(set).mode, 0604); /* 0101 would mark it unfinished */
     OK(shm_sysv_sem_remove(set, &error));
 
     /* Execute bits are dropped; the umask does not narrow. */
