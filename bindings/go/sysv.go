@@ -9,10 +9,11 @@ import (
 	"shmkit/internal/capi"
 )
 
-// SysVKey is the number under which processes find a System V segment.
+// SysVKey is the number under which processes find a System V segment, a set of semaphores or a queue,
+// each by itself.
 type SysVKey int32
 
-// SysVPrivate is the key of segments that nobody finds by a key.
+// SysVPrivate is the key of what nobody finds by a key.
 const SysVPrivate SysVKey = 0
 
 // SysVID is the kernel's number for one System V segment, as ipcs(1) shows it.

@@ -1,6 +1,19 @@
 //! System V semaphores and message queues; segments are regions ([`Region::sysv_create`]). Keys mean the
 //! same for all three: 0 makes an object that nobody finds, -1 is a failed ftok(3), creation is exclusive.
 //!
+//! ```
+//! use shmkit::sysv::{Creation, Operation, Semaphores};
+//! use shmkit::Deadline;
+//!
+//! let (set, _created) = Semaphores::create(0, &[1], Creation::default())?;
+//! // A lock that is free again when its holder is killed.
+//! set.operate(&[Operation::new(0, -1).with_undo()], Deadline::NEVER)?;
+//! assert_eq!(set.value(0)?, 0);
+//! set.operate(&[Operation::new(0, 1).with_undo()], Deadline::NEVER)?;
+//! set.remove()?;
+//! # Ok::<(), shmkit::Error>(())
+//! ```
+//!
 //! [`Region::sysv_create`]: crate::Region::sysv_create
 #![forbid(unsafe_code)]
 

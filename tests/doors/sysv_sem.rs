@@ -297,13 +297,13 @@ fn creators_race_and_nobody_sees_a_set_without_its_values<D: Ipc>() {
 }
 
 /// A child that is stopped between making a set and giving it its values.
-fn half_way<D: Ipc>(key: &Key, line: &Line) -> Option<Child> {
+fn half_way<D: Ipc>(key: &Key, mode: u32, line: &Line) -> Option<Child> {
     let child = fork(|| {
         if let Err(why) = traced() {
             skip(why);
             unsafe { libc::_exit(77) };
         }
-        let (id, created) = D::sem_create(key.get(), &[7, 7], true, 0).unwrap();
+        let (id, created) = D::sem_create(key.get(), &[7, 7], true, mode).unwrap();
         assert_eq!(D::sem_values(id, 2).unwrap(), [7, 7]);
         line.tell(i64::from(id) << 1 | i64::from(created));
     });
@@ -321,7 +321,7 @@ fn half_way<D: Ipc>(key: &Key, line: &Line) -> Option<Child> {
 
 fn a_creator_killed_half_way_blocks_nobody<D: Ipc>() {
     let (key, line) = (new_key(), Line::new());
-    let Some(creator) = half_way::<D>(&key, &line) else { return };
+    let Some(creator) = half_way::<D>(&key, 0, &line) else { return };
     creator.slay();
     let left = good(unsafe { libc::semget(key.get(), 0, 0) });
     let begin = monotonic_ns();
@@ -331,25 +331,32 @@ fn a_creator_killed_half_way_blocks_nobody<D: Ipc>() {
     let (id, created) = D::sem_create(key.get(), &[1], true, 0).unwrap();
     assert!(created && id != left);
     assert_eq!(D::sem_values(id, 1).unwrap(), [1]);
-    // Another user's is left alone.
-    let other = new_key();
-    let Some(creator) = half_way::<D>(&other, &line) else { return };
-    creator.slay();
-    let left = good(unsafe { libc::semget(other.get(), 0, 0) });
-    let stranger = fork_as_nobody(|| {
-        // A stranger sees no mark, and may do nothing with the set.
-        assert_eq!(D::sem_create(other.get(), &[1], true, 0), Ok((left, false)));
-        fails(D::sem_value(left, 0), EACCES, &[]);
-    });
-    match stranger {
-        Ok(stranger) => stranger.join(),
-        Err(why) => skip(why),
+    // Another user's is left alone. Who will be allowed to do no more than write to it sees the mark, too.
+    for mode in [0o622, 0o600] {
+        let other = new_key();
+        let Some(creator) = half_way::<D>(&other, mode, &line) else { return };
+        creator.slay();
+        let left = good(unsafe { libc::semget(other.get(), 0, 0) });
+        let stranger = fork_as_nobody(|| {
+            let (opened, created) = (D::sem_open(other.get(), 1), D::sem_create(other.get(), &[1], true, 0));
+            if mode == 0o622 {
+                fails(opened, EAGAIN, &["not finished"]);
+                fails(created, EAGAIN, &["not finished"]);
+            } else {
+                assert_eq!((opened, created), (Ok(left), Ok((left, false))));
+                fails(D::sem_value(left, 0), EACCES, &[]);
+            }
+        });
+        match stranger {
+            Ok(stranger) => stranger.join(),
+            Err(why) => skip(why),
+        }
     }
 }
 
 fn a_creator_stopped_half_way_starts_again<D: Ipc>() {
     let (key, line) = (new_key(), Line::new());
-    let Some(creator) = half_way::<D>(&key, &line) else { return };
+    let Some(creator) = half_way::<D>(&key, 0, &line) else { return };
     let (id, created) = D::sem_create(key.get(), &[7, 7], true, 0).unwrap();
     assert!(created, "the stopped one's is replaced, after a second");
     creator.go_on();
@@ -357,7 +364,7 @@ fn a_creator_stopped_half_way_starts_again<D: Ipc>() {
     creator.join();
     // An opener only waits for it.
     D::sem_remove(id).unwrap();
-    let Some(creator) = half_way::<D>(&key, &line) else { return };
+    let Some(creator) = half_way::<D>(&key, 0, &line) else { return };
     let opener = fork(|| assert_eq!(D::sem_values(D::sem_open(key.get(), 2).unwrap(), 2).unwrap(), [7, 7]));
     unsafe { libc::usleep(20_000) };
     creator.go_on();
