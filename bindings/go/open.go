@@ -138,6 +138,8 @@ func open(op, name, what string, size *int, options []Option, call func(*setting
 		return nil, refused(op, syscall.EINVAL, "the size is %d", *size)
 	}
 	opened, f := call(&s)
+	// C tells it only where OrOpen leaves it open.
+	opened.Created = opened.Created || size != nil && Flag(s.options.Flags)&OrOpen == 0
 	return newRegion(op, name, Flag(s.options.Flags), opened, f)
 }
 
