@@ -153,7 +153,10 @@ func noNUL(op, what, s string) error {
 
 // withFD lends the number of an open file, which is not closed meanwhile.
 func withFD(op string, file *os.File, use func(fd int) error) error {
-	raw, err := file.SyscallConn() // os.ErrInvalid for a nil file
+	if file == nil {
+		return refused(op, syscall.EINVAL, "the file is nil")
+	}
+	raw, err := file.SyscallConn()
 	if err != nil {
 		return caused(op, err)
 	}
