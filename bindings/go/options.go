@@ -63,6 +63,9 @@ func Mode(permissions fs.FileMode) Option {
 // 0 for none, and then nobody receives the region without RiskShrink.
 func Sealed(seals Seal) Option {
 	return option(func(s *settings) {
+		if seals&^(2*SealExec-1) != 0 {
+			s.refuse("there is no seal %#x", uint32(seals))
+		}
 		s.options.Seals = uint32(seals)
 		if seals == 0 {
 			s.options.Seals = capi.SealNone
@@ -89,7 +92,10 @@ func SizeMin(bytes int) Option {
 // SizeMax refuses more than so many bytes, with EFBIG, and says how far a region that its sender made
 // with GrowableTo may grow here: RecvRegion.
 func SizeMax(bytes int) Option {
-	return option(func(s *settings) { s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1)) })
+	return option(func(s *settings) {
+		s.capped = true
+		s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1))
+	})
 }
 
 // GrowableTo lets the region grow in place (Region.Grow, Region.Follow), up to so many bytes, for which
@@ -108,7 +114,8 @@ func (o option) apply(s *settings) { o(s) }
 // settings are what a call's options come to.
 type settings struct {
 	options capi.Options
-	size    int // of Size; 0 is all of it
+	size    int  // of Size; 0 is all of it
+	capped  bool // by SizeMax
 	wrong   string
 }
 
@@ -125,8 +132,8 @@ func (s *settings) atLeast(what string, bytes, least int) int {
 	return bytes
 }
 
-// settle applies the options of a call. takesSize tells whether Size is one of its options.
-func settle(op string, options []Option, takesSize bool) (settings, error) {
+// settle applies the options of a call.
+func settle(op string, options []Option) (settings, error) {
 	var s settings
 	for _, option := range options {
 		if option == nil {
@@ -135,8 +142,11 @@ func settle(op string, options []Option, takesSize bool) (settings, error) {
 		}
 		option.apply(&s)
 	}
-	if s.size != 0 && !takesSize {
+	if s.size != 0 && op != "OpenFile" && op != "FromFile" {
 		s.refuse("Size is an option of OpenFile and FromFile")
+	}
+	if s.capped && op != "RecvRegion" {
+		s.refuse("SizeMax is an option of RecvRegion")
 	}
 	if s.wrong != "" {
 		return s, refused(op, syscall.EINVAL, "%s", s.wrong)
