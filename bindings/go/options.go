@@ -3,6 +3,8 @@ package shmkit
 import (
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 
 	"shmkit/internal/capi"
@@ -48,6 +50,7 @@ func (f Flag) apply(s *settings) { s.options.Flags |= uint32(f) }
 // finds.
 func Mode(permissions fs.FileMode) Option {
 	return option(func(s *settings) {
+		s.only("Mode", "Create", "CreateFile", "CreatePOSIX", "CreateSysV", "CreateSysVAt")
 		switch {
 		case permissions&^fs.ModePerm != 0:
 			s.refuse("mode %v has more than permission bits", permissions)
@@ -75,7 +78,10 @@ func Sealed(seals Seal) Option {
 
 // Size maps so many bytes of what OpenFile or FromFile opens, instead of all.
 func Size(bytes int) Option {
-	return option(func(s *settings) { s.size = s.atLeast("the size", bytes, 1) })
+	return option(func(s *settings) {
+		s.only("Size", "OpenFile", "FromFile")
+		s.size = s.atLeast("the size", bytes, 1)
+	})
 }
 
 // Offset begins the region at this byte of the file, a multiple of the page size: OpenFile, FromFile,
@@ -86,14 +92,17 @@ func Offset(bytes int64) Option {
 
 // SizeMin refuses less than so many bytes, with EINVAL: opening, attaching, receiving.
 func SizeMin(bytes int) Option {
-	return option(func(s *settings) { s.options.SizeMin = uint64(s.atLeast("the smallest size", bytes, 0)) })
+	return option(func(s *settings) {
+		s.only("SizeMin", "OpenFile", "FromFile", "OpenPOSIX", "AttachSysV", "AttachSysVID", "AttachSysVAt", "RecvRegion")
+		s.options.SizeMin = uint64(s.atLeast("the smallest size", bytes, 0))
+	})
 }
 
 // SizeMax refuses more than so many bytes, with EFBIG, and says how far a region that its sender made
 // with GrowableTo may grow here: RecvRegion.
 func SizeMax(bytes int) Option {
 	return option(func(s *settings) {
-		s.capped = true
+		s.only("SizeMax", "RecvRegion")
 		s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1))
 	})
 }
@@ -113,15 +122,22 @@ func (o option) apply(s *settings) { o(s) }
 
 // settings are what a call's options come to.
 type settings struct {
+	op      string
 	options capi.Options
-	size    int  // of Size; 0 is all of it
-	capped  bool // by SizeMax
+	size    int // of Size; 0 is all of it
 	wrong   string
 }
 
 func (s *settings) refuse(format string, values ...any) {
 	if s.wrong == "" {
 		s.wrong = fmt.Sprintf(format, values...)
+	}
+}
+
+// only refuses an option that C would not notice in other calls.
+func (s *settings) only(option string, ops ...string) {
+	if !slices.Contains(ops, s.op) {
+		s.refuse("%s is an option of %s", option, strings.Join(ops, ", "))
 	}
 }
 
@@ -134,19 +150,13 @@ func (s *settings) atLeast(what string, bytes, least int) int {
 
 // settle applies the options of a call.
 func settle(op string, options []Option) (settings, error) {
-	var s settings
+	s := settings{op: op}
 	for _, option := range options {
 		if option == nil {
 			s.refuse("an option is nil")
 			break
 		}
 		option.apply(&s)
-	}
-	if s.size != 0 && op != "OpenFile" && op != "FromFile" {
-		s.refuse("Size is an option of OpenFile and FromFile")
-	}
-	if s.capped && op != "RecvRegion" {
-		s.refuse("SizeMax is an option of RecvRegion")
 	}
 	if s.wrong != "" {
 		return s, refused(op, syscall.EINVAL, "%s", s.wrong)
