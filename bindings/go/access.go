@@ -18,7 +18,7 @@ import (
 // what p holds is undefined; the process goes on. Bytes that others write meanwhile arrive old or new,
 // in any mixture. No call of C, and no system call.
 func (r *Region) ReadAt(p []byte, off int64) (n int, err error) {
-	if r == nil {
+	if r.isNone() {
 		return 0, r.enter("ReadAt")
 	}
 	if r.state.word.Add(plainCopy)&(closed|mayFault) == 0 {
@@ -37,7 +37,7 @@ func (r *Region) ReadAt(p []byte, off int64) (n int, err error) {
 //
 // Where the memory is gone the result is ErrShrunk, n is 0, and a part may have been written.
 func (r *Region) WriteAt(p []byte, off int64) (n int, err error) {
-	if r == nil {
+	if r.isNone() {
 		return 0, r.enter("WriteAt")
 	}
 	if r.state.word.Add(plainCopy)&(closed|mayFault|readOnly) == 0 {

@@ -53,7 +53,7 @@ func SendRegion(ctx context.Context, conn syscall.Conn, region *Region) error {
 // EMFILE (no descriptor is left here); ECONNRESET (the peer closed the connection, be it in good order).
 func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Region, error) {
 	const op = "RecvRegion"
-	s, err := settle(op, options, false)
+	s, err := settle(op, options)
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func (r *Region) Unlink() error {
 // open is what all that make a region have in common: their options, their name, their size.
 func open(op, name, what string, size *int, options []Option, call func(*settings) (capi.Opened, *capi.Failure)) (*Region, error) {
 	forceGC()
-	s, err := settle(op, options, op == "OpenFile" || op == "FromFile")
+	s, err := settle(op, options)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +138,8 @@ func open(op, name, what string, size *int, options []Option, call func(*setting
 		return nil, refused(op, syscall.EINVAL, "the size is %d", *size)
 	}
 	opened, f := call(&s)
+	// C tells it only where OrOpen leaves it open.
+	opened.Created = opened.Created || size != nil && Flag(s.options.Flags)&OrOpen == 0
 	return newRegion(op, name, Flag(s.options.Flags), opened, f)
 }
 
@@ -151,7 +153,10 @@ func noNUL(op, what, s string) error {
 
 // withFD lends the number of an open file, which is not closed meanwhile.
 func withFD(op string, file *os.File, use func(fd int) error) error {
-	raw, err := file.SyscallConn() // os.ErrInvalid for a nil file
+	if file == nil {
+		return refused(op, syscall.EINVAL, "the file is nil")
+	}
+	raw, err := file.SyscallConn()
 	if err != nil {
 		return caused(op, err)
 	}

@@ -3,6 +3,8 @@ package shmkit
 import (
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 
 	"shmkit/internal/capi"
@@ -48,6 +50,7 @@ func (f Flag) apply(s *settings) { s.options.Flags |= uint32(f) }
 // finds.
 func Mode(permissions fs.FileMode) Option {
 	return option(func(s *settings) {
+		s.only("Mode", "Create", "CreateFile", "CreatePOSIX", "CreateSysV", "CreateSysVAt")
 		switch {
 		case permissions&^fs.ModePerm != 0:
 			s.refuse("mode %v has more than permission bits", permissions)
@@ -63,6 +66,9 @@ func Mode(permissions fs.FileMode) Option {
 // 0 for none, and then nobody receives the region without RiskShrink.
 func Sealed(seals Seal) Option {
 	return option(func(s *settings) {
+		if seals&^(2*SealExec-1) != 0 {
+			s.refuse("there is no seal %#x", uint32(seals))
+		}
 		s.options.Seals = uint32(seals)
 		if seals == 0 {
 			s.options.Seals = capi.SealNone
@@ -72,7 +78,10 @@ func Sealed(seals Seal) Option {
 
 // Size maps so many bytes of what OpenFile or FromFile opens, instead of all.
 func Size(bytes int) Option {
-	return option(func(s *settings) { s.size = s.atLeast("the size", bytes, 1) })
+	return option(func(s *settings) {
+		s.only("Size", "OpenFile", "FromFile")
+		s.size = s.atLeast("the size", bytes, 1)
+	})
 }
 
 // Offset begins the region at this byte of the file, a multiple of the page size: OpenFile, FromFile,
@@ -83,13 +92,19 @@ func Offset(bytes int64) Option {
 
 // SizeMin refuses less than so many bytes, with EINVAL: opening, attaching, receiving.
 func SizeMin(bytes int) Option {
-	return option(func(s *settings) { s.options.SizeMin = uint64(s.atLeast("the smallest size", bytes, 0)) })
+	return option(func(s *settings) {
+		s.only("SizeMin", "OpenFile", "FromFile", "OpenPOSIX", "AttachSysV", "AttachSysVID", "AttachSysVAt", "RecvRegion")
+		s.options.SizeMin = uint64(s.atLeast("the smallest size", bytes, 0))
+	})
 }
 
 // SizeMax refuses more than so many bytes, with EFBIG, and says how far a region that its sender made
 // with GrowableTo may grow here: RecvRegion.
 func SizeMax(bytes int) Option {
-	return option(func(s *settings) { s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1)) })
+	return option(func(s *settings) {
+		s.only("SizeMax", "RecvRegion")
+		s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1))
+	})
 }
 
 // GrowableTo lets the region grow in place (Region.Grow, Region.Follow), up to so many bytes, for which
@@ -107,6 +122,7 @@ func (o option) apply(s *settings) { o(s) }
 
 // settings are what a call's options come to.
 type settings struct {
+	op      string
 	options capi.Options
 	size    int // of Size; 0 is all of it
 	wrong   string
@@ -118,6 +134,13 @@ func (s *settings) refuse(format string, values ...any) {
 	}
 }
 
+// only refuses an option that C would not notice in other calls.
+func (s *settings) only(option string, ops ...string) {
+	if !slices.Contains(ops, s.op) {
+		s.refuse("%s is an option of %s", option, strings.Join(ops, ", "))
+	}
+}
+
 func (s *settings) atLeast(what string, bytes, least int) int {
 	if bytes < least {
 		s.refuse("%s is %d, and at least %d", what, bytes, least)
@@ -125,18 +148,15 @@ func (s *settings) atLeast(what string, bytes, least int) int {
 	return bytes
 }
 
-// settle applies the options of a call. takesSize tells whether Size is one of its options.
-func settle(op string, options []Option, takesSize bool) (settings, error) {
-	var s settings
+// settle applies the options of a call.
+func settle(op string, options []Option) (settings, error) {
+	s := settings{op: op}
 	for _, option := range options {
 		if option == nil {
 			s.refuse("an option is nil")
 			break
 		}
 		option.apply(&s)
-	}
-	if s.size != 0 && !takesSize {
-		s.refuse("Size is an option of OpenFile and FromFile")
 	}
 	if s.wrong != "" {
 		return s, refused(op, syscall.EINVAL, "%s", s.wrong)

@@ -76,7 +76,7 @@ func (r *Region) Place(offset, length int, policy Policy, nodes ...int) error {
 // where this process has no page yet (Prefault makes it known).
 func (r *Region) Nodes(offset, length int) (nodes []int, err error) {
 	err = r.onRange("Nodes", offset, length, func(h capi.Handle, offset, length int) *capi.Failure {
-		if length == 0 || offset+length > int(r.reach.Load()) {
+		if reach := int(r.reach.Load()); length == 0 || offset > reach || length > reach-offset {
 			return h.Nodes(offset, length, nil)
 		}
 		first, last := offset/r.pageSize, (offset+length-1)/r.pageSize

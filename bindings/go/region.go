@@ -110,8 +110,8 @@ func (r *Region) setSize(size int) {
 // enter begins a use of the region, which leave ends; in between it is not closed.
 func (r *Region) enter(op string) error {
 	forceGC()
-	if r == nil {
-		return refused(op, syscall.EINVAL, "the region is nil")
+	if r.isNone() {
+		return refused(op, syscall.EINVAL, "the region is nil, or was made by no function of this package")
 	}
 	if r.state.word.Add(user) < 0 {
 		r.leave()
@@ -119,6 +119,8 @@ func (r *Region) enter(op string) error {
 	}
 	return nil
 }
+
+func (r *Region) isNone() bool { return r == nil || r.data == nil }
 
 func (r *Region) leave() {
 	if word := r.state.word.Add(-user); word < 0 {
@@ -167,8 +169,19 @@ func (r *Region) Close() error {
 	return r.closed
 }
 
+// known are the region's facts; those of no region are zero.
+func (r *Region) known() facts {
+	if r == nil {
+		return facts{}
+	}
+	return r.facts
+}
+
 // Size is the region's size in bytes.
 func (r *Region) Size() int {
+	if r == nil {
+		return 0
+	}
 	size := int(r.reach.Load())
 	if r.mirror {
 		size /= 2
@@ -178,7 +191,7 @@ func (r *Region) Size() int {
 
 // SizeMax is how large the region can become in place: its size, unless it is growable.
 func (r *Region) SizeMax() int {
-	if r.growable {
+	if r != nil && r.growable {
 		return r.sizeMax
 	}
 	return r.Size()
@@ -186,25 +199,25 @@ func (r *Region) SizeMax() int {
 
 // PageSize is the size of the pages behind the region: larger than os.Getpagesize where they are from
 // a pool (Huge2M).
-func (r *Region) PageSize() int { return r.pageSize }
+func (r *Region) PageSize() int { return r.known().pageSize }
 
 // Kind is the mechanism behind the region.
-func (r *Region) Kind() Kind { return r.kind }
+func (r *Region) Kind() Kind { return r.known().kind }
 
 // Name is the name or path that the region was made or opened with; "" where it has none.
-func (r *Region) Name() string { return r.name }
+func (r *Region) Name() string { return r.known().name }
 
 // Created tells whether the call that returned the region made its object, rather than found it.
-func (r *Region) Created() bool { return r.created }
+func (r *Region) Created() bool { return r.known().created }
 
 // CanShrink tells whether the memory can be taken away: true for files, POSIX objects, memfds without
 // SealShrink, and pages from a pool of huge pages. Bytes, View, Slice, ReadAt and WriteAt then still
 // answer with an error; what UnsafeBytes gives can end the process.
-func (r *Region) CanShrink() bool { return r.canShrink.Load() }
+func (r *Region) CanShrink() bool { return r != nil && r.canShrink.Load() }
 
 // String names the region for people: "memfd frames, 4096 bytes".
 func (r *Region) String() string {
-	if r == nil {
+	if r.isNone() {
 		return "no region"
 	}
 	return fmt.Sprintf("%s, %d bytes", r.what(), r.Size())

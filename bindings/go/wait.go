@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -146,10 +147,13 @@ func control(op string, conn syscall.Conn, call func(socket int) *capi.Failure) 
 
 // rawOf is the raw connection, which must not block: a thread would.
 func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
-	unix, known := conn.(*net.UnixConn)
-	if conn == nil || known && unix == nil {
+	if conn == nil || conn == syscall.Conn(rawConn{}) {
 		return nil, refused(op, syscall.EINVAL, "the connection is nil")
 	}
+	if value := reflect.ValueOf(conn); value.Kind() == reflect.Pointer && value.IsNil() {
+		return nil, refused(op, syscall.EINVAL, "the connection is nil, of type %T", conn)
+	}
+	_, known := conn.(*net.UnixConn)
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, caused(op, err)
@@ -177,12 +181,7 @@ func RawConn(raw syscall.RawConn) syscall.Conn { return rawConn{raw} }
 
 type rawConn struct{ raw syscall.RawConn }
 
-func (c rawConn) SyscallConn() (syscall.RawConn, error) {
-	if c.raw == nil {
-		return nil, os.ErrInvalid
-	}
-	return c.raw, nil
-}
+func (c rawConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
 // sendRest sends what is left of a payload on a stream.
 func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
