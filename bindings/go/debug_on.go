@@ -5,20 +5,55 @@ package shmkit
 import (
 	"fmt"
 	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 )
 
 // With the tag shmkit_debug, for a program's tests: every call begins with a garbage collection, so that
-// what is kept alive too short is found; and a callback gets a mapping of its own of the region, which
-// goes to no access when it ends, so that whoever keeps a view dies where he uses it ("unexpected fault
-// address"). Both are slow, and each callback of a shared region costs addresses for good.
+// what is kept alive too short is found; a callback gets a mapping of its own of the region, which goes to
+// no access when it ends, so that whoever keeps a view dies where he uses it ("unexpected fault address");
+// and Close in a callback panics. All are slow, and each callback of a shared region costs addresses for
+// good.
 
 func forceGC() { runtime.GC() }
 
-// borrow makes the mapping of a callback. Private memory has no second mapping: there views are not
-// caught.
+// borrowers are the goroutines in callbacks, and the regions of these.
+var borrowers sync.Map
+
+type borrower struct {
+	goroutine string
+	region    *Region
+}
+
+func borrowerOf(r *Region) borrower {
+	var stack [64]byte // "goroutine 7 [running]:"
+	name, _, _ := strings.Cut(string(stack[:runtime.Stack(stack[:], false)]), "[")
+	return borrower{name, r}
+}
+
+func notInCallback(r *Region) {
+	if _, within := borrowers.Load(borrowerOf(r)); within {
+		panic("shmkit_debug: Close of " + r.String() + " in a callback of it waits for itself")
+	}
+}
+
+// borrow notes who is in a callback, and makes its mapping.
 func borrow(r *Region) (data unsafe.Pointer, back func()) {
+	who := borrowerOf(r)
+	_, nested := borrowers.LoadOrStore(who, nil)
+	data, unmap := mapAgain(r)
+	return data, func() {
+		unmap()
+		if !nested {
+			borrowers.Delete(who)
+		}
+	}
+}
+
+// mapAgain maps a region once more. Private memory has no second mapping: there views are not caught.
+func mapAgain(r *Region) (data unsafe.Pointer, unmap func()) {
 	length := uintptr(r.reach.Load()+int64(r.pageSize)-1) &^ uintptr(r.pageSize-1)
 	if length == 0 || r.private || r.pageSize != syscall.Getpagesize() {
 		return r.data, func() {}

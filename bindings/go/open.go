@@ -62,7 +62,7 @@ func OpenFile(path string, options ...Option) (*Region, error) {
 
 // FromFile makes a region of an open file: a disk's file, a memfd, what File has given or a child has
 // inherited by exec.Cmd.ExtraFiles. The file stays the caller's, and may be closed: the region keeps a
-// duplicate.
+// duplicate. Seals are not asked for, as RecvRegion does: see CanShrink.
 //
 // Options: as for OpenFile. Errors: EBADF; ENODEV (pipes, directories, devices); EACCES (opened without
 // the rights); EPERM (sealed against the writing that was asked for); EINVAL; EOVERFLOW.
@@ -82,8 +82,12 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 // maps it. Leading slashes of the name are dropped; then 1 to 255 bytes without a slash.
 //
 // The object appears under its name with all its bytes, zeros. Any process that may write to it can
-// also truncate it (Region.CanShrink). An existing object is EEXIST, unless Replace or OrOpen. The name
-// stays until UnlinkPOSIX or Region.Unlink, unless UnlinkLast or UnlinkCreator.
+// also truncate it (Region.CanShrink). An existing object is EEXIST, unless Replace or OrOpen; with
+// OrOpen one smaller than size is EINVAL, and a larger one is mapped as far as size.
+//
+// The name stays until UnlinkPOSIX or Region.Unlink, unless its creator says UnlinkLast or
+// UnlinkCreator; who finds it with OrOpen changes nothing of that. Then it goes with a Close. A process
+// that ends without closing, by a signal, os.Exit or log.Fatal, leaves it to the next that opens it.
 //
 // Options: as for CreateFile, and RiskDisk, UnlinkLast, UnlinkCreator.
 // Errors: EINVAL (also a bad name), ENAMETOOLONG, EEXIST, EACCES, ENOSPC (/dev/shm is full), ErrOnDisk.

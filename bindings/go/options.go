@@ -206,6 +206,20 @@ const (
 	SealExec                         // make it executable
 )
 
+// String names the seals: "SHRINK|GROW".
+func (s Seal) String() string {
+	var names []string
+	for i, name := range []string{"SEAL", "SHRINK", "GROW", "WRITE", "FUTURE_WRITE", "EXEC"} {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if rest := s &^ (2*SealExec - 1); rest != 0 || s == 0 {
+		names = append(names, fmt.Sprintf("%#x", uint32(rest)))
+	}
+	return strings.Join(names, "|")
+}
+
 // Rights are what a process may do with pages.
 type Rights uint32
 

@@ -16,7 +16,8 @@ import (
 //
 // Every method may be called by any goroutine at any time, also while another closes the region:
 // whoever comes later gets ErrClosed. What processes write into the memory is not ordered by that; use
-// sync/atomic (View with a struct of atomic fields). The race detector sees this process alone.
+// sync/atomic (View with a struct of atomic fields). The race detector does not look at the memory of
+// regions: it finds no races there, and does not know that an atomic there has ordered anything else.
 type Region struct {
 	state  state
 	handle capi.Handle
@@ -158,6 +159,7 @@ func (r *Region) Close() error {
 	if r == nil {
 		return nil
 	}
+	notInCallback(r)
 	r.closing.Do(func() {
 		r.idle = make(chan struct{}, 1)
 		for word := r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {

@@ -13,7 +13,7 @@ import (
 //
 // T is a type of fixed size without pointers: numbers, arrays and structs of them, the types of
 // sync/atomic; no string, slice, map, channel, function, interface, bool or pointer, because another
-// process can write any bytes. Its layout is this Go program's: in C the same struct has the same
+// process can write any bytes, and nothing of package sync, which knows one process. Its layout is this Go program's: in C the same struct has the same
 // layout where its fields have the same sizes and alignments.
 //
 // EINVAL for another type, and for an offset that is not a multiple of its alignment; ERANGE for one
@@ -71,6 +71,9 @@ var unfits sync.Map
 
 // whyUnfit names what a type has in it that other processes must not write; "" where it is fit.
 func whyUnfit(t reflect.Type) string {
+	if t.PkgPath() == "sync" {
+		return t.String()
+	}
 	switch t.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,

@@ -128,8 +128,14 @@ func waited(op string, ctx context.Context, err error) error {
 	return caused(op, err)
 }
 
+// ended is the error of a context, which matches its cause as well.
 func ended(op string, ctx context.Context) error {
-	return &Error{Op: op, Message: "gave up: " + context.Cause(ctx).Error(), cause: context.Cause(ctx)}
+	why := context.Cause(ctx)
+	e := &Error{Op: op, Message: "gave up: " + why.Error(), cause: why}
+	if !errors.Is(why, ctx.Err()) {
+		e.cause = errors.Join(ctx.Err(), why)
+	}
+	return e
 }
 
 // control calls once, without waiting.
