@@ -33,7 +33,7 @@ EXAMPLES_go := target/examples-go
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
 GO_EXAMPLES := $(patsubst examples-go/%/main.go,target/examples-go/%,$(wildcard examples-go/*/main.go))
 # The programs of tests/pairs, by the names that they have there.
-PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair plain=target/pairs/plain
+PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=target/pairs/plain
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
@@ -274,6 +274,11 @@ GO_PACKAGE := $(GO_SOURCES:%=bindings/go/%) $(LIB)
 target/examples-go/%: examples-go/%/main.go examples-go/go.mod $(wildcard examples-go/message/*.go) $(GO_PACKAGE)
 	$(need_go)
 	$(go_build) -C examples-go -o $(CURDIR)/$@ ./$*
+	@touch $@
+
+target/pairs/go: $(wildcard tests/pairs/go/*) $(GO_PACKAGE)
+	$(need_go)
+	$(go_build) -C tests/pairs/go -o $(CURDIR)/$@ .
 	@touch $@
 
 # ---- The parts of `make check`, each of which also runs alone -----------------------------
