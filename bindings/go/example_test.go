@@ -78,6 +78,19 @@ func ExampleView() {
 	// shmkit: View: offset 4090 is no multiple of 8, the alignment of shmkit_test.header
 }
 
+func ExampleLoad() {
+	type message struct{ Offset, Length uint64 }
+	region := value(shmkit.Create("message", 4096))
+	defer region.Close()
+	shmkit.Store(region, 0, message{Offset: 16, Length: 9000})
+
+	// The peer may write at any time: load once, check, use the copy.
+	m := value(shmkit.Load[message](region, 0))
+	size := uint64(region.Size())
+	fmt.Println(m.Offset <= size && m.Length <= size-m.Offset)
+	// Output: false
+}
+
 func ExampleSlice() {
 	region := value(shmkit.Create("samples", 4096))
 	defer region.Close()

@@ -20,8 +20,8 @@ const FilesMax = 253
 //
 // conn is a *net.UnixConn, an *os.File of a socket that does not block, or what RawConn returns, of type
 // SOCK_SEQPACKET or SOCK_STREAM. A wait ends with ctx, and then nothing was sent; no thread is held
-// meanwhile. To end it, the deadline of conn is used, and none is set afterwards: give limits by ctx,
-// not by conn.SetDeadline.
+// meanwhile. Several goroutines may wait on one conn, each under its own ctx. To end a wait, the deadline
+// of conn is used, and none is set afterwards: give limits by ctx, not by conn.SetDeadline.
 //
 // Errors: EPIPE, ECONNRESET (the peer is gone); ETOOMANYREFS (more descriptors are in flight than
 // RLIMIT_NOFILE: try again when some have arrived); EOPNOTSUPP (a kind without a descriptor, or a

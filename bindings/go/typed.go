@@ -28,6 +28,28 @@ func Slice[T any](r *Region, offset, count int, use func(values []T) error) erro
 	return lendTyped("Slice", r, offset, count, use)
 }
 
+// Load copies the T at an offset out of the region; T and errors are View's. Another process may write
+// meanwhile: what has to be checked before it is used is loaded once, and the copy checked and used.
+func Load[T any](r *Region, offset int) (value T, err error) {
+	err = lendTyped("Load", r, offset, 1, func(values []T) error {
+		value = values[0]
+		return nil
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return value, nil
+}
+
+// Store copies a T into the region; T and errors are View's. It is not atomic: others may see a part.
+func Store[T any](r *Region, offset int, value T) error {
+	return lendTyped("Store", r, offset, 1, func(values []T) error {
+		values[0] = value
+		return nil
+	})
+}
+
 func lendTyped[T any](op string, r *Region, offset, count int, use func(values []T) error) error {
 	size, align, err := shape[T](op)
 	if err != nil {

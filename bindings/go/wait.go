@@ -36,78 +36,80 @@ func exchange(ctx context.Context, op string, conn syscall.Conn, direction direc
 
 // wait calls done again whenever the socket is ready, until it returns true.
 func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket int) bool) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return ended(op, ctx)
 	}
 	raw, err := rawOf(op, conn)
 	if err != nil {
 		return err
 	}
-	if ctx.Done() == nil {
-		return waited(op, ctx, waitRaw(raw, direction, done))
-	}
 	// Mostly nothing has to be waited for, and then ctx costs nothing.
 	finished := false
-	err = waitRaw(raw, direction, func(socket int) bool {
-		finished = done(socket)
-		return true
-	})
+	err = raw.Control(func(socket uintptr) { finished = done(int(socket)) })
 	if err != nil || finished {
 		return waited(op, ctx, err)
 	}
-	deadline, undo, err := deadlines(op, conn, raw)
+	if set := deadlineOf(conn, direction); set != nil {
+		return until(ctx, op, conn, direction, set, func() error { return waitRaw(raw, direction, done) })
+	}
+	if ctx.Done() == nil {
+		return waited(op, ctx, waitRaw(raw, direction, done))
+	}
+	// What has no deadline gets one by another descriptor of the same socket.
+	file, err := duplicate(op, raw)
 	if err != nil {
 		return err
 	}
-	defer undo()
-	return waited(op, ctx, until(ctx, deadline, direction, done))
+	defer file.Close()
+	return wait(ctx, op, file, direction, done)
 }
 
-// deadliner is a connection whose waits can be ended.
-type deadliner interface {
-	syscall.Conn
-	SetReadDeadline(time.Time) error
-	SetWriteDeadline(time.Time) error
-}
-
-// deadlines is the connection, or one for the same socket, that can be ended.
-func deadlines(op string, conn syscall.Conn, raw syscall.RawConn) (deadliner, func(), error) {
-	if conn, ok := conn.(deadliner); ok {
-		return conn, func() {}, nil
-	}
+func duplicate(op string, raw syscall.RawConn) (*os.File, error) {
 	var fd int
 	var err error
 	if failed := raw.Control(func(socket uintptr) { fd, err = fcntl(int(socket), syscall.F_DUPFD_CLOEXEC) }); failed != nil {
 		err = failed
 	}
 	if err != nil {
-		return nil, nil, caused(op, err)
+		return nil, caused(op, err)
 	}
-	file := os.NewFile(uintptr(fd), "socket")
-	return file, func() { file.Close() }, nil
+	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-// until waits with a deadline that ctx brings forward.
-func until(ctx context.Context, conn deadliner, direction direction, done func(socket int) bool) error {
-	set := conn.SetReadDeadline
-	if direction == toSend {
-		set = conn.SetWriteDeadline
+// deadlineOf is what sets the deadline of a connection, where it has one.
+func deadlineOf(conn syscall.Conn, direction direction) func(time.Time) error {
+	switch conn.(type) {
+	case *net.UnixConn, *os.File:
+		conn := conn.(interface {
+			SetReadDeadline(time.Time) error
+			SetWriteDeadline(time.Time) error
+		})
+		if direction == toSend {
+			return conn.SetWriteDeadline
+		}
+		return conn.SetReadDeadline
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+	return nil
+}
+
+// until runs a wait on conn that ctx ends by the deadline.
+func until(ctx context.Context, op string, conn any, direction direction, deadline func(time.Time) error, wait func() error) error {
+	giveBack := takeTurn(ctx, conn, direction)
+	if giveBack == nil {
+		return ended(op, ctx)
 	}
+	defer giveBack()
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		set(time.Unix(1, 0))
+		deadline(time.Unix(1, 0))
 		close(over)
 	})
-	err = waitRaw(raw, direction, done)
+	err := wait()
 	if !stop() {
 		<-over
-		set(time.Time{})
+		deadline(time.Time{})
 	}
-	return err
+	return waited(op, ctx, err)
 }
 
 func waitRaw(raw syscall.RawConn, direction direction, done func(socket int) bool) error {

@@ -45,11 +45,7 @@ func show(socket string) error {
 	}
 
 	// The sender can still write: its numbers are read once, then checked, then used.
-	var head message.Head
-	err = shmkit.View(region, 0, func(h *message.Head) error {
-		head = *h
-		return nil
-	})
+	head, err := shmkit.Load[message.Head](region, 0)
 	if err != nil {
 		return err
 	}
