@@ -68,11 +68,7 @@ func send(socket, path string) error {
 		return err
 	}
 	defer region.Close()
-	err = shmkit.View(region, 0, func(h *message.Head) error {
-		*h = head
-		return nil
-	})
-	if err != nil {
+	if err := shmkit.Store(region, 0, head); err != nil {
 		return err
 	}
 	err = region.Bytes(func(b []byte) error {
