@@ -48,16 +48,11 @@ func Accept(ctx context.Context, listener *net.UnixListener) (*net.UnixConn, err
 	if ctx.Err() != nil {
 		return nil, ended(op, ctx)
 	}
-	over := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		listener.SetDeadline(time.Unix(1, 0))
-		close(over)
+	var conn *net.UnixConn
+	err := endings.until(ctx, side{listener, toReceive}, listener.SetDeadline, func() (err error) {
+		conn, err = listener.AcceptUnix()
+		return err
 	})
-	conn, err := listener.AcceptUnix()
-	if !stop() {
-		<-over
-		listener.SetDeadline(time.Time{})
-	}
 	return conn, waited(op, ctx, err)
 }
 

@@ -1,6 +1,7 @@
 package shmkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -36,78 +37,61 @@ func exchange(ctx context.Context, op string, conn syscall.Conn, direction direc
 
 // wait calls done again whenever the socket is ready, until it returns true.
 func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket int) bool) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return ended(op, ctx)
 	}
 	raw, err := rawOf(op, conn)
 	if err != nil {
 		return err
 	}
-	if ctx.Done() == nil {
-		return waited(op, ctx, waitRaw(raw, direction, done))
-	}
-	// Mostly nothing has to be waited for, and then ctx costs nothing.
+	// Mostly nothing has to be waited for, and then ctx costs nothing. Control does not queue behind
+	// those who wait.
 	finished := false
-	err = waitRaw(raw, direction, func(socket int) bool {
-		finished = done(socket)
-		return true
-	})
+	err = raw.Control(func(socket uintptr) { finished = done(int(socket)) })
 	if err != nil || finished {
 		return waited(op, ctx, err)
 	}
-	deadline, undo, err := deadlines(op, conn, raw)
-	if err != nil {
-		return err
+	deadline, is := conn.(deadliner)
+	if !is || !reflect.TypeOf(conn).Comparable() {
+		if ctx.Done() == nil {
+			return waited(op, ctx, waitRaw(raw, direction, done))
+		}
+		file, err := duplicate(raw)
+		if err != nil {
+			return caused(op, err)
+		}
+		defer file.Close()
+		deadline = file
+		if raw, err = file.SyscallConn(); err != nil {
+			return caused(op, err)
+		}
 	}
-	defer undo()
-	return waited(op, ctx, until(ctx, deadline, direction, done))
+	set := deadline.SetReadDeadline
+	if direction == toSend {
+		set = deadline.SetWriteDeadline
+	}
+	return waited(op, ctx, endings.until(ctx, side{deadline, direction}, set, func() error {
+		return waitRaw(raw, direction, done)
+	}))
 }
 
 // deadliner is a connection whose waits can be ended.
 type deadliner interface {
-	syscall.Conn
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
 
-// deadlines is the connection, or one for the same socket, that can be ended.
-func deadlines(op string, conn syscall.Conn, raw syscall.RawConn) (deadliner, func(), error) {
-	if conn, ok := conn.(deadliner); ok {
-		return conn, func() {}, nil
-	}
+// duplicate is a file for the same socket.
+func duplicate(raw syscall.RawConn) (*os.File, error) {
 	var fd int
 	var err error
 	if failed := raw.Control(func(socket uintptr) { fd, err = fcntl(int(socket), syscall.F_DUPFD_CLOEXEC) }); failed != nil {
-		err = failed
+		return nil, failed
 	}
 	if err != nil {
-		return nil, nil, caused(op, err)
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "socket")
-	return file, func() { file.Close() }, nil
-}
-
-// until waits with a deadline that ctx brings forward.
-func until(ctx context.Context, conn deadliner, direction direction, done func(socket int) bool) error {
-	set := conn.SetReadDeadline
-	if direction == toSend {
-		set = conn.SetWriteDeadline
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	over := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		set(time.Unix(1, 0))
-		close(over)
-	})
-	err = waitRaw(raw, direction, done)
-	if !stop() {
-		<-over
-		set(time.Time{})
-	}
-	return err
+	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
 func waitRaw(raw syscall.RawConn, direction direction, done func(socket int) bool) error {
@@ -129,7 +113,12 @@ func waited(op string, ctx context.Context, err error) error {
 }
 
 func ended(op string, ctx context.Context) error {
-	return &Error{Op: op, Message: "gave up: " + context.Cause(ctx).Error(), cause: context.Cause(ctx)}
+	cause := context.Cause(ctx)
+	e := &Error{Op: op, Message: "gave up: " + cause.Error(), cause: cause}
+	if !errors.Is(cause, ctx.Err()) {
+		e.cause = errors.Join(ctx.Err(), cause)
+	}
+	return e
 }
 
 // control calls once, without waiting.
@@ -145,7 +134,7 @@ func control(op string, conn syscall.Conn, call func(socket int) *capi.Failure) 
 	return failure(op, f)
 }
 
-// rawOf is the raw connection, which must not block: a thread would.
+// rawOf is the raw connection of a Unix socket, which must not block: a thread would.
 func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 	if conn == nil || conn == syscall.Conn(rawConn{}) {
 		return nil, refused(op, syscall.EINVAL, "the connection is nil")
@@ -161,13 +150,19 @@ func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 	if known {
 		return raw, nil
 	}
-	var flags int
+	var flags, domain int
 	var failed error
-	if err := raw.Control(func(fd uintptr) { flags, failed = fcntl(int(fd), syscall.F_GETFL) }); err != nil {
-		return nil, caused(op, err)
+	err = raw.Control(func(fd uintptr) {
+		if domain, failed = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_DOMAIN); failed == nil {
+			flags, failed = fcntl(int(fd), syscall.F_GETFL)
+		}
+	})
+	if err != nil || failed != nil {
+		return nil, caused(op, cmp.Or(err, failed))
 	}
-	if failed != nil {
-		return nil, caused(op, failed)
+	if domain != syscall.AF_UNIX {
+		// TCP can swallow a descriptor, and say success.
+		return nil, refused(op, syscall.EOPNOTSUPP, "that is no Unix socket, but one of domain %d", domain)
 	}
 	if flags&syscall.O_NONBLOCK == 0 {
 		return nil, refused(op, syscall.EINVAL, "the socket blocks: make a connection of it by net.FileConn, or call syscall.SetNonblock before os.NewFile")
