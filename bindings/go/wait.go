@@ -204,14 +204,15 @@ func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 }
 
 // recvRest receives what is left of a payload on a stream. Whatever descriptors come with it are too
-// many: the kernel closes them.
+// many. What else comes, as credentials, is no matter of ours.
 func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
 	err := wait(ctx, op, conn, toReceive, func(socket int) bool {
 		for len(rest) > 0 {
-			var flags int
+			var control [2048]byte // more than FilesMax need
+			var controls int
 			n, err := ignoringEINTR(func() (n int, err error) {
-				n, _, flags, _, err = syscall.Recvmsg(socket, rest, nil, syscall.MSG_DONTWAIT)
+				n, controls, _, _, err = syscall.Recvmsg(socket, rest, control[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
 				return n, err
 			})
 			switch {
@@ -221,7 +222,7 @@ func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 				failed = caused(op, err)
 			case n == 0:
 				failed = refused(op, syscall.ECONNRESET, "the peer closed the connection with %d bytes still to come", len(rest))
-			case flags&syscall.MSG_CTRUNC != 0:
+			case closeReceived(control[:controls]) > 0:
 				failed = refused(op, syscall.EPROTO, "more descriptors came than were expected")
 			}
 			if failed != nil {
@@ -235,6 +236,19 @@ func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 		err = failed
 	}
 	return err
+}
+
+// closeReceived closes the descriptors that came with a message, and counts them.
+func closeReceived(control []byte) (count int) {
+	messages, _ := syscall.ParseSocketControlMessage(control)
+	for _, message := range messages {
+		fds, _ := syscall.ParseUnixRights(&message)
+		for _, fd := range fds {
+			syscall.Close(fd)
+		}
+		count += len(fds)
+	}
+	return count
 }
 
 func isStream(socket int) bool {
