@@ -151,11 +151,17 @@ func (r *Region) faults(op string, data unsafe.Pointer, before bool, err *error)
 
 // why is the error for a byte that could not be touched.
 func (r *Region) why(op string, offset int) error {
+	// A change of rights that has caused it may still be going on.
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	if f := r.handle.Check(offset, 1); f != nil {
 		return failure(op, f)
 	}
 	if r.state.word.Load()&readOnly != 0 {
 		return refused(op, syscall.EACCES, "a write at offset %d: %s is for reading alone", offset, r.what())
+	}
+	if !r.canShrink.Load() {
+		return refused(op, syscall.EACCES, "the byte at offset %d of %s was forbidden for a moment", offset, r.what())
 	}
 	return failure(op, &capi.Failure{Code: int(ErrShrunk), Message: fmt.Sprintf("the byte at offset %d of %s was not there for a moment", offset, r.what())})
 }
