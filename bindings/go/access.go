@@ -171,12 +171,18 @@ func (r *Region) faults(op string, data unsafe.Pointer, before bool, err *error)
 
 // why is the error for a byte that could not be touched, and with it its page.
 func (r *Region) why(op string, offset int) error {
+	// A change of rights that has caused it may still be going on.
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	page := offset - offset%r.pageSize
 	if f := r.handle.Check(page, min(r.pageSize, int(r.reach.Load())-page)); f != nil {
 		return failure(op, f)
 	}
 	if r.state.word.Load()&readOnly != 0 {
 		return refused(op, syscall.EACCES, "a write at offset %d: %s is for reading alone", offset, r.what())
+	}
+	if !r.canShrink.Load() {
+		return refused(op, syscall.EACCES, "the byte at offset %d of %s was forbidden for a moment", offset, r.what())
 	}
 	return failure(op, &capi.Failure{Code: int(ErrShrunk), Message: fmt.Sprintf("the page at offset %d of %s was not there for a moment", page, r.what())})
 }

@@ -111,9 +111,6 @@ func sendFiles(ctx context.Context, op string, conn syscall.Conn, files []*os.Fi
 				first = payload[:min(len(payload), oneBuffer)]
 			}
 			rest = payload[len(first):]
-			if len(fds) == 1 && len(first) == 1 && first[0] == 0 {
-				return capi.SendFD(socket, int(fds[0]))
-			}
 			return capi.SendFDs(socket, fds, first)
 		})
 		if err == nil && len(rest) > 0 {
@@ -140,11 +137,6 @@ func recvFiles(ctx context.Context, op string, conn syscall.Conn, count int, pay
 			first = payload[:1]
 		}
 		rest = payload[len(first):]
-		if count == 1 && len(first) == 1 {
-			fd, f := capi.RecvFD(socket)
-			fds[0] = int32(fd)
-			return f
-		}
 		return capi.RecvFDs(socket, fds, first)
 	})
 	if err == nil && len(rest) > 0 {

@@ -22,9 +22,11 @@ func TestMain(m *testing.M) {
 	warmUp()
 	before := takeStock()
 	code := m.Run()
-	if left := leftSince(before); code == 0 && left != "" {
-		fmt.Fprintln(os.Stderr, "the tests left behind:\n"+left)
-		code = 1
+	if code == 0 {
+		if left := leftSince(before); left != "" {
+			fmt.Fprintln(os.Stderr, "the tests left behind:\n"+left)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,4 +157,33 @@ func testPIDs() []string {
 		return true
 	})
 	return all
+}
+
+// inHelper is the testing.TB of a helper: what fails ends run, and is the helper's failure.
+type inHelper struct {
+	testing.TB
+	failed error
+}
+
+func (t *inHelper) Helper() {}
+
+func (t *inHelper) Cleanup(func()) { panic("a helper has no cleanup") }
+
+func (t *inHelper) Fatal(values ...any) { t.end(fmt.Sprint(values...)) }
+
+func (t *inHelper) Fatalf(format string, values ...any) { t.end(fmt.Sprintf(format, values...)) }
+
+func (t *inHelper) end(why string) {
+	_, file, line, _ := runtime.Caller(3)
+	t.failed = fmt.Errorf("%s:%d: %s", filepath.Base(file), line, why)
+	runtime.Goexit()
+}
+
+func (t *inHelper) run(work func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work()
+	}()
+	<-done
 }

@@ -29,12 +29,16 @@ func Listen(path string) (*net.UnixListener, error) {
 	}
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
+	abstract := strings.HasPrefix(path, "@")
 	listener, err := net.FileListener(file)
 	if err != nil {
+		if !abstract {
+			os.Remove(path)
+		}
 		return nil, caused(op, err)
 	}
 	unix := listener.(*net.UnixListener)
-	unix.SetUnlinkOnClose(!strings.HasPrefix(path, "@"))
+	unix.SetUnlinkOnClose(!abstract)
 	return unix, nil
 }
 

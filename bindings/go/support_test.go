@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -241,4 +242,28 @@ func inode(t testing.TB, path string) uint64 {
 func withUmask(mask int, work func()) {
 	defer syscall.Umask(syscall.Umask(mask))
 	work()
+}
+
+// goroutinesIn counts the goroutines that are in a function of the package.
+func goroutinesIn(function string) (count int) {
+	stacks := make([]byte, 1<<22)
+	for _, stack := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if strings.Contains(stack, "shmkit."+function+"(") && strings.Contains(stack, "[IO wait") {
+			count++
+		}
+	}
+	return count
+}
+
+func newSocketName() string { return fmt.Sprintf("%s%d", ownPrefix(), number.Add(1)) }
+
+// group is goroutines that are waited for together.
+type group struct{ sync.WaitGroup }
+
+func (g *group) start(work func()) {
+	g.Add(1)
+	go func() {
+		defer g.Done()
+		work()
+	}()
 }

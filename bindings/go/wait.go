@@ -1,6 +1,7 @@
 package shmkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -43,7 +44,8 @@ func wait(ctx context.Context, op string, conn syscall.Conn, direction direction
 	if err != nil {
 		return err
 	}
-	// Mostly nothing has to be waited for, and then ctx costs nothing.
+	// Mostly nothing has to be waited for, and then ctx costs nothing. Control does not queue behind those
+	// who wait.
 	finished := false
 	err = raw.Control(func(socket uintptr) { finished = done(int(socket)) })
 	if err != nil || finished {
@@ -153,7 +155,7 @@ func control(op string, conn syscall.Conn, call func(socket int) *capi.Failure) 
 	return failure(op, f)
 }
 
-// rawOf is the raw connection, which must not block: a thread would.
+// rawOf is the raw connection of a Unix socket, which must not block: a thread would.
 func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 	if conn == nil || conn == syscall.Conn(rawConn{}) {
 		return nil, refused(op, syscall.EINVAL, "the connection is nil")
@@ -169,13 +171,19 @@ func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 	if known {
 		return raw, nil
 	}
-	var flags int
+	var flags, domain int
 	var failed error
-	if err := raw.Control(func(fd uintptr) { flags, failed = fcntl(int(fd), syscall.F_GETFL) }); err != nil {
-		return nil, caused(op, err)
+	err = raw.Control(func(fd uintptr) {
+		if domain, failed = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_DOMAIN); failed == nil {
+			flags, failed = fcntl(int(fd), syscall.F_GETFL)
+		}
+	})
+	if err != nil || failed != nil {
+		return nil, caused(op, cmp.Or(err, failed))
 	}
-	if failed != nil {
-		return nil, caused(op, failed)
+	if domain != syscall.AF_UNIX {
+		// TCP can swallow a descriptor, and say success.
+		return nil, refused(op, syscall.EOPNOTSUPP, "that is no Unix socket, but one of domain %d", domain)
 	}
 	if flags&syscall.O_NONBLOCK == 0 {
 		return nil, refused(op, syscall.EINVAL, "the socket blocks: make a connection of it by net.FileConn, or call syscall.SetNonblock before os.NewFile")
@@ -217,14 +225,15 @@ func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 }
 
 // recvRest receives what is left of a payload on a stream. Whatever descriptors come with it are too
-// many: the kernel closes them.
+// many. What else comes, as credentials, is no matter of ours.
 func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
 	err := wait(ctx, op, conn, toReceive, func(socket int) bool {
 		for len(rest) > 0 {
-			var flags int
+			var control [2048]byte // more than FilesMax need
+			var controls int
 			n, err := ignoringEINTR(func() (n int, err error) {
-				n, _, flags, _, err = syscall.Recvmsg(socket, rest, nil, syscall.MSG_DONTWAIT)
+				n, controls, _, _, err = syscall.Recvmsg(socket, rest, control[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
 				return n, err
 			})
 			switch {
@@ -234,7 +243,7 @@ func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 				failed = caused(op, err)
 			case n == 0:
 				failed = refused(op, syscall.ECONNRESET, "the peer closed the connection with %d bytes still to come", len(rest))
-			case flags&syscall.MSG_CTRUNC != 0:
+			case closeReceived(control[:controls]) > 0:
 				failed = refused(op, syscall.EPROTO, "more descriptors came than were expected")
 			}
 			if failed != nil {
@@ -248,6 +257,19 @@ func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 		err = failed
 	}
 	return err
+}
+
+// closeReceived closes the descriptors that came with a message, and counts them.
+func closeReceived(control []byte) (count int) {
+	messages, _ := syscall.ParseSocketControlMessage(control)
+	for _, message := range messages {
+		fds, _ := syscall.ParseUnixRights(&message)
+		for _, fd := range fds {
+			syscall.Close(fd)
+		}
+		count += len(fds)
+	}
+	return count
 }
 
 func isStream(socket int) bool {

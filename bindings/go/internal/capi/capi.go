@@ -59,8 +59,6 @@ package capi
 #cgo nocallback shm_peer_get
 #cgo noescape shm_posix_unlink
 #cgo nocallback shm_posix_unlink
-#cgo noescape shm_recv_fd
-#cgo nocallback shm_recv_fd
 #cgo noescape shm_recv_fds
 #cgo nocallback shm_recv_fds
 #cgo noescape shm_region_advise
@@ -93,8 +91,6 @@ package capi
 #cgo nocallback shm_region_unlink
 #cgo noescape shm_region_unlock
 #cgo nocallback shm_region_unlock
-#cgo noescape shm_send_fd
-#cgo nocallback shm_send_fd
 #cgo noescape shm_send_fds
 #cgo nocallback shm_send_fds
 #cgo noescape shm_send_region
@@ -541,18 +537,6 @@ func Connect(path string) (int, *Failure) {
 func SendRegion(socket int, h Handle) *Failure {
 	var said C.shm_error
 	return failed(C.shm_send_region(C.int(socket), h.region, &said), &said)
-}
-
-func SendFD(socket, fd int) *Failure {
-	var said C.shm_error
-	return failed(C.shm_send_fd(C.int(socket), C.int(fd), &said), &said)
-}
-
-func RecvFD(socket int) (int, *Failure) {
-	var fd C.int
-	var said C.shm_error
-	code := C.shm_recv_fd(C.int(socket), &fd, &said)
-	return int(fd), failed(code, &said)
 }
 
 func SendFDs(socket int, fds []int32, payload []byte) *Failure {

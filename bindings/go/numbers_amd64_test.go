@@ -1,0 +1,3 @@
+package shmkit_test
+
+const sysMemfdCreate = 319
