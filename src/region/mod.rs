@@ -305,7 +305,7 @@ impl Region {
     /// region does the same in silence.
     ///
     /// EBUSY while a guarded section is open: then, as when it is dropped, the memory stays mapped for good.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
         let described = self.describe();
         let and_name = if self.lease.is_some() { " and remove its name" } else { "" };
         self.close_code().map_err(|code| match code.errno() {
@@ -316,7 +316,8 @@ impl Region {
         })
     }
 
-    pub(crate) fn close_code(mut self) -> Result<(), Code> {
+    /// What is dropped afterwards has nothing left to do.
+    pub(crate) fn close_code(&mut self) -> Result<(), Code> {
         self.guard.retire()?;
         let unmapped = self.mapping.release();
         let closed = match std::mem::replace(&mut self.backing, Backing::Anonymous) {
