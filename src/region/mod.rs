@@ -197,6 +197,9 @@ impl Region {
             guard: guard::Guard::default(),
         };
         let flags = options.flags;
+        if flags.is_empty() {
+            return Ok(region);
+        }
         region.advise_as_asked()?;
         if flags.contains(Flags::POPULATE) {
             region.prefault(0, size)?;
