@@ -174,4 +174,9 @@ impl Region {
             self.exposure.add(SENT);
         }
     }
+
+    /// Whether that is noted already.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.exposure.state.load(Ordering::SeqCst) & SENT != 0
+    }
 }
