@@ -108,13 +108,15 @@ check:
 	@printf '\nmake check: all checks passed\n'
 
 ## what shmkit costs, against raw system calls; figures in target/bench
-bench:
+bench: $(LIB)
 	$(need_rust)
+	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml
 
 ## the same in under two minutes
-bench-quick:
+bench-quick: $(LIB)
 	$(need_rust)
+	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml -- --quick
 
 ## include/shmkit.h, from src/capi
@@ -258,6 +260,7 @@ check-format:
 	$(call heading,format: cargo fmt)
 	cargo fmt --check
 	cargo fmt --check --manifest-path benches/Cargo.toml
+	@test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
 
 check-lint:
 	$(call heading,lint: cargo clippy; cargo doc)
@@ -290,6 +293,7 @@ check-go: $(LIB)
 	$(need_go)
 	$(call heading,the fault guard in a Go program)
 	@tests/go-guard.sh
+	GOTOOLCHAIN=local go -C benches/go vet ./...
 
 check-examples: $(EXAMPLES) $(SENDERS) $(RECEIVERS)
 	$(call heading,examples)
