@@ -59,7 +59,7 @@ func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Reg
 	}
 	var opened capi.Opened
 	err = exchange(ctx, op, conn, toReceive, func(socket int) (f *capi.Failure) {
-		opened, f = capi.RecvRegion(socket, &s.options)
+		opened, f = capi.RecvRegion(socket, s.options)
 		return f
 	})
 	if err != nil {

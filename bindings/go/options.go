@@ -11,7 +11,7 @@ import (
 // Option says how to make, open or receive a region: a Flag, or what Mode, Sealed, Size, Offset,
 // SizeMin, SizeMax and GrowableTo return. An option that a call has no use for is an error (EINVAL),
 // never ignored. Of two that say the same, the last counts; flags add up.
-type Option interface{ apply(*settings) }
+type Option interface{ apply(settings) settings }
 
 // Flag is an option without a value. Each function lists the flags that it takes.
 type Flag uint32
@@ -41,7 +41,10 @@ const (
 	UnlinkCreator                  // CreatePOSIX: the name goes with its creator
 )
 
-func (f Flag) apply(s *settings) { s.options.Flags |= uint32(f) }
+func (f Flag) apply(s settings) settings {
+	s.options.Flags |= uint32(f)
+	return s
+}
 
 // Mode sets the permission bits of the object that a call creates, at most 0777; without it they are
 // 0600. The umask narrows those of files and POSIX objects. It says nothing of an object that OrOpen
@@ -103,7 +106,10 @@ func GrowableTo(bytes int) Option {
 
 type option func(*settings)
 
-func (o option) apply(s *settings) { o(s) }
+func (o option) apply(s settings) settings {
+	o(&s)
+	return s
+}
 
 // settings are what a call's options come to.
 type settings struct {
@@ -133,7 +139,7 @@ func settle(op string, options []Option, takesSize bool) (settings, error) {
 			s.refuse("an option is nil")
 			break
 		}
-		option.apply(&s)
+		s = option.apply(s)
 	}
 	if s.size != 0 && !takesSize {
 		s.refuse("Size is an option of OpenFile and FromFile")
