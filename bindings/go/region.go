@@ -29,7 +29,7 @@ type Region struct {
 	changing  sync.Mutex // one change of the pages' rights at a time
 
 	closing sync.Once
-	idle    chan struct{} // made by Close; the last user sends
+	idle    chan struct{} // made by Close where it has to wait; the last user sends
 	closed  error
 	net     runtime.Cleanup
 }
@@ -157,9 +157,12 @@ func (r *Region) Close() error {
 		return nil
 	}
 	r.closing.Do(func() {
-		r.idle = make(chan struct{}, 1)
-		for word := r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
-			<-r.idle
+		word := r.state.word.Load()
+		if word&(users|copies) != 0 || !r.state.word.CompareAndSwap(word, word|closed) {
+			r.idle = make(chan struct{}, 1)
+			for word = r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
+				<-r.idle
+			}
 		}
 		r.net.Stop()
 		r.closed = failure("Close", r.handle.Close())
