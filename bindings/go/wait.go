@@ -23,8 +23,8 @@ const (
 // exchange tries until the socket has something, or room; ctx ends the wait.
 func exchange(ctx context.Context, op string, conn syscall.Conn, direction direction, try func(socket int) *capi.Failure) error {
 	var f *capi.Failure
-	err := wait(ctx, op, conn, direction, func(socket int) bool {
-		f = try(socket)
+	err := wait(ctx, op, conn, direction, func(socket uintptr) bool {
+		f = try(int(socket))
 		return f == nil || f.Code != -int(syscall.EAGAIN)
 	})
 	if err != nil {
@@ -34,7 +34,7 @@ func exchange(ctx context.Context, op string, conn syscall.Conn, direction direc
 }
 
 // wait calls done again whenever the socket is ready, until it returns true.
-func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket int) bool) error {
+func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket uintptr) bool) error {
 	if err := ctx.Err(); err != nil {
 		return ended(op, ctx)
 	}
@@ -47,7 +47,7 @@ func wait(ctx context.Context, op string, conn syscall.Conn, direction direction
 	}
 	// Mostly nothing has to be waited for, and then ctx costs nothing.
 	finished := false
-	err = waitRaw(raw, direction, func(socket int) bool {
+	err = waitRaw(raw, direction, func(socket uintptr) bool {
 		finished = done(socket)
 		return true
 	})
@@ -87,7 +87,7 @@ func deadlines(op string, conn syscall.Conn, raw syscall.RawConn) (deadliner, fu
 }
 
 // until waits with a deadline that ctx brings forward.
-func until(ctx context.Context, conn deadliner, direction direction, done func(socket int) bool) error {
+func until(ctx context.Context, conn deadliner, direction direction, done func(socket uintptr) bool) error {
 	set := conn.SetReadDeadline
 	if direction == toSend {
 		set = conn.SetWriteDeadline
@@ -109,11 +109,11 @@ func until(ctx context.Context, conn deadliner, direction direction, done func(s
 	return err
 }
 
-func waitRaw(raw syscall.RawConn, direction direction, done func(socket int) bool) error {
+func waitRaw(raw syscall.RawConn, direction direction, done func(socket uintptr) bool) error {
 	if direction == toSend {
-		return raw.Write(func(fd uintptr) bool { return done(int(fd)) })
+		return raw.Write(done)
 	}
-	return raw.Read(func(fd uintptr) bool { return done(int(fd)) })
+	return raw.Read(done)
 }
 
 // waited says what ended a wait.
@@ -187,10 +187,10 @@ func (c rawConn) SyscallConn() (syscall.RawConn, error) {
 // sendRest sends what is left of a payload on a stream.
 func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
-	err := wait(ctx, op, conn, toSend, func(socket int) bool {
+	err := wait(ctx, op, conn, toSend, func(socket uintptr) bool {
 		for len(rest) > 0 {
 			n, err := ignoringEINTR(func() (int, error) {
-				return syscall.SendmsgN(socket, rest, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+				return syscall.SendmsgN(int(socket), rest, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
 			})
 			if err == syscall.EAGAIN {
 				return false
@@ -213,11 +213,11 @@ func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 // many: the kernel closes them.
 func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
-	err := wait(ctx, op, conn, toReceive, func(socket int) bool {
+	err := wait(ctx, op, conn, toReceive, func(socket uintptr) bool {
 		for len(rest) > 0 {
 			var flags int
 			n, err := ignoringEINTR(func() (n int, err error) {
-				n, _, flags, _, err = syscall.Recvmsg(socket, rest, nil, syscall.MSG_DONTWAIT)
+				n, _, flags, _, err = syscall.Recvmsg(int(socket), rest, nil, syscall.MSG_DONTWAIT)
 				return n, err
 			})
 			switch {
