@@ -200,7 +200,7 @@ func (r *Region) UnsafeBytes() ([]byte, error) {
 		return nil, err
 	}
 	defer r.leave()
-	r.net.Stop()
+	runtime.SetFinalizer(r, nil)
 	reach := r.reach.Load()
 	return unsafe.Slice((*byte)(r.data), reach)[:reach:reach], nil
 }
