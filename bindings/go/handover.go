@@ -57,15 +57,15 @@ func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Reg
 	if err != nil {
 		return nil, err
 	}
-	var opened capi.Opened
-	err = exchange(ctx, op, conn, toReceive, func(socket int) (f *capi.Failure) {
-		opened, f = capi.RecvRegion(socket, s.options)
+	var region *Region
+	err = exchange(ctx, op, conn, toReceive, func(socket int) *capi.Failure {
+		opened, f := capi.RecvRegion(socket, s.options)
+		if f == nil {
+			region = newRegion("", Flag(s.options.Flags), opened)
+		}
 		return f
 	})
-	if err != nil {
-		return nil, err
-	}
-	return newRegion(op, "", Flag(s.options.Flags), opened, nil)
+	return region, err
 }
 
 // SendFile sends an open file and one byte, which every program understands that receives descriptors.

@@ -138,7 +138,10 @@ func open(op, name, what string, size *int, options []Option, call func(settings
 		return nil, refused(op, syscall.EINVAL, "the size is %d", *size)
 	}
 	opened, f := call(s)
-	return newRegion(op, name, Flag(s.options.Flags), opened, f)
+	if f != nil {
+		return nil, failure(op, f)
+	}
+	return newRegion(name, Flag(s.options.Flags), opened), nil
 }
 
 // noNUL refuses what C would see only a part of.

@@ -64,10 +64,7 @@ const (
 	copies    = readOnly - plainCopy
 )
 
-func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure) (*Region, error) {
-	if f != nil {
-		return nil, failure(op, f)
-	}
+func newRegion(name string, flags Flag, opened capi.Opened) *Region {
 	r := &Region{
 		handle: opened.Handle,
 		data:   opened.Data,
@@ -95,7 +92,7 @@ func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure)
 	// A net for what nobody can reach any more, not the plan. A region points to nothing that points
 	// back to it, so a finalizer serves, with two allocations less than a cleanup.
 	runtime.SetFinalizer(r, (*Region).Close)
-	return r, nil
+	return r
 }
 
 func (r *Region) setSize(size int) {
