@@ -260,7 +260,6 @@ check-format:
 	$(call heading,format: cargo fmt)
 	cargo fmt --check
 	cargo fmt --check --manifest-path benches/Cargo.toml
-	@test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
 
 check-lint:
 	$(call heading,lint: cargo clippy; cargo doc)
@@ -293,6 +292,7 @@ check-go: $(LIB)
 	$(need_go)
 	$(call heading,the fault guard in a Go program)
 	@tests/go-guard.sh
+	test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
 	GOTOOLCHAIN=local go -C benches/go vet ./...
 
 check-examples: $(EXAMPLES) $(SENDERS) $(RECEIVERS)

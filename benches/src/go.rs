@@ -97,12 +97,10 @@ impl Sides {
 
     fn run(&mut self, side: &'static str, iterations: u64) -> Result<Duration> {
         let request = format!("{}\n", serde_json::to_string(&Request { side, iterations })?);
-        // If it is gone, it has said why.
-        let asked = self.requests.as_mut().expect("taken only at the end").write_all(request.as_bytes());
+        // Where this fails the program has ended, and its last answer says why.
+        let _ = self.requests.as_mut().expect("taken only at the end").write_all(request.as_bytes());
         let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        if line.is_empty() {
-            asked?;
+        if self.answers.read_line(&mut line)? == 0 {
             bail!("the Go program ended: {}", self.child.wait()?);
         }
         let answer: Answer = serde_json::from_str(&line)?;
