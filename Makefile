@@ -117,13 +117,15 @@ check:
 	@printf '\nmake check: all checks passed\n'
 
 ## what shmkit costs, against raw system calls; figures in target/bench
-bench:
+bench: $(LIB)
 	$(need_rust)
+	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml
 
 ## the same in under two minutes
-bench-quick:
+bench-quick: $(LIB)
 	$(need_rust)
+	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml -- --quick
 
 ## include/shmkit.h, from src/capi
@@ -320,6 +322,8 @@ check-go: $(LIB)
 	$(call heading,the Go package; the fault guard of C in a Go program)
 	@tests/go.sh
 	@tests/go-guard.sh
+	test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
+	GOTOOLCHAIN=local go -C benches/go vet ./...
 
 check-examples: $(EXAMPLES) $(GO_EXAMPLES) $(SENDERS) $(RECEIVERS) target/pairs/plain
 	$(call heading,examples)

@@ -147,10 +147,10 @@ func (r *Region) lend(op string, use func(b []byte) error) (err error) {
 		return err
 	}
 	defer r.leave()
-	data, back := borrow(r)
+	reach := int(r.reach.Load())
+	data, back := borrow(r, reach)
 	defer back()
 	defer r.faults(op, data, debug.SetPanicOnFault(true), &err)
-	reach := r.reach.Load()
 	return use(unsafe.Slice((*byte)(data), reach)[:reach:reach])
 }
 
@@ -227,7 +227,7 @@ func (r *Region) UnsafeBytes() ([]byte, error) {
 		return nil, err
 	}
 	defer r.leave()
-	r.net.Stop()
+	runtime.SetFinalizer(r, nil)
 	reach := r.reach.Load()
 	return unsafe.Slice((*byte)(r.data), reach)[:reach:reach], nil
 }

@@ -40,10 +40,10 @@ func notInCallback(r *Region) {
 }
 
 // borrow notes who is in a callback, and makes its mapping.
-func borrow(r *Region) (data unsafe.Pointer, back func()) {
+func borrow(r *Region, reach int) (data unsafe.Pointer, back func()) {
 	who := borrowerOf(r)
 	_, nested := borrowers.LoadOrStore(who, nil)
-	data, unmap := mapAgain(r)
+	data, unmap := mapAgain(r, reach)
 	return data, func() {
 		unmap()
 		if !nested {
@@ -53,8 +53,8 @@ func borrow(r *Region) (data unsafe.Pointer, back func()) {
 }
 
 // mapAgain maps a region once more. Private memory has no second mapping: there views are not caught.
-func mapAgain(r *Region) (data unsafe.Pointer, unmap func()) {
-	length := uintptr(r.reach.Load()+int64(r.pageSize)-1) &^ uintptr(r.pageSize-1)
+func mapAgain(r *Region, reach int) (data unsafe.Pointer, unmap func()) {
+	length := uintptr(reach+r.pageSize-1) &^ uintptr(r.pageSize-1)
 	if length == 0 || r.private || r.pageSize != syscall.Getpagesize() {
 		return r.data, func() {}
 	}

@@ -57,32 +57,40 @@ func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Reg
 	if err != nil {
 		return nil, err
 	}
-	var opened capi.Opened
-	err = exchange(ctx, op, conn, toReceive, func(socket int) (f *capi.Failure) {
-		opened, f = capi.RecvRegion(socket, &s.options)
+	var region *Region
+	err = exchange(ctx, op, conn, toReceive, func(socket int) *capi.Failure {
+		opened, f := capi.RecvRegion(socket, s.options)
+		if f == nil {
+			region = newRegion("", Flag(s.options.Flags), opened)
+		}
 		return f
 	})
-	if err != nil {
-		return nil, err
-	}
-	return newRegion(op, "", Flag(s.options.Flags), opened, nil)
+	return region, err
 }
 
 // SendFile sends an open file and one byte, which every program understands that receives descriptors.
 // What travels is the open file itself: the peer shares its offset. The file stays the caller's. conn
 // and ctx are those of SendRegion.
 func SendFile(ctx context.Context, conn syscall.Conn, file *os.File) error {
-	return sendFiles(ctx, "SendFile", conn, []*os.File{file}, []byte{0})
+	const op = "SendFile"
+	return withFD(op, file, func(fd int) error {
+		return exchange(ctx, op, conn, toSend, func(socket int) *capi.Failure { return capi.SendFD(socket, fd) })
+	})
 }
 
 // RecvFile receives an open file and one byte; nothing is checked of what it is. The caller closes it.
 // EPROTO where no descriptor came, or more than one. conn and ctx are those of SendRegion.
 func RecvFile(ctx context.Context, conn syscall.Conn) (*os.File, error) {
-	files, err := recvFiles(ctx, "RecvFile", conn, 1, make([]byte, 1))
+	const op = "RecvFile"
+	var fd int
+	err := exchange(ctx, op, conn, toReceive, func(socket int) (f *capi.Failure) {
+		fd, f = capi.RecvFD(socket)
+		return f
+	})
 	if err != nil {
 		return nil, err
 	}
-	return files[0], nil
+	return os.NewFile(uintptr(fd), "received"), nil
 }
 
 // SendFiles sends 1 to FilesMax open files and a payload of at least one byte, as one message. The
@@ -91,17 +99,7 @@ func RecvFile(ctx context.Context, conn syscall.Conn) (*os.File, error) {
 //
 // Errors as for SendRegion, and: EINVAL (the counts); EMSGSIZE (the payload is too long for one message).
 func SendFiles(ctx context.Context, conn syscall.Conn, files []*os.File, payload []byte) error {
-	return sendFiles(ctx, "SendFiles", conn, files, payload)
-}
-
-// RecvFiles receives exactly count open files, and exactly as many bytes as payload has, all or nothing.
-// The caller closes the files. EPROTO where another number of either came; what payload holds is
-// undefined then. conn and ctx are those of SendFiles.
-func RecvFiles(ctx context.Context, conn syscall.Conn, count int, payload []byte) ([]*os.File, error) {
-	return recvFiles(ctx, "RecvFiles", conn, count, payload)
-}
-
-func sendFiles(ctx context.Context, op string, conn syscall.Conn, files []*os.File, payload []byte) error {
+	const op = "SendFiles"
 	fds := make([]int32, len(files))
 	return withFDs(op, files, fds, func() error {
 		rest := payload
@@ -120,11 +118,11 @@ func sendFiles(ctx context.Context, op string, conn syscall.Conn, files []*os.Fi
 	})
 }
 
-// oneBuffer is what the kernel puts into one buffer of a stream, or not at all, however small SO_SNDBUF
-// is: descriptors travel with it.
-const oneBuffer = 2048
-
-func recvFiles(ctx context.Context, op string, conn syscall.Conn, count int, payload []byte) ([]*os.File, error) {
+// RecvFiles receives exactly count open files, and exactly as many bytes as payload has, all or nothing.
+// The caller closes the files. EPROTO where another number of either came; what payload holds is
+// undefined then. conn and ctx are those of SendFiles.
+func RecvFiles(ctx context.Context, conn syscall.Conn, count int, payload []byte) ([]*os.File, error) {
+	const op = "RecvFiles"
 	if count < 1 || count > FilesMax {
 		return nil, refused(op, syscall.EINVAL, "%d files: a message carries 1 to %d", count, FilesMax)
 	}
@@ -155,6 +153,10 @@ func recvFiles(ctx context.Context, op string, conn syscall.Conn, count int, pay
 	}
 	return files, nil
 }
+
+// oneBuffer is what the kernel puts into one buffer of a stream, or not at all, however small SO_SNDBUF
+// is: descriptors travel with it.
+const oneBuffer = 2048
 
 // withFDs lends the numbers of open files, none of which is closed meanwhile.
 func withFDs(op string, files []*os.File, fds []int32, use func() error) error {

@@ -13,7 +13,7 @@ import (
 // Option says how to make, open or receive a region: a Flag, or what Mode, Sealed, Size, Offset,
 // SizeMin, SizeMax and GrowableTo return. An option that a call has no use for is an error (EINVAL),
 // never ignored. Of two that say the same, the last counts; flags add up.
-type Option interface{ apply(*settings) }
+type Option interface{ apply(settings) settings }
 
 // Flag is an option without a value. Each function lists the flags that it takes.
 type Flag uint32
@@ -43,7 +43,10 @@ const (
 	UnlinkCreator                  // CreatePOSIX: the name goes with its creator
 )
 
-func (f Flag) apply(s *settings) { s.options.Flags |= uint32(f) }
+func (f Flag) apply(s settings) settings {
+	s.options.Flags |= uint32(f)
+	return s
+}
 
 // Mode sets the permission bits of the object that a call creates, at most 0777; without it they are
 // 0600. The umask narrows those of files and POSIX objects. It says nothing of an object that OrOpen
@@ -118,7 +121,10 @@ func GrowableTo(bytes int) Option {
 
 type option func(*settings)
 
-func (o option) apply(s *settings) { o(s) }
+func (o option) apply(s settings) settings {
+	o(&s)
+	return s
+}
 
 // settings are what a call's options come to.
 type settings struct {
@@ -156,7 +162,7 @@ func settle(op string, options []Option) (settings, error) {
 			s.refuse("an option is nil")
 			break
 		}
-		option.apply(&s)
+		s = option.apply(s)
 	}
 	if s.wrong != "" {
 		return s, refused(op, syscall.EINVAL, "%s", s.wrong)

@@ -30,9 +30,8 @@ type Region struct {
 	changing  sync.Mutex // one change of the pages' rights at a time
 
 	closing sync.Once
-	idle    chan struct{} // made by Close; the last user sends
+	idle    chan struct{} // made by Close where it has to wait; the last user sends
 	closed  error
-	net     runtime.Cleanup
 }
 
 // facts are what never changes, and outlives Close.
@@ -66,10 +65,7 @@ const (
 	copies    = readOnly - plainCopy
 )
 
-func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure) (*Region, error) {
-	if f != nil {
-		return nil, failure(op, f)
-	}
+func newRegion(name string, flags Flag, opened capi.Opened) *Region {
 	r := &Region{
 		handle: opened.Handle,
 		data:   opened.Data,
@@ -94,12 +90,11 @@ func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure)
 		word |= readOnly
 	}
 	r.state.word.Store(word)
-	r.net = runtime.AddCleanup(r, leaked, opened.Handle)
-	return r, nil
+	// A net for what nobody can reach any more, not the plan. A region points to nothing that points
+	// back to it, so a finalizer serves, with two allocations less than a cleanup.
+	runtime.SetFinalizer(r, (*Region).Close)
+	return r
 }
-
-// leaked closes what nobody can reach any more: a net, not the plan.
-func leaked(handle capi.Handle) { handle.Close() }
 
 func (r *Region) setSize(size int) {
 	if r.mirror {
@@ -161,11 +156,14 @@ func (r *Region) Close() error {
 	}
 	notInCallback(r)
 	r.closing.Do(func() {
-		r.idle = make(chan struct{}, 1)
-		for word := r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
-			<-r.idle
+		word := r.state.word.Load()
+		if word&(users|copies) != 0 || !r.state.word.CompareAndSwap(word, word|closed) {
+			r.idle = make(chan struct{}, 1)
+			for word = r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
+				<-r.idle
+			}
 		}
-		r.net.Stop()
+		runtime.SetFinalizer(r, nil)
 		r.closed = failure("Close", r.handle.Close())
 	})
 	return r.closed

@@ -25,8 +25,8 @@ const (
 // exchange tries until the socket has something, or room; ctx ends the wait.
 func exchange(ctx context.Context, op string, conn syscall.Conn, direction direction, try func(socket int) *capi.Failure) error {
 	var f *capi.Failure
-	err := wait(ctx, op, conn, direction, func(socket int) bool {
-		f = try(socket)
+	err := wait(ctx, op, conn, direction, func(socket uintptr) bool {
+		f = try(int(socket))
 		return f == nil || f.Code != -int(syscall.EAGAIN)
 	})
 	if err != nil {
@@ -36,7 +36,7 @@ func exchange(ctx context.Context, op string, conn syscall.Conn, direction direc
 }
 
 // wait calls done again whenever the socket is ready, until it returns true.
-func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket int) bool) error {
+func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket uintptr) bool) error {
 	if ctx.Err() != nil {
 		return ended(op, ctx)
 	}
@@ -47,7 +47,7 @@ func wait(ctx context.Context, op string, conn syscall.Conn, direction direction
 	// Mostly nothing has to be waited for, and then ctx costs nothing. Control does not queue behind those
 	// who wait.
 	finished := false
-	err = raw.Control(func(socket uintptr) { finished = done(int(socket)) })
+	err = raw.Control(func(socket uintptr) { finished = done(socket) })
 	if err != nil || finished {
 		return waited(op, ctx, err)
 	}
@@ -114,11 +114,11 @@ func until(ctx context.Context, op string, conn any, direction direction, deadli
 	return waited(op, ctx, err)
 }
 
-func waitRaw(raw syscall.RawConn, direction direction, done func(socket int) bool) error {
+func waitRaw(raw syscall.RawConn, direction direction, done func(socket uintptr) bool) error {
 	if direction == toSend {
-		return raw.Write(func(fd uintptr) bool { return done(int(fd)) })
+		return raw.Write(done)
 	}
-	return raw.Read(func(fd uintptr) bool { return done(int(fd)) })
+	return raw.Read(done)
 }
 
 // waited says what ended a wait.
@@ -202,10 +202,10 @@ func (c rawConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 // sendRest sends what is left of a payload on a stream.
 func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
-	err := wait(ctx, op, conn, toSend, func(socket int) bool {
+	err := wait(ctx, op, conn, toSend, func(socket uintptr) bool {
 		for len(rest) > 0 {
 			n, err := ignoringEINTR(func() (int, error) {
-				return syscall.SendmsgN(socket, rest, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+				return syscall.SendmsgN(int(socket), rest, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
 			})
 			if err == syscall.EAGAIN {
 				return false
@@ -228,12 +228,12 @@ func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 // many. What else comes, as credentials, is no matter of ours.
 func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
-	err := wait(ctx, op, conn, toReceive, func(socket int) bool {
+	err := wait(ctx, op, conn, toReceive, func(socket uintptr) bool {
 		for len(rest) > 0 {
 			var control [2048]byte // more than FilesMax need
 			var controls int
 			n, err := ignoringEINTR(func() (n int, err error) {
-				n, controls, _, _, err = syscall.Recvmsg(socket, rest, control[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
+				n, controls, _, _, err = syscall.Recvmsg(int(socket), rest, control[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
 				return n, err
 			})
 			switch {

@@ -59,6 +59,8 @@ package capi
 #cgo nocallback shm_peer_get
 #cgo noescape shm_posix_unlink
 #cgo nocallback shm_posix_unlink
+#cgo noescape shm_recv_fd
+#cgo nocallback shm_recv_fd
 #cgo noescape shm_recv_fds
 #cgo nocallback shm_recv_fds
 #cgo noescape shm_region_advise
@@ -91,6 +93,8 @@ package capi
 #cgo nocallback shm_region_unlink
 #cgo noescape shm_region_unlock
 #cgo nocallback shm_region_unlock
+#cgo noescape shm_send_fd
+#cgo nocallback shm_send_fd
 #cgo noescape shm_send_fds
 #cgo nocallback shm_send_fds
 #cgo noescape shm_send_region
@@ -203,7 +207,7 @@ func text(s string) *C.char {
 // HasNUL tells whether C would see only a part of a string.
 func HasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
-func cOptions(o *Options) C.shm_region_options {
+func cOptions(o Options) C.shm_region_options {
 	return C.shm_region_options{
 		size:     C.uint32_t(unsafe.Sizeof(C.shm_region_options{})),
 		flags:    C.uint32_t(o.Flags),
@@ -231,7 +235,7 @@ func opened(o *C.opened) Opened {
 
 // ---- Making and opening: the functions of the same names in C ---------------------------
 
-func Create(name string, size int, options *Options) (Opened, *Failure) {
+func Create(name string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -239,7 +243,7 @@ func Create(name string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func FromFD(fd, size int, options *Options) (Opened, *Failure) {
+func FromFD(fd, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -247,7 +251,7 @@ func FromFD(fd, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateAnonymous(size int, options *Options) (Opened, *Failure) {
+func CreateAnonymous(size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -255,7 +259,7 @@ func CreateAnonymous(size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateFile(path string, size int, options *Options) (Opened, *Failure) {
+func CreateFile(path string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -263,7 +267,7 @@ func CreateFile(path string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func OpenFile(path string, size int, options *Options) (Opened, *Failure) {
+func OpenFile(path string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -271,7 +275,7 @@ func OpenFile(path string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreatePOSIX(name string, size int, options *Options) (Opened, *Failure) {
+func CreatePOSIX(name string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -279,7 +283,7 @@ func CreatePOSIX(name string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func OpenPOSIX(name string, options *Options) (Opened, *Failure) {
+func OpenPOSIX(name string, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -287,7 +291,7 @@ func OpenPOSIX(name string, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateSysV(key int32, size int, options *Options) (Opened, *Failure) {
+func CreateSysV(key int32, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -295,7 +299,7 @@ func CreateSysV(key int32, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func AttachSysV(key int32, options *Options) (Opened, *Failure) {
+func AttachSysV(key int32, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -303,7 +307,7 @@ func AttachSysV(key int32, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func AttachSysVID(id int, options *Options) (Opened, *Failure) {
+func AttachSysVID(id int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -311,7 +315,7 @@ func AttachSysVID(id int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateSysVAt(path string, project, size int, options *Options) (Opened, *Failure) {
+func CreateSysVAt(path string, project, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -319,7 +323,7 @@ func CreateSysVAt(path string, project, size int, options *Options) (Opened, *Fa
 	return opened(&out), failed(code, &said)
 }
 
-func AttachSysVAt(path string, project int, options *Options) (Opened, *Failure) {
+func AttachSysVAt(path string, project int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -327,7 +331,7 @@ func AttachSysVAt(path string, project int, options *Options) (Opened, *Failure)
 	return opened(&out), failed(code, &said)
 }
 
-func RecvRegion(socket int, options *Options) (Opened, *Failure) {
+func RecvRegion(socket int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -537,6 +541,18 @@ func Connect(path string) (int, *Failure) {
 func SendRegion(socket int, h Handle) *Failure {
 	var said C.shm_error
 	return failed(C.shm_send_region(C.int(socket), h.region, &said), &said)
+}
+
+func SendFD(socket, fd int) *Failure {
+	var said C.shm_error
+	return failed(C.shm_send_fd(C.int(socket), C.int(fd), &said), &said)
+}
+
+func RecvFD(socket int) (int, *Failure) {
+	var fd C.int
+	var said C.shm_error
+	code := C.shm_recv_fd(C.int(socket), &fd, &said)
+	return int(fd), failed(code, &said)
 }
 
 func SendFDs(socket int, fds []int32, payload []byte) *Failure {
