@@ -127,10 +127,10 @@ func (r *Region) lend(op string, use func(b []byte) error) (err error) {
 		return err
 	}
 	defer r.leave()
-	data, back := borrow(r)
+	reach := r.reach.Load()
+	data, back := borrow(r, reach)
 	defer back()
 	defer r.faults(op, data, debug.SetPanicOnFault(true), &err)
-	reach := r.reach.Load()
 	return use(unsafe.Slice((*byte)(data), reach)[:reach:reach])
 }
 
