@@ -225,6 +225,7 @@ func TestTruncatedAllTheTime(t *testing.T) {
 			p := make([]byte, 8*page)
 			for range rounds(1000) {
 				count(use(p))
+				runtime.Gosched()
 			}
 		})
 	}
