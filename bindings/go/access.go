@@ -147,7 +147,7 @@ func (r *Region) lend(op string, use func(b []byte) error) (err error) {
 		return err
 	}
 	defer r.leave()
-	reach := int(r.reach.Load())
+	reach := r.reach.Load()
 	data, back := borrow(r, reach)
 	defer back()
 	defer r.faults(op, data, debug.SetPanicOnFault(true), &err)

@@ -26,7 +26,8 @@ func TestReaderAt(t *testing.T) {
 		n, err := r.WriteAt(content, 0)
 		ok(t, err)
 		equal(t, n, 5000)
-		ok(t, iotest.TestReader(io.NewSectionReader(r, 0, 5000), content))
+		some := rounds(5000)
+		ok(t, iotest.TestReader(io.NewSectionReader(r, 0, int64(some)), content[:some]))
 		rest, err := io.ReadAll(io.NewSectionReader(r, 100, 10000))
 		ok(t, err)
 		check(t, bytes.Equal(rest, content[100:]), "other bytes")
@@ -200,9 +201,13 @@ func TestTruncatedAllTheTime(t *testing.T) {
 	var truncater, users group
 	truncater.start(func() {
 		for !stop.Load() {
-			file.Truncate(0)
-			file.Truncate(int64(16 * page))
-			runtime.Gosched()
+			for _, size := range []int{0, 16 * page, 5 * page, 16 * page} {
+				file.Truncate(int64(size))
+				// Let each size be seen.
+				for seen := there.Load() + shrunk.Load(); there.Load()+shrunk.Load() < seen+3 && !stop.Load(); {
+					runtime.Gosched()
+				}
+			}
 		}
 	})
 	for _, use := range []func(p []byte) error{
@@ -224,18 +229,16 @@ func TestTruncatedAllTheTime(t *testing.T) {
 	} {
 		users.start(func() {
 			p := make([]byte, 8*page)
-			for range 300 {
+			for range rounds(1000) {
 				count(use(p))
-			}
-			for there.Load() == 0 || shrunk.Load() == 0 {
-				count(use(p))
+				runtime.Gosched()
 			}
 		})
 	}
 	within(t, "users", users.Wait)
 	stop.Store(true)
 	truncater.Wait()
-	t.Logf("%d there, %d shrunk", there.Load(), shrunk.Load())
+	check(t, there.Load() > 0 && shrunk.Load() > 0, "%d there, %d shrunk", there.Load(), shrunk.Load())
 }
 
 func TestProtected(t *testing.T) {
@@ -285,7 +288,7 @@ func TestProtectedMeanwhile(t *testing.T) {
 			}
 		})
 	}
-	for i := range 200 {
+	for i := range rounds(200) {
 		ok(t, r.Protect(0, 4*page, []shmkit.Rights{shmkit.NoAccess, shmkit.Read, shmkit.ReadWrite}[i%3]))
 	}
 	stop.Store(true)

@@ -57,8 +57,7 @@ func TestCloseWaits(t *testing.T) {
 // A thousand goroutines use the region in every way while others close it: success or ErrClosed.
 func TestCloseBesideUsers(t *testing.T) {
 	forEveryKind(t, func(t *testing.T, m maker) {
-		rounds := 5
-		for range rounds {
+		for range 2 {
 			r, err := m.create(t, page)
 			ok(t, err)
 			uses := []func(p []byte) error{
@@ -75,11 +74,11 @@ func TestCloseBesideUsers(t *testing.T) {
 			}
 			var users, closers group
 			var running atomic.Int32
-			for i := range 200 {
+			for i := range rounds(1000) {
 				users.start(func() {
 					running.Add(1)
 					p := make([]byte, 64)
-					for n := range 1000 {
+					for n := range 100 {
 						if err := uses[(i+n)%len(uses)](p); err != nil {
 							if !errors.Is(err, shmkit.ErrClosed) {
 								t.Error(err)
@@ -91,7 +90,7 @@ func TestCloseBesideUsers(t *testing.T) {
 			}
 			for range 3 {
 				closers.start(func() {
-					for running.Load() < 100 {
+					for int(running.Load()) < rounds(1000)/2 {
 						runtime.Gosched()
 					}
 					if err := r.Close(); err != nil {

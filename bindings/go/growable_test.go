@@ -158,8 +158,8 @@ func TestGrowingBesideUsers(t *testing.T) {
 			}
 		})
 	}
-	for size := range 200 * page / 1000 {
-		ok(t, r.Grow(size*1000))
+	for i := range rounds(800) {
+		ok(t, r.Grow(i*1000))
 	}
 	stop.Store(true)
 	users.Wait()

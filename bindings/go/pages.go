@@ -163,10 +163,11 @@ func (r *Region) change(op string, revokes bool, call func(capi.Handle) (capi.Ch
 	now, f := call(r.handle)
 	r.setSize(now.Size)
 	r.canShrink.Store(now.CanShrink)
-	if revokes && f == nil {
+	// A freeze that fails can leave the memory for reading too, where a peer has sealed the way back.
+	if now.ReadOnly {
 		r.state.word.Or(readOnly)
 	}
-	if !now.CanShrink && !r.protected {
+	if !now.CanShrink && !r.protected && (f == nil || !revokes) {
 		r.state.word.And(^int64(mayFault))
 	}
 	return failure(op, f)

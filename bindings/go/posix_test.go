@@ -195,7 +195,7 @@ func init() {
 // Of two who create at once, one makes it, and nobody sees it without its size.
 func TestPOSIXOneOfTwoCreates(t *testing.T) {
 	other := start(t, "posix-race", nil)
-	for range 200 {
+	for range rounds(200) {
 		name := newName(t)
 		other.say("%s", name)
 		r, err := shmkit.CreatePOSIX(name, 100, shmkit.OrOpen)

@@ -75,7 +75,8 @@ func startAs(t testing.TB, name string, files []*os.File, attributes *syscall.Sy
 func tryStart(t testing.TB, name string, files []*os.File, attributes *syscall.SysProcAttr, args ...string) (*process, error) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), helperVariable+"="+name)
+	// The race detector waits a second at each exit, for what there is none of.
+	cmd.Env = append(os.Environ(), helperVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = attributes
 	p := &process{t: t, cmd: cmd, errors: new(strings.Builder)}

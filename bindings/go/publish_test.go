@@ -85,7 +85,7 @@ func TestFreezing(t *testing.T) {
 
 // Goroutines write while another freezes: a success or EACCES, and nothing is written afterwards.
 func TestFreezingBesideWriters(t *testing.T) {
-	for range 20 {
+	for range rounds(20) {
 		r, err := shmkit.Create("frozen", 4*page)
 		ok(t, err)
 		var writers group

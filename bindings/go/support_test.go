@@ -29,6 +29,14 @@ func ownPrefix() string { return fmt.Sprintf("%s-%d-", testPrefix, os.Getpid()) 
 
 var number atomic.Int32
 
+// rounds are fewer in builds that are slow.
+func rounds(n int) int {
+	if debugBuild || raceBuild {
+		return max(n/10, 1)
+	}
+	return n
+}
+
 // newName is a POSIX name of the test's own, which goes with the test.
 func newName(t testing.TB) string {
 	name := fmt.Sprintf("%s%d", ownPrefix(), number.Add(1))

@@ -182,7 +182,7 @@ func accept[T any](t *testing.T, r *shmkit.Region) {
 
 // Types are looked at once, by whoever comes first.
 func TestTypesBesideEachOther(t *testing.T) {
-	type good struct{ a, b uint32 }
+	type good struct{ a atomic.Uint32 }
 	type bad struct{ a *int }
 	r := opened(t)(shmkit.Create("types", page))
 	var users sync.WaitGroup
@@ -190,10 +190,10 @@ func TestTypesBesideEachOther(t *testing.T) {
 		users.Add(1)
 		go func() {
 			defer users.Done()
-			if err := shmkit.View(r, 0, func(*good) error { return nil }); err != nil {
+			if err := shmkit.View(r, 0, func(v *good) error { v.a.Add(1); return nil }); err != nil {
 				t.Error(err)
 			}
-			if err := shmkit.View(r, 0, func(*bad) error { return nil }); !errors.Is(err, syscall.EINVAL) {
+			if err := shmkit.View(r, 0, func(v *bad) error { v.a = nil; return nil }); !errors.Is(err, syscall.EINVAL) {
 				t.Error(err)
 			}
 		}()

@@ -137,7 +137,7 @@ func TestCauseOfAContext(t *testing.T) {
 // Many wait on one connection, and one context ends them all: nobody is forgotten.
 func TestOneContextEndsManyWaits(t *testing.T) {
 	forEveryConnection(t, func(t *testing.T, one, other syscall.Conn, _ bool) {
-		for range 20 {
+		for range rounds(20) {
 			ctx, cancel := context.WithCancel(context.Background())
 			var waiting group
 			for range 20 {
@@ -188,7 +188,7 @@ func TestContextEndsWhenSomethingComes(t *testing.T) {
 	forEveryConnection(t, func(t *testing.T, one, other syscall.Conn, _ bool) {
 		r := opened(t)(shmkit.Create("race", 1))
 		unchanged(t, func() {
-			for range 300 {
+			for range rounds(300) {
 				ctx, cancel := context.WithCancel(context.Background())
 				done := make(chan error, 1)
 				go func() { done <- waits["RecvRegion"](ctx, other) }()

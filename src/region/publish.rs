@@ -153,8 +153,11 @@ impl Region {
         let sealed = remap(&frozen).and_then(|()| self.seal(seals - has));
         match sealed {
             Ok(()) => self.frozen.store(true, Ordering::Relaxed),
-            // A peer that has the descriptor may have sealed the way back.
-            Err(_) if remap(&self.options).is_err() => self.frozen.store(true, Ordering::Relaxed),
+            // A peer that has the descriptor may have sealed the way back. What is left is reading.
+            Err(_) if remap(&self.options).is_err() => {
+                self.frozen.store(true, Ordering::Relaxed);
+                remap(&frozen)?;
+            }
             Err(_) => {}
         }
         self.advise_as_asked()?;

@@ -70,7 +70,7 @@ OPENS(shm_recv_region, (int socket, RESULT), socket)
 /* What a call that changes a region leaves of it. */
 typedef struct changed {
 	size_t size;
-	int can_shrink;
+	int rights, can_shrink;
 } changed;
 
 #define CHANGES(function, parameters, ...)                                     \
@@ -78,6 +78,7 @@ typedef struct changed {
 	{                                                                      \
 		int code = function(region __VA_ARGS__, error);                \
 		out->size = shm_region_size(region);                           \
+		out->rights = shm_region_rights(region);                       \
 		out->can_shrink = shm_region_can_shrink(region);               \
 		return code;                                                   \
 	}

@@ -156,8 +156,8 @@ type Opened struct {
 
 // Changed is what a region has become.
 type Changed struct {
-	Size      int
-	CanShrink bool
+	Size                int
+	ReadOnly, CanShrink bool
 }
 
 // The versions of the header that this package was built with, and of the library that runs.
@@ -424,7 +424,9 @@ func (h Handle) Nodes(offset, length int, nodes []int32) *Failure {
 
 func ints(numbers []int32) *C.int { return (*C.int)(unsafe.Pointer(unsafe.SliceData(numbers))) }
 
-func changed(c *C.changed) Changed { return Changed{int(c.size), c.can_shrink != 0} }
+func changed(c *C.changed) Changed {
+	return Changed{int(c.size), c.rights == C.SHMKIT_RIGHTS_READ, c.can_shrink != 0}
+}
 
 func (h Handle) Grow(size int) (Changed, *Failure) {
 	var out C.changed

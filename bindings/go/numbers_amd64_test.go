@@ -1,3 +1,0 @@
-package shmkit_test
-
-const sysMemfdCreate = 319
