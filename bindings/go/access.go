@@ -227,7 +227,7 @@ func (r *Region) UnsafeBytes() ([]byte, error) {
 		return nil, err
 	}
 	defer r.leave()
-	runtime.SetFinalizer(r, nil)
+	r.lentForGood.Store(true)
 	reach := r.reach.Load()
 	return unsafe.Slice((*byte)(r.data), reach)[:reach:reach], nil
 }

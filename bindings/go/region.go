@@ -3,7 +3,6 @@ package shmkit
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,9 +24,10 @@ type Region struct {
 	reach  atomic.Int64 // how many bytes there are from data on: the size, and twice that in a mirror
 	facts
 
-	canShrink atomic.Bool
-	protected bool       // under changing
-	changing  sync.Mutex // one change of the pages' rights at a time
+	canShrink   atomic.Bool
+	lentForGood atomic.Bool // by UnsafeBytes
+	protected   bool        // under changing
+	changing    sync.Mutex  // one change of the pages' rights at a time
 
 	closing sync.Once
 	idle    chan struct{} // made by Close where it has to wait; the last user sends
@@ -66,19 +66,17 @@ const (
 )
 
 func newRegion(name string, flags Flag, opened capi.Opened) *Region {
-	r := &Region{
-		handle: opened.Handle,
-		data:   opened.Data,
-		facts: facts{
-			kind:     Kind(opened.Kind),
-			name:     name,
-			pageSize: opened.PageSize,
-			sizeMax:  opened.SizeMax,
-			mirror:   flags&Mirror != 0,
-			private:  flags&Private != 0,
-			growable: opened.SizeMax > opened.Size || flags&growable != 0,
-			created:  opened.Created,
-		},
+	r := allocate()
+	r.handle, r.data = opened.Handle, opened.Data
+	r.facts = facts{
+		kind:     Kind(opened.Kind),
+		name:     name,
+		pageSize: opened.PageSize,
+		sizeMax:  opened.SizeMax,
+		mirror:   flags&Mirror != 0,
+		private:  flags&Private != 0,
+		growable: opened.SizeMax > opened.Size || flags&growable != 0,
+		created:  opened.Created,
 	}
 	r.setSize(opened.Size)
 	r.canShrink.Store(opened.CanShrink)
@@ -90,9 +88,6 @@ func newRegion(name string, flags Flag, opened capi.Opened) *Region {
 		word |= readOnly
 	}
 	r.state.word.Store(word)
-	// A net for what nobody can reach any more, not the plan. A region points to nothing that points
-	// back to it, so a finalizer serves, with two allocations less than a cleanup.
-	runtime.SetFinalizer(r, (*Region).Close)
 	return r
 }
 
@@ -149,7 +144,8 @@ func wasClosed(op string) error {
 // segments stay, but with UnlinkLast and UnlinkCreator the name goes where that is due.
 //
 // Closing again does nothing and returns the same result. A region that becomes unreachable is closed
-// too, at some time; a program that cares for its memory does not rely on it.
+// too, at some time, and perhaps not before others that were made at the time; a program that cares for
+// its memory does not rely on it.
 func (r *Region) Close() error {
 	if r == nil {
 		return nil
@@ -163,7 +159,6 @@ func (r *Region) Close() error {
 				<-r.idle
 			}
 		}
-		runtime.SetFinalizer(r, nil)
 		r.closed = failure("Close", r.handle.Close())
 	})
 	return r.closed

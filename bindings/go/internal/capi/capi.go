@@ -221,8 +221,8 @@ func cOptions(o Options) C.shm_region_options {
 
 func opened(o *C.opened) Opened {
 	return Opened{
-		Handle:    Handle{o.region},
-		Data:      unsafe.Pointer(o.data),
+		Handle:    Handle{(*C.shm_region)(pointer(o.region))},
+		Data:      pointer(o.data),
 		Size:      int(o.size),
 		SizeMax:   int(o.size_max),
 		PageSize:  int(o.page_size),
@@ -423,6 +423,9 @@ func (h Handle) Nodes(offset, length int, nodes []int32) *Failure {
 }
 
 func ints(numbers []int32) *C.int { return (*C.int)(unsafe.Pointer(unsafe.SliceData(numbers))) }
+
+// pointer is an address of C's.
+func pointer(address C.uintptr_t) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
 
 func changed(c *C.changed) Changed {
 	return Changed{int(c.size), c.rights == C.SHMKIT_RIGHTS_READ, c.can_shrink != 0}
