@@ -98,7 +98,7 @@ func (r *Region) writeAt(p []byte, off int64) (n int, err error) {
 	}
 	to, ok := r.from(off, len(p))
 	if !ok {
-		return 0, refused(op, syscall.ERANGE, "%d bytes at offset %d are beyond the region: it has %d", len(p), off, r.Size())
+		return 0, refused(op, syscall.ERANGE, "%d bytes at offset %d are beyond the region: it has %d", len(p), off, r.reach.Load())
 	}
 	return r.copyGuarded(op, to, p)
 }
