@@ -88,6 +88,12 @@ func usePointer(t testing.TB) {
 	}
 	reads(page, 0)
 	reads(2*page+7, 0)
+	// While a page is replaced, others see its zeros too, and only Pointer tells.
+	refused(t, r.Pointer(func(data unsafe.Pointer) error {
+		_ = *(*byte)(unsafe.Add(data, page))
+		equal(t, read(t, r, int64(page), 1), "\x00")
+		return nil
+	}), shmkit.ErrShrunk, "Pointer")
 	// A callback's own failure comes first, and a panic is not held up.
 	equal(t, r.Pointer(func(data unsafe.Pointer) error {
 		_ = *(*byte)(unsafe.Add(data, page))
