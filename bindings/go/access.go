@@ -100,7 +100,7 @@ func (r *Region) writeAt(p []byte, off int64) (n int, err error) {
 	}
 	to, ok := r.from(off, len(p))
 	if !ok {
-		return 0, refused(op, syscall.ERANGE, "%d bytes at offset %d are beyond the region: it has %d", len(p), off, r.Size())
+		return 0, refused(op, syscall.ERANGE, "%d bytes at offset %d are beyond the region: it has %d", len(p), off, r.reach.Load())
 	}
 	return r.copyGuarded(op, off, to, p)
 }
@@ -189,8 +189,9 @@ func (r *Region) why(op string, offset int) error {
 
 // Pointer lends the region's address to a callback that gives it to C. In there a page whose backing
 // is gone reads as zeros, for C and for Go, and what is written to it is lost; afterwards the result is
-// ErrShrunk, unless the callback itself has failed. A write to a region for reading alone ends the
-// process, as in C. The address is valid inside the callback alone.
+// ErrShrunk, unless the callback itself has failed. Meanwhile ReadAt, Bytes and the like find these zeros
+// too, without an error. A write to a region for reading alone ends the process, as in C. The address is
+// valid inside the callback alone.
 //
 // For memory that cannot shrink that is all. Otherwise the first such call installs libshmkit's
 // handler of SIGBUS for the process, for good, which passes on to Go's what is not its own

@@ -246,6 +246,7 @@ func TestProtected(t *testing.T) {
 		r := opened(t)(m.create(t, 3*page))
 		write(t, r, int64(page), "middle")
 		ok(t, r.Protect(page, page, shmkit.NoAccess))
+		check(t, r.Grow(5*page) != nil, "it grows") // and forgets nothing
 		_, err := r.ReadAt(make([]byte, 3*page), 0)
 		refused(t, err, syscall.EACCES, "ReadAt")
 		_, err = r.WriteAt([]byte("x"), int64(page))

@@ -111,6 +111,10 @@ func TestNamesAndStrings(t *testing.T) {
 	equal(t, opened(t)(shmkit.CreateAnonymous(7)).String(), "anonymous memory, 7 bytes")
 	equal(t, opened(t)(shmkit.CreateSysV(0, 7, shmkit.AutoRemove)).String(), "System V segment, 7 bytes")
 	equal(t, shmkit.Descriptor.String(), "descriptor")
+	strange := opened(t)(shmkit.Create("\x1b[2J\n", 1, shmkit.ReadOnly))
+	equal(t, strange.String(), `memfd "\x1b[2J\n", 1 bytes`)
+	_, err := strange.WriteAt([]byte("x"), 0)
+	refused(t, err, syscall.EACCES)
 	equal(t, shmkit.Kind(77).String(), "Kind(77)")
 	var none *shmkit.Region
 	equal(t, none.String(), "no region")

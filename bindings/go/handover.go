@@ -95,7 +95,8 @@ func RecvFile(ctx context.Context, conn syscall.Conn) (*os.File, error) {
 
 // SendFiles sends 1 to FilesMax open files and a payload of at least one byte, as one message. The
 // receiver has to expect as many of both. conn and ctx are those of SendRegion; on SOCK_STREAM a ctx
-// that ends in the middle of the payload leaves the connection of no more use.
+// that ends in the middle of the payload leaves the connection of no more use, and only one goroutine at
+// a time may send payloads of more than a byte, and only one receive them.
 //
 // Errors as for SendRegion, and: EINVAL (the counts); EMSGSIZE (the payload is too long for one message).
 func SendFiles(ctx context.Context, conn syscall.Conn, files []*os.File, payload []byte) error {

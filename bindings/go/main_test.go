@@ -77,7 +77,7 @@ func leftSince(before stock) (left string) {
 			left += fmt.Sprintf("goroutines: %d, before %d:\n%s\n", now.goroutines, before.goroutines, stacks[:runtime.Stack(stacks, true)])
 		}
 		// Threads that once were needed stay; a leak of them would be of another order.
-		if now.threads > before.threads+100 {
+		if now.threads > before.threads+200 {
 			left += fmt.Sprintf("threads: %d, before %d\n", now.threads, before.threads)
 		}
 		if left == "" || time.Now().After(limit) {

@@ -35,6 +35,28 @@ func init() {
 	}
 }
 
+func init() {
+	// unguarded takes the handler of SIGBUS away, as a C library can, that installs its own later.
+	helpers["unguarded"] = func(h *helper) error {
+		t := &inHelper{}
+		t.run(func() {
+			usePointer(t)
+			var none [4]uintptr // SIG_DFL
+			_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(syscall.SIGBUS), uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+			check(t, errno == 0, "rt_sigaction: %v", errno)
+			r, err := shmkit.CreatePOSIX(h.args[0], page)
+			ok(t, err)
+			ok(t, r.Unlink())
+			refused(t, r.Pointer(func(unsafe.Pointer) error { panic("called") }), shmkit.ErrUnguarded, "Pointer")
+			write(t, r, 0, "usable")
+			ok(t, r.Close())
+		})
+		return t.failed
+	}
+}
+
+func TestPointerWithoutItsHandler(t *testing.T) { start(t, "unguarded", nil, newName(t)).ends() }
+
 func TestPointer(t *testing.T) {
 	for _, mode := range []string{"alone", "notified before", "notified after", "reset"} {
 		t.Run(mode, func(t *testing.T) { start(t, "pointer", nil, mode).ends() })
@@ -66,6 +88,12 @@ func usePointer(t testing.TB) {
 	}
 	reads(page, 0)
 	reads(2*page+7, 0)
+	// While a page is replaced, others see its zeros too, and only Pointer tells.
+	refused(t, r.Pointer(func(data unsafe.Pointer) error {
+		_ = *(*byte)(unsafe.Add(data, page))
+		equal(t, read(t, r, int64(page), 1), "\x00")
+		return nil
+	}), shmkit.ErrShrunk, "Pointer")
 	// A callback's own failure comes first, and a panic is not held up.
 	equal(t, r.Pointer(func(data unsafe.Pointer) error {
 		_ = *(*byte)(unsafe.Add(data, page))

@@ -3,9 +3,11 @@ package shmkit
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unicode"
 	"unsafe"
 
 	"shmkit/internal/capi"
@@ -219,8 +221,12 @@ func (r *Region) String() string {
 }
 
 func (r *Region) what() string {
-	if r.name == "" {
+	switch {
+	case r.name == "":
 		return r.kind.String()
+	case strings.ContainsFunc(r.name, func(c rune) bool { return !unicode.IsPrint(c) }):
+		// What a stranger has put into a name does not reach a terminal.
+		return fmt.Sprintf("%v %q", r.kind, r.name)
 	}
 	return fmt.Sprintf("%v %s", r.kind, r.name)
 }

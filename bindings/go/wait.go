@@ -192,7 +192,7 @@ func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 }
 
 // RawConn makes a syscall.Conn of a syscall.RawConn, for SendRegion and the like. The socket must not
-// block. A wait that ctx can end costs a descriptor of its own.
+// block. A wait that ctx can end costs a descriptor of its own, and goes on when the socket is closed here.
 func RawConn(raw syscall.RawConn) syscall.Conn { return rawConn{raw} }
 
 type rawConn struct{ raw syscall.RawConn }

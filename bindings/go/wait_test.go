@@ -317,3 +317,21 @@ func TestNoUnixSockets(t *testing.T) {
 	err = shmkit.SendRegion(soon(t), directory, r)
 	sound(t, err)
 }
+
+// A deadline that the program itself has set is told as such, and not waited beyond.
+func TestDeadlinesOfTheProgram(t *testing.T) {
+	one, other := pair(t)
+	for _, ctx := range []context.Context{context.Background(), soon(t)} {
+		ok(t, other.SetReadDeadline(time.Unix(1, 0)))
+		for op, wait := range waits {
+			within(t, op+" after a deadline", func() {
+				err := wait(ctx, other)
+				if !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%s: %v", op, err)
+				}
+			})
+		}
+		ok(t, other.SetReadDeadline(time.Time{}))
+		works(t, one, other)
+	}
+}
