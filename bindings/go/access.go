@@ -133,8 +133,9 @@ func (r *Region) tryCopy(op string, to, from []byte) (n int, err error) {
 //
 // A fault in the callback at an address of the region ends it, and is an error: ErrShrunk where a peer
 // has truncated the file, EACCES for a write to memory that is for reading. It is a panic up to here,
-// so deferred calls run. Every other panic, and runtime.Goexit, goes through. Goroutines that the callback starts, and C,
-// are not guarded (Pointer guards C). Bytes of a system call that the kernel finds gone are its EFAULT.
+// so deferred calls run. Every other panic, and runtime.Goexit, goes through. Goroutines that the
+// callback starts, and C, are not guarded (Pointer guards C). Bytes of a system call that the kernel
+// finds gone are its EFAULT.
 //
 // The result is the callback's, as it is.
 func (r *Region) Bytes(use func(b []byte) error) error {
