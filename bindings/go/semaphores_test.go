@@ -135,7 +135,7 @@ func TestSysVSemaphoresRefuse(t *testing.T) {
 		{create(key, []int{1, 32768}), syscall.ERANGE, "semaphore 1 to 32768"},
 		{create(key, []int{-1}), syscall.ERANGE, "semaphore 0 to -1"},
 		{create(key, []int{1}, shmkit.ReadOnly), syscall.EINVAL, "OrOpen and Mode"},
-		{create(key, []int{1}, shmkit.SizeMin(1)), syscall.EINVAL, "OrOpen and Mode"},
+		{create(key, []int{1}, shmkit.SizeMin(1)), syscall.EINVAL, "SizeMin"},
 		{create(key, []int{1}, nil), syscall.EINVAL, "nil"},
 		{open(-1, 0), syscall.EINVAL, "ftok"},
 		{open(0, 0), syscall.EINVAL, "IPC_PRIVATE"},
