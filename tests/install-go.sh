@@ -14,6 +14,7 @@ installed=$root$prefix/lib
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work"
+export TMPDIR=$work # cgo leaves files where it fails
 export CGO_ENABLED=1 GOTOOLCHAIN=local GOFLAGS=-mod=mod GOPROXY=off
 
 # The text of README's first block of a kind that follows a line.
