@@ -322,8 +322,6 @@ check-go: $(LIB)
 	$(call heading,the Go package; the fault guard of C in a Go program)
 	@tests/go.sh
 	@tests/go-guard.sh
-	test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
-	GOTOOLCHAIN=local go -C benches/go vet ./...
 
 check-examples: $(EXAMPLES) $(GO_EXAMPLES) $(SENDERS) $(RECEIVERS) target/pairs/plain
 	$(call heading,examples)
