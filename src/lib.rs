@@ -14,7 +14,7 @@
 //!
 //! C programs use the same through `shmkit.h`, made from [`capi`].
 //!
-//! Modules depend one way: `sys` < `region` < `handover` < `capi`; `error` is a leaf.
+//! Modules depend one way: `sys` < `region` < (`handover`, `inspect`) < `capi`; `error` is a leaf.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(rust_2018_idioms)]
 
@@ -22,6 +22,7 @@
 pub mod capi;
 pub mod error;
 pub mod handover;
+pub mod inspect;
 pub mod region;
 mod sys;
 

@@ -374,7 +374,7 @@ impl Region {
     }
 
     /// The same, with the sentence.
-    fn within_or_say(&self, offset: usize, length: usize) -> Result<()> {
+    pub(crate) fn within_or_say(&self, offset: usize, length: usize) -> Result<()> {
         self.within(offset, length).map_err(|code| {
             let (what, size) = (self.describe(), self.size());
             let twice = if self.reach() > size { ", twice" } else { "" };

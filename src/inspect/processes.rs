@@ -1,0 +1,448 @@
+//! Who holds what: one pass over /proc, each process by its directory's descriptor, so that none is taken for
+//! another one that came after it.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::maps::{without_deleted, Line};
+use super::mounts::mounts;
+use super::object::{By, Cause, FileId, Holder, Object, ObjectKind, Process, Select};
+use super::survey::{self, Survey};
+use super::text::{field, lines, number, unescape, Words};
+use crate::error::{Code, Error, Result};
+use crate::region::Rights;
+use crate::sys::file::{self, OFlag};
+use crate::sys::listing::{self, Stat};
+use crate::sys::Errno;
+
+/// The inode of the first PID namespace (PROC_PID_INIT_INO of linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: u64 = 0xeffffffc;
+
+#[derive(Clone, Copy)]
+pub(super) enum Only {
+    /// All kinds that were selected.
+    Wanted,
+    /// One object.
+    File(FileId),
+}
+
+pub(super) struct Walk<'a> {
+    survey: &'a mut Survey,
+    select: Select,
+    only: Only,
+    hidden: Vec<u64>,
+    dev_shm: Option<u64>,
+    by_file: HashMap<FileId, usize>,
+    by_segment: HashMap<i32, usize>,
+    own_ipc: Option<OsString>,
+    boot_time: Option<i64>,
+    denied: u64,
+    unfollowed: u64,
+    buffer: Vec<u8>,
+    text: Vec<u8>,
+}
+
+/// The process that is looked at.
+struct Current {
+    pid: i32,
+    place: OwnedFd,
+    /// Its index, once it is known to hold something.
+    known: Option<usize>,
+    same_ipc: Option<bool>,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(survey: &'a mut Survey, select: Select, only: Only) -> Walk<'a> {
+        let (by_file, dev_shm) = (survey.by_file(), survey::dev_shm().map(|stat| stat.device));
+        let segments = survey.objects.iter().enumerate().filter(|(_, it)| it.kind == ObjectKind::Segment);
+        let by_segment = segments.filter_map(|(at, object)| Some((object.id?, at))).collect();
+        let own_ipc = survey::place(c"/proc/self/ns").and_then(|ns| listing::link(ns.as_fd(), c"ipc")).ok();
+        Walk {
+            survey,
+            select,
+            only,
+            hidden: survey::hidden_devices(),
+            dev_shm,
+            by_file,
+            by_segment,
+            own_ipc,
+            boot_time: None,
+            denied: 0,
+            unfollowed: 0,
+            buffer: Vec::new(),
+            text: Vec::new(),
+        }
+    }
+
+    pub fn all(mut self) {
+        let mut pids = Vec::new();
+        let listed = file::open(c"/proc", OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0).and_then(|proc| {
+            let mut push =
+                |name: &CStr| pids.extend(number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok()));
+            listing::list(proc.as_fd(), &mut self.buffer, &mut push)?;
+            Ok(proc)
+        });
+        match listed {
+            Ok(proc) => {
+                for pid in pids {
+                    // Gone: it holds nothing any more.
+                    if let Ok(place) = listing::open_place(proc.as_fd(), &digits(pid)) {
+                        self.process(pid, place);
+                    }
+                }
+            }
+            Err(errno) => self.survey.unreadable("/proc", errno),
+        }
+        self.tell_what_is_hidden();
+        self.tell_what_is_missing(true);
+    }
+
+    pub fn one(mut self, pid: i32) -> Result<()> {
+        let refused = |errno: Errno| {
+            Error::new(errno, format!("cannot look into process {pid}: {}", Code::from(errno)))
+        };
+        let place = survey::place(c"/proc").map_err(refused)?;
+        let place = listing::open_place(place.as_fd(), &digits(pid)).map_err(|errno| match errno {
+            Errno::ENOENT => refused(Errno::ESRCH),
+            errno => refused(errno),
+        })?;
+        self.process(pid, place);
+        if self.denied > 0 {
+            return Err(refused(Errno::EACCES));
+        }
+        self.tell_what_is_missing(false);
+        Ok(())
+    }
+
+    fn process(&mut self, pid: i32, place: OwnedFd) {
+        let mut current = Current { pid, place, known: None, same_ipc: None };
+        let seen = self.descriptors(&mut current).and_then(|()| self.mappings(&mut current));
+        match seen {
+            // It ended meanwhile.
+            Ok(()) | Err(Errno::ENOENT | Errno::ESRCH) => {}
+            Err(Errno::EACCES | Errno::EPERM) => self.denied += 1,
+            Err(errno) => self.survey.unreadable(&format!("/proc/{pid}"), errno),
+        }
+    }
+
+    fn descriptors(&mut self, current: &mut Current) -> crate::sys::Result<()> {
+        let fds = listing::open_directory(current.place.as_fd(), c"fd")?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let listed = listing::list(fds.as_fd(), &mut buffer, |name| {
+            if let Ok(stat) = listing::stat(fds.as_fd(), name) {
+                if self.is_wanted(stat.device, stat.inode) && stat.is_regular() {
+                    self.descriptor(current, fds.as_fd(), name, &stat);
+                }
+            }
+        });
+        self.buffer = buffer;
+        listed
+    }
+
+    fn is_wanted(&self, device: u64, inode: u64) -> bool {
+        match self.only {
+            Only::File(file) => file == FileId { device, inode },
+            Only::Wanted => self.hidden.contains(&device) || self.dev_shm == Some(device),
+        }
+    }
+
+    fn descriptor(&mut self, current: &mut Current, fds: BorrowedFd<'_>, name: &CStr, stat: &Stat) {
+        let (Some(number), Ok(link)) = (number(name.to_bytes()), listing::link(fds, name)) else { return };
+        let Some(at) = self.object(FileId { device: stat.device, inode: stat.inode }, link.as_bytes()) else {
+            return;
+        };
+        let object = &mut self.survey.objects[at];
+        if object.mode.is_none() {
+            survey::describe(object, stat);
+        }
+        if object.kind == ObjectKind::Memfd && object.seals.is_none() {
+            object.seals = open_memfd(fds, name, stat).and_then(|fd| survey::seals(fd.as_fd()));
+        }
+        // The link's own mode says what the descriptor was opened for.
+        let mode = listing::stat_name(fds, name).map_or(0, |link| link.mode);
+        let mut rights = Rights::empty();
+        if mode & libc::S_IRUSR != 0 {
+            rights |= Rights::READ;
+        }
+        if mode & libc::S_IWUSR != 0 {
+            rights |= Rights::READ_WRITE.difference(Rights::READ);
+        }
+        let by = By::Descriptor(i32::try_from(number).unwrap_or(-1));
+        self.hold(current, at, rights, by);
+    }
+
+    fn mappings(&mut self, current: &mut Current) -> crate::sys::Result<()> {
+        let mut text = std::mem::take(&mut self.text);
+        let read = listing::read(current.place.as_fd(), c"maps", &mut text);
+        if read.is_ok() {
+            for line in lines(&text).filter_map(Line::parse) {
+                self.mapping(current, &line);
+            }
+        }
+        self.text = text;
+        read
+    }
+
+    fn mapping(&mut self, current: &mut Current, line: &Line<'_>) {
+        let file = FileId { device: line.device, inode: line.inode };
+        let wanted = self.is_wanted(file.device, file.inode);
+        let all_files = self.select.contains(Select::FILES) && matches!(self.only, Only::Wanted);
+        let is_file = all_files && line.shared && line.inode != 0;
+        if !(wanted || is_file) {
+            return;
+        }
+        let at = match segment(line).filter(|_| self.hidden.contains(&line.device)) {
+            Some(key) => self.segment(current, line, key),
+            None => self.object(file, line.path),
+        };
+        let Some(at) = at else { return };
+        if self.survey.objects[at].mode.is_none() && self.survey.objects[at].id.is_none() {
+            self.follow(current, at, line);
+        }
+        let by = By::Mapping {
+            start: line.start,
+            length_bytes: line.end - line.start,
+            offset: line.offset,
+            shared: line.shared,
+        };
+        self.hold(current, at, line.rights, by);
+    }
+
+    /// The segment of a mapping, whose inode is the id: of our own IPC namespace, others have the same ids.
+    fn segment(&mut self, current: &mut Current, line: &Line<'_>, key: i32) -> Option<usize> {
+        let id = i32::try_from(line.inode).ok()?;
+        let at = *self.by_segment.get(&id)?;
+        let own = &self.own_ipc;
+        let same = *current.same_ipc.get_or_insert_with(|| {
+            own.is_some() && listing::link(current.place.as_fd(), c"ns/ipc").ok() == *own
+        });
+        // A process can enter another namespace and keep what it has attached. A removed segment has no key.
+        let object = &self.survey.objects[at];
+        (same && (object.removed || object.key == Some(key))).then_some(at)
+    }
+
+    /// The place of a file's object in the list; a new one where it is of a kind that is wanted.
+    fn object(&mut self, file: FileId, path: &[u8]) -> Option<usize> {
+        if let Some(&at) = self.by_file.get(&file) {
+            return Some(at);
+        }
+        let path = without_deleted(path);
+        let (kind, name) = if self.hidden.contains(&file.device) {
+            match path.strip_prefix(b"/memfd:") {
+                Some(name) => (ObjectKind::Memfd, Some(name)),
+                None if segment_name(path).is_some() => return None,
+                None => (ObjectKind::Anonymous, None),
+            }
+        } else if self.dev_shm == Some(file.device) {
+            // Removed, or moved to a directory below: a name there says nothing.
+            let name = path.strip_prefix(b"/dev/shm/").unwrap_or(path);
+            let kind = if name.starts_with(b"sem.") { ObjectKind::NamedSemaphore } else { ObjectKind::Posix };
+            (kind, Some(name))
+        } else {
+            (ObjectKind::File, Some(path))
+        };
+        if !self.select.contains(kind.select()) {
+            return None;
+        }
+        // Made without a name (O_TMPFILE): the kernel keeps calling it so, whatever name it has got since.
+        let nameless = format!("/#{}", file.inode);
+        let name = name.filter(|_| kind == ObjectKind::Memfd || !path.ends_with(nameless.as_bytes()));
+        let mut object = Object::new(kind);
+        object.file = Some(file);
+        object.name = name.map(|name| match kind {
+            ObjectKind::Posix | ObjectKind::NamedSemaphore => survey::posix_name(name),
+            _ => OsStr::from_bytes(name).to_owned(),
+        });
+        let at = self.survey.objects.len();
+        self.survey.objects.push(object);
+        self.by_file.insert(file, at);
+        Some(at)
+    }
+
+    /// What only a mapping leads to: /proc/PID/map_files has its name as it is, and, for those who may follow
+    /// it, the file.
+    fn follow(&mut self, current: &Current, at: usize, line: &Line<'_>) {
+        let name = CString::new(format!("map_files/{:x}-{:x}", line.start, line.end)).expect("no NUL in it");
+        let object = &mut self.survey.objects[at];
+        if line.path.contains(&b'\\') && object.name.is_some() {
+            let raw = listing::link(current.place.as_fd(), &name).map(OsString::into_vec);
+            let raw = raw.unwrap_or_else(|_| unescape(line.path));
+            let bare = without_deleted(&raw);
+            object.name = Some(match object.kind {
+                ObjectKind::Memfd => {
+                    OsString::from_vec(bare.strip_prefix(b"/memfd:").unwrap_or(bare).to_vec())
+                }
+                ObjectKind::File => OsString::from_vec(bare.to_vec()),
+                _ => survey::posix_name(bare.strip_prefix(b"/dev/shm/").unwrap_or(bare)),
+            });
+        }
+        match listing::stat(current.place.as_fd(), &name) {
+            Ok(stat) if object.file == Some(FileId { device: stat.device, inode: stat.inode }) => {
+                survey::describe(object, &stat);
+                if object.kind == ObjectKind::Memfd {
+                    object.seals = open_memfd(current.place.as_fd(), &name, &stat)
+                        .and_then(|fd| survey::seals(fd.as_fd()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hold(&mut self, current: &mut Current, at: usize, rights: Rights, by: By) {
+        if !self.select.contains(Select::HOLDERS) {
+            return;
+        }
+        let process = match current.known {
+            Some(process) => process,
+            None => {
+                let boot_time = *self.boot_time.get_or_insert_with(|| boot_time().unwrap_or(0));
+                let process = introduce(current, boot_time, &mut Vec::new());
+                self.survey.processes.push(process);
+                *current.known.insert(self.survey.processes.len() - 1)
+            }
+        };
+        self.survey.objects[at].holders.push(Holder { process, rights, by });
+    }
+
+    fn tell_what_is_hidden(&mut self) {
+        let survey = &mut *self.survey;
+        // The last one lies on top.
+        let proc = mounts().into_iter().rev().find(|mount| mount.point == b"/proc");
+        let hidepid = proc.as_ref().and_then(|mount| mount.option("hidepid"));
+        if let Some(hidepid) = hidepid.filter(|&how| how != b"0" && how != b"off") {
+            let message = format!(
+                "/proc is mounted with hidepid={}: processes of other users may be missing",
+                String::from_utf8_lossy(hidepid)
+            );
+            survey.gap(Cause::Hidden, 0, message);
+        }
+        let own = survey::place(c"/proc/self").and_then(|own| listing::stat(own.as_fd(), c"ns/pid"));
+        if own.is_ok_and(|stat| stat.inode != FIRST_PID_NAMESPACE) {
+            let message =
+                "this process is in a PID namespace of a container: processes outside of it are not seen";
+            survey.gap(Cause::PidNamespace, 0, message.to_string());
+        }
+    }
+
+    fn tell_what_is_missing(&mut self, everybody: bool) {
+        let denied = self.denied;
+        if denied > 0 {
+            let message =
+                format!("{denied} processes may not be looked into: they are other users', or protected");
+            self.survey.gap(Cause::Permission, denied, message);
+        }
+        let mapped_only = |object: &&Object| object.id.is_none() && object.mode.is_none();
+        self.unfollowed = self.survey.objects.iter().filter(mapped_only).count() as u64;
+        if self.unfollowed > 0 {
+            let message = format!(
+                "size, owner and seals of {} objects that are only mapped are unknown: to follow \
+                 /proc/PID/map_files takes CAP_CHECKPOINT_RESTORE",
+                self.unfollowed
+            );
+            self.survey.gap(Cause::Unfollowed, self.unfollowed, message);
+        }
+        if !everybody || !self.select.contains(Select::HOLDERS) {
+            return;
+        }
+        let missing = |object: &Object| {
+            object.attach_count.map_or(0, |count| count.saturating_sub(object.holders.len() as u64))
+        };
+        let missing: u64 = self.survey.objects.iter().map(missing).sum();
+        if missing > 0 {
+            let message = format!(
+                "{missing} attachments of System V segments belong to processes that were not seen: of another \
+                 namespace or user, or they ended meanwhile"
+            );
+            self.survey.gap(Cause::Elsewhere, missing, message);
+        }
+    }
+}
+
+fn digits(pid: i32) -> CString {
+    CString::new(pid.to_string()).expect("digits")
+}
+
+/// The key in the name of a segment's mapping, `/SYSV0000abcd (deleted)`.
+fn segment(line: &Line<'_>) -> Option<i32> {
+    segment_name(without_deleted(line.path))
+}
+
+fn segment_name(path: &[u8]) -> Option<i32> {
+    let key = path.strip_prefix(b"/SYSV").filter(|key| key.len() == 8)?;
+    super::text::hex(key).map(|key| key as u32 as i32)
+}
+
+/// Opens another process's memfd, once it is known to be one: opening anything else could have effects.
+fn open_memfd(place: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Option<OwnedFd> {
+    let bare = listing::open(place, name, OFlag::O_PATH).ok()?;
+    let found = listing::stat_open(bare.as_fd()).ok()?;
+    if (found.device, found.inode) != (stat.device, stat.inode) {
+        return None;
+    }
+    file::reopen(bare.as_fd(), OFlag::O_RDONLY | OFlag::O_NONBLOCK).ok()
+}
+
+fn introduce(current: &Current, boot_time: i64, text: &mut Vec<u8>) -> Process {
+    let place = current.place.as_fd();
+    let mut process =
+        Process { pid: current.pid, name: OsString::new(), uid: None, started_at: None, start_ticks: None };
+    if listing::read(place, c"stat", text).is_ok() {
+        if let Some((name, ticks)) = parse_stat(text) {
+            process.name = OsStr::from_bytes(name).to_owned();
+            process.start_ticks = Some(ticks);
+            let seconds = (ticks / listing::ticks_per_second()) as i64;
+            process.started_at = boot_time.checked_add(seconds).filter(|_| boot_time > 0);
+        }
+    }
+    if listing::read(place, c"status", text).is_ok() {
+        // Real, effective, saved, file system.
+        process.uid = field(text, "Uid").and_then(|ids| Words(ids).nth(1).and_then(number)?.try_into().ok());
+    }
+    process
+}
+
+/// Name and start of /proc/PID/stat. The name is in parentheses, and may have any in it.
+fn parse_stat(text: &[u8]) -> Option<(&[u8], u64)> {
+    let open = text.iter().position(|&byte| byte == b'(')?;
+    let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
+    // The 22nd field; the state behind the name is the third.
+    let ticks = Words(&text[close + 1..]).nth(22 - 3)?;
+    Some((&text[open + 1..close], number(ticks)?))
+}
+
+fn boot_time() -> Option<i64> {
+    let mut text = Vec::new();
+    listing::read(survey::place(c"/proc").ok()?.as_fd(), c"stat", &mut text).ok()?;
+    let line = lines(&text).find_map(|line| line.strip_prefix(b"btime "))?;
+    number(line)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_process_may_have_anything_in_it() {
+        let after = b") R 19697 19697 17508 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 222972 3133440 394";
+        for name in [&b"cat"[..], b"a) R 1 (b", b"", b"\xff\n)", b"(((("] {
+            let text = [b"19704 (", name, after].concat();
+            assert_eq!(parse_stat(&text), Some((name, 222972)));
+            for cut in 0..text.len() - 20 {
+                parse_stat(&text[..cut]);
+            }
+        }
+        assert_eq!(parse_stat(b"1 )("), None);
+    }
+
+    #[test]
+    fn keys_in_names_of_mappings() {
+        assert_eq!(segment_name(b"/SYSVffffffff"), Some(-1));
+        assert_eq!(segment_name(b"/SYSV0000abcd"), Some(0xabcd));
+        for bad in [&b"/SYSV"[..], b"/SYSV0000abcg", b"/SYSV00000abcd", b"/memfd:/SYSV0000abcd"] {
+            assert_eq!(segment_name(bad), None);
+        }
+    }
+}
