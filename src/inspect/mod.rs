@@ -1,7 +1,10 @@
-//! What the kernel knows of shared memory: objects and their holders, and the pages of a region.
+//! What the kernel knows of shared memory: limits, objects and their holders, the pages of a region,
+//! leftovers, and traps of this machine.
 //!
-//! What may not be seen never fails the rest: an answer that is partial says so, and why.
+//! Nothing here changes anything, but for [`Leftover::remove`]. What may not be seen never fails the rest:
+//! an answer that is partial says so, and why.
 
+mod leftovers;
 mod maps;
 mod mounts;
 mod object;
@@ -12,6 +15,7 @@ mod sysvipc;
 mod text;
 mod usage;
 
+pub use leftovers::{leftovers, Leftover, Leftovers, Reason};
 pub use mounts::FileSystem;
 pub use object::{By, Cause, FileId, Gap, Holder, Object, ObjectKind, Owner, Process, Select};
 pub use residency::{Basis, Residency, Run};

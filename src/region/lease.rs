@@ -41,7 +41,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 100;
 
 fn is_marked(stat: &FileStat) -> bool {
-    stat.st_mode & MARK_BITS == libc::S_IFREG | MARK
+    is_marked_mode(stat.st_mode)
+}
+
+/// Whether a file's mode says that its name goes with its users.
+pub(crate) fn is_marked_mode(mode: u32) -> bool {
+    mode & MARK_BITS == libc::S_IFREG | MARK
 }
 
 pub(super) fn same_file(one: &FileStat, other: &FileStat) -> bool {
@@ -217,14 +222,14 @@ fn open_own(path: &CStr) -> sys::Result<OwnedFd> {
 }
 
 /// A name in its directory, locked: among those who ask for the lock it means one object all the time.
-pub(super) struct LockedName {
+pub(crate) struct LockedName {
     pub directory: OwnedFd,
     pub name: CString,
 }
 
 impl LockedName {
     /// Waits for the lock, and no longer than a second: EAGAIN.
-    pub(super) fn lock(path: &CStr) -> sys::Result<LockedName> {
+    pub(crate) fn lock(path: &CStr) -> sys::Result<LockedName> {
         let (directory, name) = split(path);
         let place = LockedName { directory: file::open_directory(&directory)?, name };
         let deadline = clock::monotonic_ns() + PATIENCE.as_nanos() as i64;

@@ -26,6 +26,7 @@ mod typed;
 mod unlink;
 
 pub use guard::check as guard_check;
+pub(crate) use lease::{is_marked_mode, LockedName};
 pub use options::{Advice, Flags, Kind, Options, Rights, Seals};
 pub use placement::Policy;
 pub use posix::unlink as posix_unlink;

@@ -17,6 +17,7 @@ pub(crate) mod residency;
 pub(crate) mod segment;
 pub(crate) mod sigbus;
 pub(crate) mod socket;
+pub(crate) mod sole;
 
 pub(crate) use nix::errno::Errno;
 pub(crate) type Result<T> = nix::Result<T>;

@@ -4,6 +4,8 @@
 mod support;
 
 mod holders;
+mod leftovers;
+mod namespaces;
 mod pages;
 
 use std::os::fd::{AsRawFd, OwnedFd};
