@@ -217,7 +217,7 @@ impl Leftover {
             return self.refuse(Errno::ESTALE, "it was changed since it was listed, or is another one");
         }
         if now.shm_nattch > 0 {
-            return self.refuse(Errno::EBUSY, format!("it is attached {} times", now.shm_nattch));
+            return self.refuse(Errno::EBUSY, format!("its attach count is {}", now.shm_nattch));
         }
         self.own(now.shm_perm.uid)?;
         if remove {

@@ -62,6 +62,8 @@ pub(super) fn without_deleted(path: &[u8]) -> &[u8] {
 pub(super) struct Mount {
     pub id: u64,
     pub device: u64,
+    /// What of its file system is mounted.
+    pub root: Vec<u8>,
     pub point: Vec<u8>,
     /// The mount's own options and those of its file system, parted by commas.
     pub options: Vec<u8>,
@@ -75,14 +77,15 @@ impl Mount {
         let id = words.number()?;
         words.next()?;
         let device = device(words.next()?, number)?;
-        words.next()?;
+        let root = words.next()?;
         let (point, own) = (words.next()?, words.next()?);
         words.find(|&word| word == b"-")?;
         let kind = words.next()?;
         words.next()?;
         let options = [own, words.next().unwrap_or_default()].join(&b',');
         let unescaped = super::text::unescape;
-        Some(Mount { id, device, point: unescaped(point), options, kind: unescaped(kind) })
+        let (root, point, kind) = (unescaped(root), unescaped(point), unescaped(kind));
+        Some(Mount { id, device, root, point, options, kind })
     }
 
     pub fn option(&self, name: &str) -> Option<&[u8]> {

@@ -1,7 +1,7 @@
 //! The file system behind a region.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 
@@ -55,6 +55,12 @@ impl Region {
 
 pub(super) fn of_file(fd: BorrowedFd<'_>) -> crate::sys::Result<FileSystem> {
     Ok(describe(&listing::stat_open(fd)?, Room::of(fd)?))
+}
+
+/// Of what a path leads to.
+pub(super) fn at(path: &CStr) -> crate::sys::Result<FileSystem> {
+    let place = crate::sys::file::open(path, crate::sys::file::OFlag::O_PATH, 0)?;
+    of_file(place.as_fd())
 }
 
 fn describe(stat: &Stat, room: Room) -> FileSystem {

@@ -7,19 +7,17 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::gaps;
 use super::maps::{without_deleted, Line};
-use super::mounts::mounts;
-use super::object::{By, Cause, FileId, Holder, Object, ObjectKind, Process, Select};
+use super::object::{By, FileId, Holder, Object, ObjectKind, Select};
+use super::process::{boot_time, introduce};
 use super::survey::{self, Survey};
-use super::text::{field, lines, number, unescape, Words};
+use super::text::{lines, number, unescape};
 use crate::error::{Code, Error, Result};
 use crate::region::Rights;
 use crate::sys::file::{self, OFlag};
 use crate::sys::listing::{self, Stat};
 use crate::sys::Errno;
-
-/// The inode of the first PID namespace (PROC_PID_INIT_INO of linux/proc_ns.h).
-const FIRST_PID_NAMESPACE: u64 = 0xeffffffc;
 
 #[derive(Clone, Copy)]
 pub(super) enum Only {
@@ -40,7 +38,6 @@ pub(super) struct Walk<'a> {
     own_ipc: Option<OsString>,
     boot_time: Option<i64>,
     denied: u64,
-    unfollowed: u64,
     buffer: Vec<u8>,
     text: Vec<u8>,
 }
@@ -71,7 +68,6 @@ impl<'a> Walk<'a> {
             own_ipc,
             boot_time: None,
             denied: 0,
-            unfollowed: 0,
             buffer: Vec::new(),
             text: Vec::new(),
         }
@@ -96,8 +92,12 @@ impl<'a> Walk<'a> {
             }
             Err(errno) => self.survey.unreadable("/proc", errno),
         }
-        self.tell_what_is_hidden();
-        self.tell_what_is_missing(true);
+        gaps::tell_hidden(self.survey);
+        gaps::tell_denied(self.survey, self.denied);
+        gaps::tell_unfollowed(self.survey);
+        if self.select.contains(Select::HOLDERS) {
+            gaps::tell_elsewhere(self.survey);
+        }
     }
 
     pub fn one(mut self, pid: i32) -> Result<()> {
@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
         if self.denied > 0 {
             return Err(refused(Errno::EACCES));
         }
-        self.tell_what_is_missing(false);
+        gaps::tell_unfollowed(self.survey);
         Ok(())
     }
 
@@ -299,65 +299,12 @@ impl<'a> Walk<'a> {
             Some(process) => process,
             None => {
                 let boot_time = *self.boot_time.get_or_insert_with(|| boot_time().unwrap_or(0));
-                let process = introduce(current, boot_time, &mut Vec::new());
+                let process = introduce(current.pid, current.place.as_fd(), boot_time);
                 self.survey.processes.push(process);
                 *current.known.insert(self.survey.processes.len() - 1)
             }
         };
         self.survey.objects[at].holders.push(Holder { process, rights, by });
-    }
-
-    fn tell_what_is_hidden(&mut self) {
-        let survey = &mut *self.survey;
-        // The last one lies on top.
-        let proc = mounts().into_iter().rev().find(|mount| mount.point == b"/proc");
-        let hidepid = proc.as_ref().and_then(|mount| mount.option("hidepid"));
-        if let Some(hidepid) = hidepid.filter(|&how| how != b"0" && how != b"off") {
-            let message = format!(
-                "/proc is mounted with hidepid={}: processes of other users may be missing",
-                String::from_utf8_lossy(hidepid)
-            );
-            survey.gap(Cause::Hidden, 0, message);
-        }
-        let own = survey::place(c"/proc/self").and_then(|own| listing::stat(own.as_fd(), c"ns/pid"));
-        if own.is_ok_and(|stat| stat.inode != FIRST_PID_NAMESPACE) {
-            let message =
-                "this process is in a PID namespace of a container: processes outside of it are not seen";
-            survey.gap(Cause::PidNamespace, 0, message.to_string());
-        }
-    }
-
-    fn tell_what_is_missing(&mut self, everybody: bool) {
-        let denied = self.denied;
-        if denied > 0 {
-            let message =
-                format!("{denied} processes may not be looked into: they are other users', or protected");
-            self.survey.gap(Cause::Permission, denied, message);
-        }
-        let mapped_only = |object: &&Object| object.id.is_none() && object.mode.is_none();
-        self.unfollowed = self.survey.objects.iter().filter(mapped_only).count() as u64;
-        if self.unfollowed > 0 {
-            let message = format!(
-                "size, owner and seals of {} objects that are only mapped are unknown: to follow \
-                 /proc/PID/map_files takes CAP_CHECKPOINT_RESTORE",
-                self.unfollowed
-            );
-            self.survey.gap(Cause::Unfollowed, self.unfollowed, message);
-        }
-        if !everybody || !self.select.contains(Select::HOLDERS) {
-            return;
-        }
-        let missing = |object: &Object| {
-            object.attach_count.map_or(0, |count| count.saturating_sub(object.holders.len() as u64))
-        };
-        let missing: u64 = self.survey.objects.iter().map(missing).sum();
-        if missing > 0 {
-            let message = format!(
-                "{missing} attachments of System V segments belong to processes that were not seen: of another \
-                 namespace or user, or they ended meanwhile"
-            );
-            self.survey.gap(Cause::Elsewhere, missing, message);
-        }
     }
 }
 
@@ -385,57 +332,9 @@ fn open_memfd(place: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Option<OwnedFd
     file::reopen(bare.as_fd(), OFlag::O_RDONLY | OFlag::O_NONBLOCK).ok()
 }
 
-fn introduce(current: &Current, boot_time: i64, text: &mut Vec<u8>) -> Process {
-    let place = current.place.as_fd();
-    let mut process =
-        Process { pid: current.pid, name: OsString::new(), uid: None, started_at: None, start_ticks: None };
-    if listing::read(place, c"stat", text).is_ok() {
-        if let Some((name, ticks)) = parse_stat(text) {
-            process.name = OsStr::from_bytes(name).to_owned();
-            process.start_ticks = Some(ticks);
-            let seconds = (ticks / listing::ticks_per_second()) as i64;
-            process.started_at = boot_time.checked_add(seconds).filter(|_| boot_time > 0);
-        }
-    }
-    if listing::read(place, c"status", text).is_ok() {
-        // Real, effective, saved, file system.
-        process.uid = field(text, "Uid").and_then(|ids| Words(ids).nth(1).and_then(number)?.try_into().ok());
-    }
-    process
-}
-
-/// Name and start of /proc/PID/stat. The name is in parentheses, and may have any in it.
-fn parse_stat(text: &[u8]) -> Option<(&[u8], u64)> {
-    let open = text.iter().position(|&byte| byte == b'(')?;
-    let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
-    // The 22nd field; the state behind the name is the third.
-    let ticks = Words(&text[close + 1..]).nth(22 - 3)?;
-    Some((&text[open + 1..close], number(ticks)?))
-}
-
-fn boot_time() -> Option<i64> {
-    let mut text = Vec::new();
-    listing::read(survey::place(c"/proc").ok()?.as_fd(), c"stat", &mut text).ok()?;
-    let line = lines(&text).find_map(|line| line.strip_prefix(b"btime "))?;
-    number(line)?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_name_of_a_process_may_have_anything_in_it() {
-        let after = b") R 19697 19697 17508 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 222972 3133440 394";
-        for name in [&b"cat"[..], b"a) R 1 (b", b"", b"\xff\n)", b"(((("] {
-            let text = [b"19704 (", name, after].concat();
-            assert_eq!(parse_stat(&text), Some((name, 222972)));
-            for cut in 0..text.len() - 20 {
-                parse_stat(&text[..cut]);
-            }
-        }
-        assert_eq!(parse_stat(b"1 )("), None);
-    }
 
     #[test]
     fn keys_in_names_of_mappings() {

@@ -14,6 +14,7 @@ pub(crate) mod mmap;
 pub(crate) mod numa;
 mod once;
 pub(crate) mod residency;
+pub(crate) mod resource;
 pub(crate) mod segment;
 pub(crate) mod sigbus;
 pub(crate) mod socket;

@@ -92,7 +92,7 @@ fn a_segment_is_left_when_nobody_is_attached() {
         let region = Region::sysv_attach(key.get(), &Options::default()).unwrap();
         let (code, message) = refused(left.remove());
         assert_eq!(code, -libc::EBUSY);
-        assert!(message.contains("1 times"), "{message}");
+        assert!(message.contains("count is 1"), "{message}");
         drop(region);
         left.check().unwrap();
 

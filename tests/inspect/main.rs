@@ -5,6 +5,7 @@ mod support;
 
 mod holders;
 mod leftovers;
+mod limits;
 mod namespaces;
 mod pages;
 
