@@ -149,12 +149,11 @@ impl Runs {
     }
 }
 
-/// How many pages at the beginning are as the first one; eight at a time where there are many.
+/// How many pages at the beginning are as the first one; many at a time, by the processor's vectors.
 fn length_of_run(pages: &[u8], first: u8) -> usize {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let eight = u64::from(first) * EACH;
-    let same = |chunk: &&[u8]| u64::from_ne_bytes((*chunk).try_into().expect("8 bytes")) & EACH == eight;
-    let long = 8 * pages.chunks_exact(8).take_while(same).count();
+    const AT_A_TIME: usize = 64;
+    let differ = |pages: &[u8]| pages.iter().fold(0, |differ, page| differ | (page ^ first)) & 1 != 0;
+    let long = AT_A_TIME * pages.chunks_exact(AT_A_TIME).take_while(|pages| !differ(pages)).count();
     long + pages[long..].iter().take_while(|&&page| page & 1 == first).count()
 }
 

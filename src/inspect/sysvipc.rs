@@ -17,6 +17,9 @@ pub(super) fn parse(kind: ObjectKind, text: &[u8], objects: &mut Vec<Object>) ->
         ObjectKind::Semaphores => semaphores,
         _ => queue,
     };
+    /// About as long as a line is.
+    const LINE: usize = 120;
+    objects.reserve(text.len() / LINE);
     let mut bad = 0;
     // The first line is a heading.
     for line in lines(text).skip(1) {

@@ -36,7 +36,7 @@ impl<'a> Words<'a> {
     }
 
     pub fn octal(&mut self) -> Option<u32> {
-        digits(self.next()?, 8)?.try_into().ok()
+        digits::<8>(self.next()?)?.try_into().ok()
     }
 
     /// What is behind the words that were taken, without the space before it.
@@ -53,22 +53,27 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n').filter(move |_| !none)
 }
 
-fn digits(word: &[u8], base: u32) -> Option<u64> {
+fn digits<const BASE: u32>(word: &[u8]) -> Option<u64> {
+    /// So many digits of any base here are below 2^64.
+    const SURELY: usize = 16;
     if word.is_empty() {
         return None;
     }
-    word.iter().try_fold(0u64, |sum, &byte| {
-        let digit = char::from(byte).to_digit(base)?;
-        sum.checked_mul(base.into())?.checked_add(digit.into())
-    })
+    let (sure, rest) = word.split_at(word.len().min(SURELY));
+    let digit = |byte: u8| char::from(byte).to_digit(BASE).map(u64::from);
+    let mut sum = 0;
+    for &byte in sure {
+        sum = sum * u64::from(BASE) + digit(byte)?;
+    }
+    rest.iter().try_fold(sum, |sum, &byte| sum.checked_mul(BASE.into())?.checked_add(digit(byte)?))
 }
 
 pub(super) fn number(word: &[u8]) -> Option<u64> {
-    digits(word, 10)
+    digits::<10>(word)
 }
 
 pub(super) fn hex(word: &[u8]) -> Option<u64> {
-    digits(word, 16)
+    digits::<16>(word)
 }
 
 pub(super) fn signed(word: &[u8]) -> Option<i64> {
@@ -94,7 +99,7 @@ pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&first, behind)) = rest.split_first() {
         let escaped = match first {
-            b'\\' => behind.get(..3).and_then(|word| u8::try_from(digits(word, 8)?).ok()),
+            b'\\' => behind.get(..3).and_then(|word| u8::try_from(digits::<8>(word)?).ok()),
             _ => None,
         };
         bytes.push(escaped.unwrap_or(first));
