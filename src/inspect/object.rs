@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::error::shown;
+use crate::error::{shown, Error, Result};
 use crate::region::{Rights, Seals};
+use crate::sys::Errno;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -50,6 +51,14 @@ bitflags::bitflags! {
 impl Select {
     /// What a machine has, and who holds it.
     pub const MACHINE: Select = Select::all().difference(Select::FILES);
+    /// The caller's bits; EINVAL names those that mean nothing.
+    pub fn from_raw(bits: u32) -> Result<Select> {
+        Select::from_bits(bits).ok_or_else(|| {
+            let unknown = bits & !Select::all().bits();
+            Error::new(Errno::EINVAL, format!("unknown bits {unknown:#x} of what to look for"))
+        })
+    }
+
     pub(super) const SYSV: Select = Select::SEGMENTS.union(Select::SEMAPHORES).union(Select::QUEUES);
     /// What only the processes tell.
     pub(super) const FROM_PROCESSES: Select =
