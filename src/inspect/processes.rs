@@ -38,6 +38,8 @@ pub(super) struct Walk<'a> {
     own_ipc: Option<OsString>,
     boot_time: Option<i64>,
     denied: u64,
+    /// What else kept processes from being looked at, and how many.
+    failed: Vec<(Errno, u64)>,
     buffer: Vec<u8>,
     text: Vec<u8>,
 }
@@ -53,7 +55,11 @@ struct Current {
 
 impl<'a> Walk<'a> {
     pub fn new(survey: &'a mut Survey, select: Select, only: Only) -> Walk<'a> {
-        let (by_file, dev_shm) = (survey.by_file(), survey::dev_shm().map(|stat| stat.device));
+        let (by_file, dev_shm) = (survey.by_file(), survey::own_device_of_dev_shm());
+        let hidden = survey::hidden_devices();
+        if let Err(errno) = hidden {
+            gaps::tell_unknown_devices(survey, errno);
+        }
         let segments = survey.objects.iter().enumerate().filter(|(_, it)| it.kind == ObjectKind::Segment);
         let by_segment = segments.filter_map(|(at, object)| Some((object.id?, at))).collect();
         let own_ipc = survey::place(c"/proc/self/ns").and_then(|ns| listing::link(ns.as_fd(), c"ipc")).ok();
@@ -61,13 +67,14 @@ impl<'a> Walk<'a> {
             survey,
             select,
             only,
-            hidden: survey::hidden_devices(),
+            hidden: hidden.unwrap_or_default(),
             dev_shm,
             by_file,
             by_segment,
             own_ipc,
             boot_time: None,
             denied: 0,
+            failed: Vec::new(),
             buffer: Vec::new(),
             text: Vec::new(),
         }
@@ -84,9 +91,9 @@ impl<'a> Walk<'a> {
         match listed {
             Ok(proc) => {
                 for pid in pids {
-                    // Gone: it holds nothing any more.
-                    if let Ok(place) = listing::open_place(proc.as_fd(), &digits(pid)) {
-                        self.process(pid, place);
+                    match listing::open_place(proc.as_fd(), &digits(pid)) {
+                        Ok(place) => self.process(pid, place),
+                        Err(errno) => self.unseen(errno),
                     }
                 }
             }
@@ -94,6 +101,7 @@ impl<'a> Walk<'a> {
         }
         gaps::tell_hidden(self.survey);
         gaps::tell_denied(self.survey, self.denied);
+        self.failed.iter().for_each(|&(errno, count)| gaps::tell_failed(self.survey, errno, count));
         gaps::tell_unfollowed(self.survey);
         if self.select.contains(Select::HOLDERS) {
             gaps::tell_elsewhere(self.survey);
@@ -113,6 +121,9 @@ impl<'a> Walk<'a> {
         if self.denied > 0 {
             return Err(refused(Errno::EACCES));
         }
+        if let Some(&(errno, _)) = self.failed.first() {
+            return Err(refused(errno));
+        }
         gaps::tell_unfollowed(self.survey);
         Ok(())
     }
@@ -120,11 +131,20 @@ impl<'a> Walk<'a> {
     fn process(&mut self, pid: i32, place: OwnedFd) {
         let mut current = Current { pid, place, known: None, same_ipc: None };
         let seen = self.descriptors(&mut current).and_then(|()| self.mappings(&mut current));
-        match seen {
-            // It ended meanwhile.
-            Ok(()) | Err(Errno::ENOENT | Errno::ESRCH) => {}
-            Err(Errno::EACCES | Errno::EPERM) => self.denied += 1,
-            Err(errno) => self.survey.unreadable(&format!("/proc/{pid}"), errno),
+        if let Err(errno) = seen {
+            self.unseen(errno);
+        }
+    }
+
+    fn unseen(&mut self, errno: Errno) {
+        match errno {
+            // It has ended, and holds nothing any more.
+            Errno::ENOENT | Errno::ESRCH => {}
+            Errno::EACCES | Errno::EPERM => self.denied += 1,
+            errno => match self.failed.iter_mut().find(|(known, _)| *known == errno) {
+                Some((_, count)) => *count += 1,
+                None => self.failed.push((errno, 1)),
+            },
         }
     }
 
@@ -145,7 +165,14 @@ impl<'a> Walk<'a> {
     fn is_wanted(&self, device: u64, inode: u64) -> bool {
         match self.only {
             Only::File(file) => file == FileId { device, inode },
-            Only::Wanted => self.hidden.contains(&device) || self.dev_shm == Some(device),
+            Only::Wanted => {
+                self.hidden.contains(&device)
+                    || match self.dev_shm {
+                        Some(dev_shm) => dev_shm == device,
+                        // Only what the directory lists.
+                        None => self.by_file.contains_key(&FileId { device, inode }),
+                    }
+            }
         }
     }
 
