@@ -130,10 +130,22 @@ impl<'a> Walk<'a> {
 
     fn process(&mut self, pid: i32, place: OwnedFd) {
         let mut current = Current { pid, place, known: None, same_ipc: None };
-        let seen = self.descriptors(&mut current).and_then(|()| self.mappings(&mut current));
-        if let Err(errno) = seen {
+        if let Err(errno) = self.look_at(&mut current) {
             self.unseen(errno);
         }
+    }
+
+    fn look_at(&mut self, current: &mut Current) -> crate::sys::Result<()> {
+        let fds = listing::open_directory(current.place.as_fd(), c"fd")?;
+        let plain = self.descriptors(current, fds.as_fd())?;
+        self.mappings(current)?;
+        // Those that lead to files which turned out to be mapped.
+        for (name, stat) in plain {
+            if self.by_file.contains_key(&FileId { device: stat.device, inode: stat.inode }) {
+                self.descriptor(current, fds.as_fd(), &name, &stat);
+            }
+        }
+        Ok(())
     }
 
     fn unseen(&mut self, errno: Errno) {
@@ -148,18 +160,28 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn descriptors(&mut self, current: &mut Current) -> crate::sys::Result<()> {
-        let fds = listing::open_directory(current.place.as_fd(), c"fd")?;
+    /// Answers the descriptors of other files, where files are wanted.
+    fn descriptors(
+        &mut self,
+        current: &mut Current,
+        fds: BorrowedFd<'_>,
+    ) -> crate::sys::Result<Vec<(CString, Stat)>> {
+        let mut plain = Vec::new();
         let mut buffer = std::mem::take(&mut self.buffer);
-        let listed = listing::list(fds.as_fd(), &mut buffer, |name| {
-            if let Ok(stat) = listing::stat(fds.as_fd(), name) {
-                if self.is_wanted(stat.device, stat.inode) && stat.is_regular() {
-                    self.descriptor(current, fds.as_fd(), name, &stat);
-                }
+        let listed = listing::list(fds, &mut buffer, |name| {
+            let Some(stat) = listing::stat(fds, name).ok().filter(Stat::is_regular) else { return };
+            if self.is_wanted(stat.device, stat.inode) {
+                self.descriptor(current, fds, name, &stat);
+            } else if self.wants_files() {
+                plain.push((name.to_owned(), stat));
             }
         });
         self.buffer = buffer;
-        listed
+        listed.map(|()| plain)
+    }
+
+    fn wants_files(&self) -> bool {
+        self.select.contains(Select::FILES) && matches!(self.only, Only::Wanted)
     }
 
     fn is_wanted(&self, device: u64, inode: u64) -> bool {
@@ -216,8 +238,7 @@ impl<'a> Walk<'a> {
     fn mapping(&mut self, current: &mut Current, line: &Line<'_>) {
         let file = FileId { device: line.device, inode: line.inode };
         let wanted = self.is_wanted(file.device, file.inode);
-        let all_files = self.select.contains(Select::FILES) && matches!(self.only, Only::Wanted);
-        let is_file = all_files && line.shared && line.inode != 0;
+        let is_file = self.wants_files() && line.shared && line.inode != 0;
         if !(wanted || is_file) {
             return;
         }
