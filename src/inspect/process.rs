@@ -30,7 +30,7 @@ pub(super) fn introduce(pid: i32, place: BorrowedFd<'_>, boot_time: i64) -> Proc
 }
 
 /// Name and start of /proc/PID/stat. The name is in parentheses, and may have any in it.
-fn parse_stat(text: &[u8]) -> Option<(&[u8], u64)> {
+pub(super) fn parse_stat(text: &[u8]) -> Option<(&[u8], u64)> {
     let open = text.iter().position(|&byte| byte == b'(')?;
     let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
     // The 22nd field; the state behind the name is the third.
