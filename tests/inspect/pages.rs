@@ -126,3 +126,33 @@ fn the_file_system_behind_each_kind() {
         }
     });
 }
+
+#[test]
+fn pages_of_a_pool_are_told_as_far_as_this_process_has_touched_them() {
+    own_process!(20, || {
+        let pools = match Pools::lock() {
+            Ok(pools) => pools,
+            Err(why) => return skip(why),
+        };
+        if let Err(why) = pools.offer(HUGE_2M, 2) {
+            return skip(why);
+        }
+        let region = Region::create("pool", 2 * HUGE_2M, &Options::with_flags(Flags::HUGE_2M)).unwrap();
+        let residency = || region.residency(0, 2 * HUGE_2M).unwrap();
+        assert_eq!((residency().basis, residency().resident_bytes), (Basis::OwnTouchHuge, 0));
+        region.write(HUGE_2M, b"x").unwrap();
+        let pages = HUGE_2M / page();
+        assert_eq!(residency().runs, [run(0, pages, false), run(pages, pages, true)]);
+        let usage = region.usage().unwrap();
+        assert_eq!((usage.total.huge, usage.total.resident), (HUGE_2M as u64, 0));
+        assert_eq!(usage.mappings[0].page_size, HUGE_2M as u64);
+        assert_eq!(region.file_system().unwrap().kind, "hugetlbfs");
+        let survey = shmkit::inspect::Survey::of_region(&region).unwrap();
+        assert_eq!(survey.objects[0].kind, shmkit::inspect::ObjectKind::Memfd);
+        drop(region);
+        let options = Options::with_flags(Flags::HUGE_2M | Flags::AUTO_REMOVE);
+        let segment = Region::sysv_create(0, HUGE_2M, &options).unwrap();
+        let survey = shmkit::inspect::Survey::of_region(&segment).unwrap();
+        assert_eq!(survey.objects[0].holders.len(), 1, "{survey:#?}");
+    });
+}
