@@ -29,6 +29,7 @@
 //!
 //! Nothing here changes anything, but for [`Leftover::remove`]. What may not be seen never fails the rest:
 //! an answer that is partial says so, and why.
+#![forbid(unsafe_code)]
 
 mod cgroup;
 mod fits;
