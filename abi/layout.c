@@ -84,6 +84,107 @@ FIELD(shm_sysv_queue_info, sender_pid, 72, 4);
 FIELD(shm_sysv_queue_info, receiver_pid, 76, 4);
 FIELD(shm_sysv_queue_info, mode, 80, 4);
 FIELD(shm_sysv_queue_info, reserved, 84, 4);
+SIZE(shm_limit, 64);
+FIELD(shm_limit, name, 0, 8);
+FIELD(shm_limit, source, 8, 8);
+FIELD(shm_limit, word, 16, 8);
+FIELD(shm_limit, unknown, 24, 8);
+FIELD(shm_limit, value, 32, 8);
+FIELD(shm_limit, used, 40, 8);
+FIELD(shm_limit, unit, 48, 4);
+FIELD(shm_limit, has_value, 52, 4);
+FIELD(shm_limit, has_used, 56, 4);
+FIELD(shm_limit, reserved, 60, 4);
+
+SIZE(shm_object, 160);
+FIELD(shm_object, name, 0, 8);
+FIELD(shm_object, device, 8, 8);
+FIELD(shm_object, inode, 16, 8);
+FIELD(shm_object, size_bytes, 24, 8);
+FIELD(shm_object, used_bytes, 32, 8);
+FIELD(shm_object, swapped_bytes, 40, 8);
+FIELD(shm_object, count, 48, 8);
+FIELD(shm_object, attach_count, 56, 8);
+FIELD(shm_object, used_at, 64, 8);
+FIELD(shm_object, left_at, 72, 8);
+FIELD(shm_object, modified_at, 80, 8);
+FIELD(shm_object, changed_at, 88, 8);
+FIELD(shm_object, created_at, 96, 8);
+FIELD(shm_object, kind, 104, 4);
+FIELD(shm_object, id, 108, 4);
+FIELD(shm_object, key, 112, 4);
+FIELD(shm_object, creator_pid, 116, 4);
+FIELD(shm_object, last_pid, 120, 4);
+FIELD(shm_object, last_receiver_pid, 124, 4);
+FIELD(shm_object, owner_uid, 128, 4);
+FIELD(shm_object, owner_gid, 132, 4);
+FIELD(shm_object, creator_uid, 136, 4);
+FIELD(shm_object, creator_gid, 140, 4);
+FIELD(shm_object, mode, 144, 4);
+FIELD(shm_object, seals, 148, 4);
+FIELD(shm_object, removed, 152, 4);
+FIELD(shm_object, reserved, 156, 4);
+
+SIZE(shm_holder, 72);
+FIELD(shm_holder, name, 0, 8);
+FIELD(shm_holder, start, 8, 8);
+FIELD(shm_holder, length_bytes, 16, 8);
+FIELD(shm_holder, offset, 24, 8);
+FIELD(shm_holder, started_at, 32, 8);
+FIELD(shm_holder, start_ticks, 40, 8);
+FIELD(shm_holder, pid, 48, 4);
+FIELD(shm_holder, uid, 52, 4);
+FIELD(shm_holder, descriptor, 56, 4);
+FIELD(shm_holder, rights, 60, 4);
+FIELD(shm_holder, shared, 64, 4);
+FIELD(shm_holder, reserved, 68, 4);
+
+SIZE(shm_gap, 16);
+FIELD(shm_gap, message, 0, 8);
+FIELD(shm_gap, count, 8, 8);
+
+SIZE(shm_leftover, 16);
+FIELD(shm_leftover, reason, 0, 8);
+FIELD(shm_leftover, decided, 8, 4);
+FIELD(shm_leftover, reserved, 12, 4);
+
+SIZE(shm_trap, 32);
+FIELD(shm_trap, name, 0, 8);
+FIELD(shm_trap, sentence, 8, 8);
+FIELD(shm_trap, remedy, 16, 8);
+FIELD(shm_trap, applies, 24, 4);
+FIELD(shm_trap, reserved, 28, 4);
+
+SIZE(shm_run, 24);
+FIELD(shm_run, offset, 0, 8);
+FIELD(shm_run, length_bytes, 8, 8);
+FIELD(shm_run, resident, 16, 4);
+FIELD(shm_run, reserved, 20, 4);
+
+SIZE(shm_file_system, 56);
+FIELD(shm_file_system, kind, 0, 8);
+FIELD(shm_file_system, mount_point, 8, 8);
+FIELD(shm_file_system, options, 16, 8);
+FIELD(shm_file_system, size_bytes, 24, 8);
+FIELD(shm_file_system, free_bytes, 32, 8);
+FIELD(shm_file_system, files_free, 40, 8);
+FIELD(shm_file_system, in_memory, 48, 4);
+FIELD(shm_file_system, reserved, 52, 4);
+
+SIZE(shm_usage, 216);
+FIELD(shm_usage, size_bytes, 0, 8);
+FIELD(shm_usage, resident_bytes, 8, 8);
+FIELD(shm_usage, proportional_bytes, 16, 8);
+FIELD(shm_usage, shared_clean_bytes, 24, 8);
+FIELD(shm_usage, shared_dirty_bytes, 32, 8);
+FIELD(shm_usage, private_clean_bytes, 40, 8);
+FIELD(shm_usage, private_dirty_bytes, 48, 8);
+FIELD(shm_usage, huge_bytes, 56, 8);
+FIELD(shm_usage, locked_bytes, 64, 8);
+FIELD(shm_usage, swapped_bytes, 72, 8);
+FIELD(shm_usage, mappings, 80, 4);
+FIELD(shm_usage, page_size, 84, 4);
+FIELD(shm_usage, vm_flags, 88, 128);
 
 SIZE(shm_peer, 16);
 FIELD(shm_peer, pid, 0, 4);
@@ -128,6 +229,9 @@ VALUE(SHMKIT_KIND_ANONYMOUS, 3);
 VALUE(SHMKIT_KIND_FILE, 4);
 VALUE(SHMKIT_KIND_POSIX, 5);
 VALUE(SHMKIT_KIND_SYSV, 6);
+VALUE(SHMKIT_KIND_SEMAPHORES, 7);
+VALUE(SHMKIT_KIND_QUEUE, 8);
+VALUE(SHMKIT_KIND_NAMED_SEMAPHORE, 9);
 
 VALUE(SHMKIT_RIGHTS_NONE, 0);
 VALUE(SHMKIT_RIGHTS_READ, 1);
@@ -154,6 +258,20 @@ VALUE(SHMKIT_QUEUE_OR_OPEN, 512);
 VALUE(SHMKIT_QUEUE_AT_MOST, 1);
 VALUE(SHMKIT_QUEUE_EXCEPT, 8192);
 VALUE(SHMKIT_QUEUE_TRUNCATE, 4096);
+VALUE(SHMKIT_SELECT_SEGMENTS, 1);
+VALUE(SHMKIT_SELECT_SEMAPHORES, 2);
+VALUE(SHMKIT_SELECT_QUEUES, 4);
+VALUE(SHMKIT_SELECT_POSIX, 8);
+VALUE(SHMKIT_SELECT_MEMFDS, 16);
+VALUE(SHMKIT_SELECT_ANONYMOUS, 32);
+VALUE(SHMKIT_SELECT_FILES, 64);
+VALUE(SHMKIT_SELECT_HOLDERS, 128);
+
+VALUE(SHMKIT_UNIT_BYTES, 1);
+VALUE(SHMKIT_UNIT_PAGES, 2);
+VALUE(SHMKIT_UNIT_COUNT, 3);
+VALUE(SHMKIT_UNIT_SETTING, 4);
+
 VALUE(SHMKIT_FDS_MAX, 253);
 
 VALUE(SHMKIT_E_SHRUNK, -4096);

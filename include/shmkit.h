@@ -47,7 +47,8 @@
  * broken.
  *
  * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
- * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_error(3).
+ * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_inspect(3),
+ * shm_error(3).
  */
 
 
@@ -397,6 +398,81 @@
 #define SHMKIT_FDS_MAX 253
 
 /**
+ * shm_object: a System V semaphore set.
+ */
+#define SHMKIT_KIND_SEMAPHORES 7
+
+/**
+ * shm_object: a System V message queue.
+ */
+#define SHMKIT_KIND_QUEUE 8
+
+/**
+ * shm_object: a POSIX object that sem_open(3) made.
+ */
+#define SHMKIT_KIND_NAMED_SEMAPHORE 9
+
+/**
+ * shm_objects_list: System V segments.
+ */
+#define SHMKIT_SELECT_SEGMENTS 1
+
+/**
+ * shm_objects_list: System V semaphore sets.
+ */
+#define SHMKIT_SELECT_SEMAPHORES 2
+
+/**
+ * shm_objects_list: System V message queues.
+ */
+#define SHMKIT_SELECT_QUEUES 4
+
+/**
+ * shm_objects_list: POSIX objects, and named semaphores.
+ */
+#define SHMKIT_SELECT_POSIX 8
+
+/**
+ * shm_objects_list: memfds, by the descriptors and mappings of all processes.
+ */
+#define SHMKIT_SELECT_MEMFDS 16
+
+/**
+ * shm_objects_list: shared anonymous memory.
+ */
+#define SHMKIT_SELECT_ANONYMOUS 32
+
+/**
+ * shm_objects_list_of: files that are mapped shared.
+ */
+#define SHMKIT_SELECT_FILES 64
+
+/**
+ * shm_objects_list: also who has the objects.
+ */
+#define SHMKIT_SELECT_HOLDERS 128
+
+/**
+ * shm_limit: bytes.
+ */
+#define SHMKIT_UNIT_BYTES 1
+
+/**
+ * shm_limit: pages; huge ones for the pools of huge pages.
+ */
+#define SHMKIT_UNIT_PAGES 2
+
+/**
+ * shm_limit: so many things.
+ */
+#define SHMKIT_UNIT_COUNT 3
+
+/**
+ * shm_limit: a number or a word with a meaning of its own.
+ */
+#define SHMKIT_UNIT_SETTING 4
+
+/**
  * The bytes are inside the region, but its backing does not hold them: the file was truncated, was
  * always shorter (`_PAST_END`), its file system is full, or no huge page is left. The raw pointer
  * would raise SIGBUS; in a guarded section it read zeros.
@@ -441,6 +517,16 @@
  * later does not call it, or the guard is not enabled for this region.
  */
 #define SHMKIT_E_UNGUARDED -4103
+
+/**
+ * No limit.
+ */
+#define UNLIMITED UINT64_MAX
+
+/**
+ * What a call of inspection has found, at one moment. Its strings live as long as it does.
+ */
+typedef struct shm_list shm_list;
 
 /**
  * A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
@@ -674,6 +760,339 @@ typedef struct shm_peer {
      */
     int32_t pidfd;
 } shm_peer;
+
+/**
+ * A limit that shared memory meets.
+ */
+typedef struct shm_limit {
+    /**
+     * The kernel's name: "kernel.shmmax", "RLIMIT_NOFILE", "hugepages-2048kB".
+     */
+    const char *name;
+    /**
+     * Where it is set.
+     */
+    const char *source;
+    /**
+     * The value where it is a word ("never"), or NULL.
+     */
+    const char *word;
+    /**
+     * Why the value is not known, or NULL.
+     */
+    const char *unknown;
+    /**
+     * The value where it is a number; UINT64_MAX is no limit.
+     */
+    uint64_t value;
+    /**
+     * How much of it is in use.
+     */
+    uint64_t used;
+    /**
+     * SHMKIT_UNIT_…
+     */
+    uint32_t unit;
+    /**
+     * 1 when value is known, else 0.
+     */
+    uint32_t has_value;
+    /**
+     * 1 when used is known, and means something, else 0.
+     */
+    uint32_t has_used;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_limit;
+
+/**
+ * A shared object. A number that this kind does not have, or that could not be seen, has all bits
+ * set: UINT64_MAX, UINT32_MAX, -1. Times are seconds since 1970.
+ */
+typedef struct shm_object {
+    /**
+     * Any bytes: a POSIX name, a memfd's name, a file's path; or NULL.
+     */
+    const char *name;
+    /**
+     * A file's.
+     */
+    uint64_t device;
+    uint64_t inode;
+    /**
+     * A segment's or a file's size, a queue's bytes.
+     */
+    uint64_t size_bytes;
+    /**
+     * The memory, or disk, that it takes. A segment's does not count what is swapped, a file's does.
+     */
+    uint64_t used_bytes;
+    uint64_t swapped_bytes;
+    /**
+     * A set's semaphores, a queue's messages.
+     */
+    uint64_t count;
+    /**
+     * A segment's mappings, counted by the kernel.
+     */
+    uint64_t attach_count;
+    /**
+     * Last attached, semop, sent to; a file's last reading.
+     */
+    int64_t used_at;
+    /**
+     * Last detached, received from.
+     */
+    int64_t left_at;
+    /**
+     * The last writing of a file.
+     */
+    int64_t modified_at;
+    /**
+     * The last change of owner or rights, or of a file in any way.
+     */
+    int64_t changed_at;
+    int64_t created_at;
+    /**
+     * SHMKIT_KIND_…
+     */
+    int32_t kind;
+    /**
+     * System V.
+     */
+    int32_t id;
+    /**
+     * System V; 0 is no key.
+     */
+    int32_t key;
+    int32_t creator_pid;
+    /**
+     * Who attached, detached or sent last.
+     */
+    int32_t last_pid;
+    /**
+     * Who received last.
+     */
+    int32_t last_receiver_pid;
+    uint32_t owner_uid;
+    uint32_t owner_gid;
+    uint32_t creator_uid;
+    uint32_t creator_gid;
+    /**
+     * Permission bits.
+     */
+    uint32_t mode;
+    /**
+     * A memfd's: SHMKIT_SEAL_…
+     */
+    uint32_t seals;
+    /**
+     * 1 when it goes with its last user, else 0.
+     */
+    uint32_t removed;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_object;
+
+/**
+ * One way in which a process has an object: a descriptor, or a mapping.
+ */
+typedef struct shm_holder {
+    /**
+     * The name of the process's command.
+     */
+    const char *name;
+    /**
+     * The mapping's first address, and its length; 0 for a descriptor.
+     */
+    uint64_t start;
+    uint64_t length_bytes;
+    /**
+     * Where in the object the mapping begins.
+     */
+    uint64_t offset;
+    /**
+     * When the process started, in seconds since 1970, or -1.
+     */
+    int64_t started_at;
+    /**
+     * The same in clock ticks since the machine's start: with the pid, it tells a process from
+     * every other one. 0 where it is not known.
+     */
+    uint64_t start_ticks;
+    int32_t pid;
+    /**
+     * The process's effective user; UINT32_MAX where it is not known.
+     */
+    uint32_t uid;
+    /**
+     * The descriptor's number; -1 for a mapping.
+     */
+    int32_t descriptor;
+    /**
+     * SHMKIT_RIGHTS_…: what the descriptor was opened for, or the mapping allows; 2 is writing
+     * alone.
+     */
+    uint32_t rights;
+    /**
+     * 1 for a shared mapping, 0 for a private one, or a descriptor.
+     */
+    uint32_t shared;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_holder;
+
+/**
+ * Why there may be more than a list has.
+ */
+typedef struct shm_gap {
+    /**
+     * One sentence.
+     */
+    const char *message;
+    /**
+     * How many of what the message names; 0 where nobody can count them.
+     */
+    uint64_t count;
+} shm_gap;
+
+/**
+ * What is known of an object of shm_leftovers_list beside the object itself.
+ */
+typedef struct shm_leftover {
+    /**
+     * Why it is taken for a leftover, or why that cannot be told.
+     */
+    const char *reason;
+    /**
+     * 1 when nobody holds it; 0 when that cannot be told.
+     */
+    uint32_t decided;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_leftover;
+
+/**
+ * Something that surprises, and whether it does here.
+ */
+typedef struct shm_trap {
+    /**
+     * Stable, for programs: "systemd-remove-ipc".
+     */
+    const char *name;
+    /**
+     * What is found here, and what follows from it.
+     */
+    const char *sentence;
+    const char *remedy;
+    /**
+     * 1 it applies, 0 it does not, -1 that cannot be told, and the sentence says why.
+     */
+    int32_t applies;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_trap;
+
+/**
+ * A range of pages that are all in memory, or all not.
+ */
+typedef struct shm_run {
+    uint64_t offset;
+    uint64_t length_bytes;
+    /**
+     * 1 in memory, 0 not.
+     */
+    uint32_t resident;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_run;
+
+/**
+ * What a region's mapping takes in this process, in bytes: the figures of /proc/self/smaps.
+ */
+typedef struct shm_usage {
+    /**
+     * Of addresses.
+     */
+    uint64_t size_bytes;
+    /**
+     * Rss: in memory, and in this process's page tables.
+     */
+    uint64_t resident_bytes;
+    /**
+     * Pss: what several mappings have is shared out among them.
+     */
+    uint64_t proportional_bytes;
+    uint64_t shared_clean_bytes;
+    uint64_t shared_dirty_bytes;
+    uint64_t private_clean_bytes;
+    uint64_t private_dirty_bytes;
+    /**
+     * On huge pages, transparent ones or a pool's. A pool's are not part of resident_bytes.
+     */
+    uint64_t huge_bytes;
+    uint64_t locked_bytes;
+    uint64_t swapped_bytes;
+    /**
+     * Of how many mappings these are the sums: parts that were protected or locked are their own.
+     */
+    uint32_t mappings;
+    /**
+     * In bytes.
+     */
+    uint32_t page_size;
+    /**
+     * VmFlags of the first mapping, as proc(5) lists them, parted by spaces: "rd wr sh mr mw me ms".
+     */
+    char vm_flags[128];
+} shm_usage;
+
+/**
+ * The file system that an object lies on.
+ */
+typedef struct shm_file_system {
+    /**
+     * "tmpfs", "ext4", …
+     */
+    const char *kind;
+    /**
+     * NULL for the kernel's own, which nobody mounted.
+     */
+    const char *mount_point;
+    /**
+     * "rw,noexec", …; empty where it is not mounted.
+     */
+    const char *options;
+    /**
+     * UINT64_MAX: no limit of its own, for these three.
+     */
+    uint64_t size_bytes;
+    uint64_t free_bytes;
+    /**
+     * How many more files fit.
+     */
+    uint64_t files_free;
+    /**
+     * 1 when what lies there lies in memory only, else 0.
+     */
+    uint32_t in_memory;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_file_system;
 
 
 
@@ -1972,6 +2391,232 @@ int shm_recv_region_until(int socket,
                           int64_t deadline_ns,
                           struct shm_region **region,
                           struct shm_error *error);
+
+/**
+ * ---- What the kernel knows --------------------------------------------------------------
+ *
+ * The calls that list something take a picture and store a handle at `list`; the calls that get
+ * something read from it, by number from 0, and answer 1, or 0 behind the last. The list is the
+ * caller's to free, with shm_list_free; its strings live until then. A list never changes, so any
+ * thread may read it. What may not be seen never fails the rest: shm_gap_get tells why there may
+ * be more.
+ *
+ * All limits that shared memory meets, each with its use and the place where it is set.
+ *
+ * Returns 0, or: -EINVAL NULL.
+ */
+int shm_limits_list(struct shm_list **list, struct shm_error *error);
+
+/**
+ * The limit of a number in a list of shm_limits_list.
+ *
+ * `limit`, `limit_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
+ * Returns 1, or: 0 there are no more; -EINVAL an argument.
+ */
+int shm_limit_get(const struct shm_list *list,
+                  size_t index,
+                  struct shm_limit *limit,
+                  size_t limit_size);
+
+/**
+ * The limit of a name, such as "kernel.shmmax".
+ *
+ * Returns 1, or: 0 there is none of this name; -EINVAL an argument.
+ */
+int shm_limit_find(const struct shm_list *list,
+                   const char *name,
+                   struct shm_limit *limit,
+                   size_t limit_size);
+
+/**
+ * Tells whether a region would fit before it is made: nothing is made, or reserved.
+ *
+ * `kind`: SHMKIT_KIND_MEMFD, _ANONYMOUS, _FILE, _POSIX or _SYSV. `path`: of a file, else NULL.
+ * `size`: in bytes. `options`: HUGE_2M, HUGE_1G, LOCKED, NO_RESERVE count, and GROWABLE with its
+ * size_max.
+ * Returns 0, or the code that making it would mostly end with, and `error` says which limit stands
+ * in the way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also a
+ * control group's memory, for which the kernel kills; -EFBIG; -EMFILE; -EOPNOTSUPP no huge pages of
+ * this size here; for a file, what its directory answers. A limit that cannot be read stands in
+ * nobody's way.
+ */
+int shm_fits(int kind,
+             const char *path,
+             uint64_t size,
+             const struct shm_region_options *options,
+             struct shm_error *error);
+
+/**
+ * Shared objects of the machine, as far as this process may see them. System V objects are those
+ * of its own IPC namespace.
+ *
+ * `select`: SHMKIT_SELECT_… together. _FILES is for shm_objects_list_of. What only processes tell
+ * (_MEMFDS, _ANONYMOUS, _HOLDERS) takes one look at every process.
+ * Returns 0, or: -EINVAL an argument.
+ */
+int shm_objects_list(uint32_t select, struct shm_list **list, struct shm_error *error);
+
+/**
+ * What one process has, with the ways in which it has it.
+ *
+ * Returns 0, or: -EINVAL an argument; -ESRCH no such process; -EACCES it may not be looked into.
+ */
+int shm_objects_list_of(int32_t pid,
+                        uint32_t select,
+                        struct shm_list **list,
+                        struct shm_error *error);
+
+/**
+ * A region's object alone, and all who have it.
+ *
+ * Returns 0, or: -EINVAL NULL; what the kernel answers.
+ */
+int shm_region_holders(const struct shm_region *region,
+                       struct shm_list **list,
+                       struct shm_error *error);
+
+/**
+ * The object of a number in a list of objects or leftovers.
+ *
+ * `object`, `object_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
+ * Returns 1, or: 0 there are no more; -EINVAL an argument.
+ */
+int shm_object_get(const struct shm_list *list,
+                   size_t index,
+                   struct shm_object *object,
+                   size_t object_size);
+
+/**
+ * One of those who have an object, where the list was asked for them.
+ *
+ * `object`: the object's number. `index`: the holder's, from 0 for each object.
+ * Returns 1, or: 0 there are no more; -EINVAL an argument.
+ */
+int shm_holder_get(const struct shm_list *list,
+                   size_t object,
+                   size_t index,
+                   struct shm_holder *holder,
+                   size_t holder_size);
+
+/**
+ * Why there may be more objects, holders or leftovers than the list has.
+ *
+ * Returns 1, or: 0 there are no more, so without any the list is complete; -EINVAL an argument.
+ */
+int shm_gap_get(const struct shm_list *list, size_t index, struct shm_gap *gap, size_t gap_size);
+
+/**
+ * Segments and POSIX objects that nobody has: the kernel counts who is attached, and tells an
+ * object's owner whether it is open or mapped anywhere, also in containers and under way in a
+ * socket. That alone does not make them garbage: a name may be meant to wait for its next user.
+ *
+ * Behind them come those of which it cannot be told. shm_object_get has the objects,
+ * shm_leftover_get the reasons.
+ * Returns 0, or: -EINVAL NULL.
+ */
+int shm_leftovers_list(struct shm_list **list, struct shm_error *error);
+
+/**
+ * The reason for an object in a list of shm_leftovers_list.
+ *
+ * Returns 1, or: 0 there are no more; -EINVAL an argument.
+ */
+int shm_leftover_get(const struct shm_list *list,
+                     size_t index,
+                     struct shm_leftover *leftover,
+                     size_t leftover_size);
+
+/**
+ * Tells whether shm_leftover_remove would remove an object now.
+ *
+ * Returns as shm_leftover_remove, and removes nothing.
+ */
+int shm_leftover_check(const struct shm_list *list, size_t index, struct shm_error *error);
+
+/**
+ * Removes an object of shm_leftovers_list, if it still is the one that was listed and nobody has
+ * it.
+ *
+ * Returns 0, or: -EINVAL an argument; -EBUSY it is in use, or that cannot be told; -EPERM another
+ * user's; -ESTALE it was changed since, or another object stands there; -ENOENT it is gone; -EAGAIN
+ * another process has held the lock on /dev/shm for a second.
+ */
+int shm_leftover_remove(const struct shm_list *list, size_t index, struct shm_error *error);
+
+/**
+ * What is set up on this machine so that shared memory surprises: all that is known, whether it
+ * applies or not, each with the remedy.
+ *
+ * Returns 0, or: -EINVAL NULL.
+ */
+int shm_traps_list(struct shm_list **list, struct shm_error *error);
+
+/**
+ * The trap of a number in a list of shm_traps_list.
+ *
+ * Returns 1, or: 0 there are no more; -EINVAL an argument.
+ */
+int shm_trap_get(const struct shm_list *list,
+                 size_t index,
+                 struct shm_trap *trap,
+                 size_t trap_size);
+
+/**
+ * Tells which pages of a range are in memory, page by page: whole pages, as far as the range
+ * touches them. Looking touches none.
+ *
+ * `offset`, `length`: in bytes. `list`: shm_run_get has the runs of pages, without gaps.
+ * Returns 0, or: 1 only what this process has touched itself is told, because it may not write to
+ * the file, or the pages are from a pool; -EINVAL an argument; -ERANGE beyond the region; what the
+ * kernel answers.
+ */
+int shm_region_residency(const struct shm_region *region,
+                         size_t offset,
+                         size_t length,
+                         struct shm_list **list,
+                         struct shm_error *error);
+
+/**
+ * The run of a number in a list of shm_region_residency.
+ *
+ * Returns 1, or: 0 there are no more; -EINVAL an argument.
+ */
+int shm_run_get(const struct shm_list *list, size_t index, struct shm_run *run, size_t run_size);
+
+/**
+ * Reads what a region's mapping takes: the figures of /proc/self/smaps.
+ *
+ * `usage`, `usage_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
+ * Returns 0, or: -EINVAL an argument; -ENOENT and others: /proc cannot be read.
+ */
+int shm_region_usage(const struct shm_region *region,
+                     struct shm_usage *usage,
+                     size_t usage_size,
+                     struct shm_error *error);
+
+/**
+ * The file system that a region's object lies on, with its free space.
+ *
+ * `list`: shm_file_system_get has it.
+ * Returns 0, or: -EINVAL an argument; what the kernel answers.
+ */
+int shm_region_file_system(const struct shm_region *region,
+                           struct shm_list **list,
+                           struct shm_error *error);
+
+/**
+ * The file system in a list of shm_region_file_system; there is one.
+ *
+ * Returns 1, or: 0 in another list; -EINVAL an argument.
+ */
+int shm_file_system_get(const struct shm_list *list,
+                        struct shm_file_system *file_system,
+                        size_t file_system_size);
+
+/**
+ * Frees a list, and with it the strings that were read from it. NULL is fine.
+ */
+void shm_list_free(struct shm_list *list);
 
 #ifdef __cplusplus
 }  // extern "C"

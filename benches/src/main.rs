@@ -7,6 +7,7 @@ mod growth;
 mod handover;
 mod harness;
 mod huge;
+mod inspect;
 mod memory;
 mod raw;
 mod region;
@@ -107,6 +108,7 @@ fn measure() -> Result<ExitCode> {
         .chain(go::JOBS)
         .map(Job::One)
         .chain([Job::Gigabyte])
+        .chain(inspect::JOBS.map(Job::One))
         .filter(|job| job.ids().into_iter().any(wanted))
         .collect();
     if jobs.is_empty() {

@@ -469,3 +469,20 @@ pub unsafe fn read_exact(fd: c_int, bytes: *mut u8, length: usize) -> Result<()>
     }
     Ok(())
 }
+
+/// Survey::of(POSIX): what a directory has, and fstatat(2) of each.
+pub fn list_and_stat(path: &CStr) -> Result<()> {
+    // SAFETY: the stream is ours from opendir to closedir, and an entry lives until the next one is read.
+    unsafe {
+        let directory = libc::opendir(path.as_ptr());
+        if directory.is_null() {
+            return Err(Error::last_os_error());
+        }
+        let fd = libc::dirfd(directory);
+        while let Some(entry) = libc::readdir(directory).as_ref() {
+            let mut stat: libc::stat = zeroed();
+            ok(libc::fstatat(fd, entry.d_name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW))?;
+        }
+        ok(libc::closedir(directory)).map(drop)
+    }
+}

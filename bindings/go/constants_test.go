@@ -70,14 +70,30 @@ var constants = map[string]any{
 	"SHMKIT_QUEUE_EXCEPT":          8192, // SysVWant.Except gives it
 	"SHMKIT_QUEUE_TRUNCATE":        4096, // SysVWant.Truncate gives it
 	"SHMKIT_FDS_MAX":               shmkit.FilesMax,
-	"SHMKIT_E_SHRUNK":              shmkit.ErrShrunk,
-	"SHMKIT_E_NOT_REGION":          shmkit.ErrNotRegion,
-	"SHMKIT_E_VERSION":             shmkit.ErrVersion,
-	"SHMKIT_E_UNSEALED":            shmkit.ErrUnsealed,
-	"SHMKIT_E_UNENFORCEABLE":       shmkit.ErrUnenforceable,
-	"SHMKIT_E_COLLISION":           shmkit.ErrCollision,
-	"SHMKIT_E_ON_DISK":             shmkit.ErrOnDisk,
-	"SHMKIT_E_UNGUARDED":           shmkit.ErrUnguarded,
+	// The Go package does not inspect yet.
+	"SHMKIT_SELECT_SEGMENTS":      1,
+	"SHMKIT_SELECT_SEMAPHORES":    2,
+	"SHMKIT_SELECT_QUEUES":        4,
+	"SHMKIT_SELECT_POSIX":         8,
+	"SHMKIT_SELECT_MEMFDS":        16,
+	"SHMKIT_SELECT_ANONYMOUS":     32,
+	"SHMKIT_SELECT_FILES":         64,
+	"SHMKIT_SELECT_HOLDERS":       128,
+	"SHMKIT_UNIT_BYTES":           1,
+	"SHMKIT_UNIT_PAGES":           2,
+	"SHMKIT_UNIT_COUNT":           3,
+	"SHMKIT_UNIT_SETTING":         4,
+	"SHMKIT_KIND_SEMAPHORES":      7,
+	"SHMKIT_KIND_QUEUE":           8,
+	"SHMKIT_KIND_NAMED_SEMAPHORE": 9,
+	"SHMKIT_E_SHRUNK":             shmkit.ErrShrunk,
+	"SHMKIT_E_NOT_REGION":         shmkit.ErrNotRegion,
+	"SHMKIT_E_VERSION":            shmkit.ErrVersion,
+	"SHMKIT_E_UNSEALED":           shmkit.ErrUnsealed,
+	"SHMKIT_E_UNENFORCEABLE":      shmkit.ErrUnenforceable,
+	"SHMKIT_E_COLLISION":          shmkit.ErrCollision,
+	"SHMKIT_E_ON_DISK":            shmkit.ErrOnDisk,
+	"SHMKIT_E_UNGUARDED":          shmkit.ErrUnguarded,
 }
 
 // Every constant of the header has its Go name and the same number; codes have their names and texts.

@@ -8,6 +8,7 @@ use std::mem::{size_of, MaybeUninit};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use super::list::shm_list;
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
 use super::semaphore::shm_sysv_sem_op;
 use crate::error::{Code, Error, Result};
@@ -378,6 +379,44 @@ pub(super) unsafe fn region<'a>(pointer: *const shm_region) -> Result<&'a Region
 /// The region behind a handle, for calls that explain.
 pub(super) unsafe fn known<'a>(pointer: *const shm_region) -> Result<&'a Region> {
     unsafe { peek(pointer) }.ok_or_else(|| invalid("the region is NULL"))
+}
+
+/// A call that makes a list.
+pub(super) unsafe fn listed(
+    out: *mut *mut shm_list,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<shm_list>,
+) -> c_int {
+    unsafe { give(out, error, || Ok(Box::into_raw(Box::new(call()?)))) }
+}
+
+pub(super) unsafe fn list<'a>(pointer: *const shm_list) -> Result<&'a shm_list> {
+    unsafe { pointer.as_ref() }.ok_or_else(|| invalid("the list is NULL"))
+}
+
+/// One thing of a list, in an extensible struct: 1, or 0 where there is none.
+pub(super) unsafe fn item<'a, T: Copy + 'a>(
+    pointer: *const shm_list,
+    out: *mut T,
+    size: usize,
+    find: impl FnOnce(&'a shm_list) -> Option<&'a T>,
+) -> c_int {
+    // Where there is none the struct stays as it is.
+    match unsafe { list(pointer) }.map(|list| find(list).copied()) {
+        Ok(None) if !out.is_null() && (1..=LONGEST_STRUCT).contains(&size) => 0,
+        Ok(None) => Code::from(Errno::EINVAL).raw(),
+        Ok(Some(item)) => match unsafe { inform(out, size, std::ptr::null_mut(), || Ok(item)) } {
+            0 => 1,
+            failed => failed,
+        },
+        Err(error) => error.code().raw(),
+    }
+}
+
+pub(super) unsafe fn free(pointer: *mut shm_list) {
+    if !pointer.is_null() {
+        drop(unsafe { Box::from_raw(pointer) });
+    }
 }
 
 /// The handle, which ends when this is dropped.

@@ -13,11 +13,15 @@ mod sysv;
 mod semaphore;
 mod queue;
 mod handover;
+mod inspect;
+mod list;
 
 pub use args::shm_error;
 pub use growth::*;
 pub use guard::*;
 pub use handover::*;
+pub use inspect::*;
+pub use list::*;
 pub use placement::*;
 pub use publish::*;
 pub use queue::*;

@@ -41,7 +41,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 100;
 
 fn is_marked(stat: &FileStat) -> bool {
-    stat.st_mode & MARK_BITS == libc::S_IFREG | MARK
+    is_marked_mode(stat.st_mode)
+}
+
+/// Whether a file's mode says that its name goes with its users.
+pub(crate) fn is_marked_mode(mode: u32) -> bool {
+    mode & MARK_BITS == libc::S_IFREG | MARK
 }
 
 pub(super) fn same_file(one: &FileStat, other: &FileStat) -> bool {
@@ -158,6 +163,11 @@ pub(super) fn open(
         let fd = match file::open(path, flags, 0) {
             // Its mode does not keep what is left of it.
             Err(Errno::EACCES) if clear(path, &what)? => continue,
+            // Somebody asks the kernel who has it open: over in microseconds.
+            Err(Errno::EAGAIN) => {
+                std::thread::sleep(Duration::from_micros(50));
+                continue;
+            }
             opened => opened.during(tried)?,
         };
         let own = file::stat(fd.as_fd()).during(tried)?;
@@ -178,7 +188,7 @@ pub(super) fn open(
             }
         }
     }
-    Err(Error::new(Errno::EAGAIN, format!("{}: it is made and removed all the time", tried())))
+    Err(Error::new(Errno::EAGAIN, format!("{}: it is made and removed, or leased, all the time", tried())))
 }
 
 /// Removes what stands under a path if it is a leftover. Answers whether the path is worth another try.
@@ -193,7 +203,7 @@ pub(super) fn clear(path: &CStr, what: impl Fn() -> String) -> Result<bool> {
     };
     let fd = match opened {
         Ok(fd) => fd,
-        Err(errno) => return Ok(errno == Errno::ENOENT),
+        Err(errno) => return Ok([Errno::ENOENT, Errno::EAGAIN].contains(&errno)),
     };
     let own = file::stat(fd.as_fd()).during(tried)?;
     if !is_marked(&own) {
@@ -217,14 +227,14 @@ fn open_own(path: &CStr) -> sys::Result<OwnedFd> {
 }
 
 /// A name in its directory, locked: among those who ask for the lock it means one object all the time.
-pub(super) struct LockedName {
+pub(crate) struct LockedName {
     pub directory: OwnedFd,
     pub name: CString,
 }
 
 impl LockedName {
     /// Waits for the lock, and no longer than a second: EAGAIN.
-    pub(super) fn lock(path: &CStr) -> sys::Result<LockedName> {
+    pub(crate) fn lock(path: &CStr) -> sys::Result<LockedName> {
         let (directory, name) = split(path);
         let place = LockedName { directory: file::open_directory(&directory)?, name };
         let deadline = clock::monotonic_ns() + PATIENCE.as_nanos() as i64;

@@ -26,6 +26,7 @@ mod typed;
 mod unlink;
 
 pub use guard::check as guard_check;
+pub(crate) use lease::{is_marked_mode, LockedName};
 pub use options::{Advice, Flags, Kind, Options, Rights, Seals};
 pub use placement::Policy;
 pub use posix::unlink as posix_unlink;
@@ -381,7 +382,7 @@ impl Region {
     }
 
     /// The same, with the sentence.
-    fn within_or_say(&self, offset: usize, length: usize) -> Result<()> {
+    pub(crate) fn within_or_say(&self, offset: usize, length: usize) -> Result<()> {
         self.within(offset, length).map_err(|code| {
             let (what, size) = (self.describe(), self.size());
             let twice = if self.reach() > size { ", twice" } else { "" };

@@ -260,6 +260,10 @@ impl Identity {
 
 /// Whether a segment's creator is not done with it, or died before it was.
 pub(super) fn is_unfinished(stat: &libc::shmid_ds) -> bool {
-    let mode = u32::from(stat.shm_perm.mode);
+    is_unfinished_mode(stat.shm_perm.mode.into())
+}
+
+/// The same, by its mode alone.
+pub(crate) fn is_unfinished_mode(mode: u32) -> bool {
     mode & 0o111 == UNFINISHED && mode & segment::SHM_DEST == 0
 }

@@ -66,9 +66,12 @@ impl Mapping {
         self.field("VmFlags").split(' ').any(|word| word == flag)
     }
 
+    pub fn kib(&self, name: &str) -> u64 {
+        self.field(name).strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
     pub fn dirty_kib(&self) -> u64 {
-        let kib = |name| self.field(name).strip_suffix(" kB").unwrap().parse::<u64>().unwrap();
-        kib("Shared_Dirty") + kib("Private_Dirty")
+        self.kib("Shared_Dirty") + self.kib("Private_Dirty")
     }
 }
 

@@ -9,6 +9,7 @@ mod d1;
 mod d2;
 mod d3;
 mod d4;
+mod inspection;
 mod kernel;
 
 use std::collections::BTreeSet;

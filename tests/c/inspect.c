@@ -1,0 +1,302 @@
+/* Goal: what the kernel knows of regions comes through C: limits, objects, holders, pages, leftovers, traps. */
+#include "test.h"
+#include <inttypes.h>
+
+#define LIST_UNTOUCHED ((shm_list *)0x5a5a)
+
+static shm_list *list;
+
+#define FREE() (shm_list_free(list), list = NULL)
+
+/* A call that would write to `list`, and must not. */
+#define REFUSED_LIST(want, word, call)    \
+    do {                                  \
+        list = LIST_UNTOUCHED;            \
+        REFUSED(want, word, call);        \
+        CHECK(list == LIST_UNTOUCHED);    \
+        list = NULL;                      \
+    } while (0)
+
+static void limits(void)
+{
+    shm_limit limit, found;
+    size_t count = 0;
+
+    OK(shm_limits_list(&list, &error));
+    for (; shm_limit_get(list, count, &limit, sizeof limit) == 1; count++) {
+        CHECK(limit.name[0] && limit.source[0]);
+        CHECK(limit.has_value == !limit.unknown && limit.reserved == 0);
+        CHECK(limit.unit >= SHMKIT_UNIT_BYTES && limit.unit <= SHMKIT_UNIT_SETTING);
+        CODE(1, shm_limit_find(list, limit.name, &found, sizeof found));
+        CHECK(!strcmp(found.name, limit.name));
+    }
+    CHECK(count > 25);
+    CODE(1, shm_limit_find(list, "kernel.shmmni", &limit, sizeof limit));
+    CHECK(limit.has_value && limit.has_used && limit.unit == SHMKIT_UNIT_COUNT && !limit.word);
+    CHECK(!strcmp(limit.source, "/proc/sys/kernel/shmmni"));
+
+    /* A struct of another size: filled as far as it goes; what it has behind ours becomes 0. */
+    struct {
+        shm_limit limit;
+        char behind[16];
+    } wide, guard;
+    memset(&wide, 0x5a, sizeof wide);
+    CODE(1, shm_limit_find(list, "kernel.shmmni", &wide.limit, sizeof wide));
+    for (size_t i = 0; i < sizeof wide.behind; i++)
+        CHECK(wide.behind[i] == 0);
+    memset(&guard, 0x5a, sizeof guard);
+    CODE(1, shm_limit_find(list, "kernel.shmmni", &guard.limit, 8));
+    CHECK(!strcmp(guard.limit.name, "kernel.shmmni") && *(unsigned char *)&guard.limit.source == 0x5a);
+
+    /* Behind the last, and of another kind: nothing, and nothing written. */
+    memset(&guard, 0x5a, sizeof guard);
+    CODE(0, shm_limit_get(list, count, &guard.limit, sizeof limit));
+    CODE(0, shm_limit_get(list, SIZE_MAX, &guard.limit, sizeof limit));
+    CODE(0, shm_limit_find(list, "", &guard.limit, sizeof limit));
+    CODE(0, shm_object_get(list, 0, &(shm_object){0}, sizeof(shm_object)));
+    CHECK(*(unsigned char *)&guard.limit == 0x5a);
+    FREE();
+}
+
+static void fits(void)
+{
+    OK(shm_fits(SHMKIT_KIND_MEMFD, NULL, page, NULL, &error));
+    OK(shm_fits(SHMKIT_KIND_ANONYMOUS, NULL, page, OPTIONS(.flags = SHMKIT_REGION_NO_RESERVE), &error));
+    OK(shm_fits(SHMKIT_KIND_FILE, test_path("new"), page, NULL, &error));
+    CHECK(access(test_path("new"), F_OK) == -1);
+    REFUSED(-ENOSPC, "bytes are free", shm_fits(SHMKIT_KIND_FILE, test_path("new"), (uint64_t)1 << 60, NULL, &error));
+    REFUSED(-ENOENT, "directory", shm_fits(SHMKIT_KIND_FILE, test_path("no/new"), 1, NULL, &error));
+    REFUSED(-EINVAL, "path", shm_fits(SHMKIT_KIND_FILE, NULL, 1, NULL, &error));
+    REFUSED(-EINVAL, "1 byte", shm_fits(SHMKIT_KIND_MEMFD, NULL, 0, NULL, &error));
+    REFUSED(-ENOMEM, "address", shm_fits(SHMKIT_KIND_SYSV, NULL, UINT64_MAX, NULL, &error));
+    for (int kind = -1; kind <= SHMKIT_KIND_NAMED_SEMAPHORE + 1; kind++)
+        if (kind <= 0 || kind == SHMKIT_KIND_DESCRIPTOR || kind > SHMKIT_KIND_SYSV)
+            REFUSED(-EINVAL, "kind", shm_fits(kind, NULL, 1, NULL, &error));
+    REFUSED(-EINVAL, "", shm_fits(SHMKIT_KIND_MEMFD, NULL, 1, OPTIONS(.flags = 1u << 31), &error));
+}
+
+static void limited(int socket UNUSED, void *argument UNUSED)
+{
+    isolate(CLONE_NEWIPC, NULL);
+    write_file("/proc/sys/kernel/shmmax", "8192");
+    OK(shm_fits(SHMKIT_KIND_SYSV, NULL, 8192, NULL, &error));
+    REFUSED(-EINVAL, "kernel.shmmax is 8192 bytes (/proc/sys/kernel/shmmax)",
+            shm_fits(SHMKIT_KIND_SYSV, NULL, 8193, NULL, &error));
+}
+
+/* The object of a name, with or without its slash; its number in `index`. */
+static shm_object find(const char *name, int kind, size_t *index)
+{
+    shm_object object;
+
+    for (*index = 0; shm_object_get(list, *index, &object, sizeof object) == 1; ++*index)
+        if (object.kind == kind && object.name && !strcmp(object.name + (object.name[0] == '/'), name))
+            return object;
+    FAIL("nothing of kind %d is named %s", kind, name);
+}
+
+static void objects(void)
+{
+    const uint32_t all = SHMKIT_SELECT_SEGMENTS | SHMKIT_SELECT_SEMAPHORES | SHMKIT_SELECT_QUEUES |
+                         SHMKIT_SELECT_POSIX | SHMKIT_SELECT_MEMFDS | SHMKIT_SELECT_ANONYMOUS |
+                         SHMKIT_SELECT_FILES | SHMKIT_SELECT_HOLDERS;
+    shm_region *memfd = NULL, *posix = NULL, *segment = NULL;
+    shm_object object;
+    shm_holder holder;
+    shm_gap gap;
+    size_t index;
+    int descriptors = 0, mappings = 0;
+
+    OK(shm_region_create("tests/c/inspect", 5000, NULL, &memfd, &error));
+    OK(shm_posix_create(test_name("object"), 5000, NULL, &posix, &error));
+    OK(shm_sysv_create(test_key(1), 5000, NULL, &segment, &error));
+
+    OK(shm_objects_list_of(getpid(), all, &list, &error));
+    object = find("tests/c/inspect", SHMKIT_KIND_MEMFD, &index);
+    CHECK_EQ(object.size_bytes, 5000);
+    CHECK_EQ(object.mode, 0600);
+    CHECK_EQ(object.owner_uid, geteuid());
+    CHECK_EQ(object.seals, shm_region_seals(memfd));
+    CHECK_EQ(object.id, -1);
+    CHECK(object.attach_count == UINT64_MAX && object.creator_uid == UINT32_MAX);
+    for (size_t i = 0; shm_holder_get(list, index, i, &holder, sizeof holder) == 1; i++) {
+        CHECK_EQ(holder.pid, getpid());
+        CHECK_EQ(holder.rights, SHMKIT_RIGHTS_READ_WRITE);
+        CHECK(holder.name[0] && holder.start_ticks > 0);
+        if (holder.descriptor == -1) {
+            CHECK(holder.start == (uintptr_t)shm_region_data(memfd) && holder.shared == 1);
+            CHECK_EQ(holder.length_bytes, 2 * page);
+            mappings++;
+        } else {
+            CHECK_EQ(holder.descriptor, shm_region_fd(memfd));
+            descriptors++;
+        }
+    }
+    CHECK(descriptors == 1 && mappings == 1);
+    CODE(0, shm_holder_get(list, SIZE_MAX, 0, &holder, sizeof holder));
+    FREE();
+
+    OK(shm_objects_list(SHMKIT_SELECT_SEGMENTS | SHMKIT_SELECT_POSIX, &list, &error));
+    object = find(test_name("object"), SHMKIT_KIND_POSIX, &index);
+    CHECK_EQ(object.size_bytes, 5000);
+    CODE(0, shm_holder_get(list, index, 0, &holder, sizeof holder)); /* nobody asked */
+    for (index = 0; shm_object_get(list, index, &object, sizeof object) == 1; index++)
+        if (object.id == shm_sysv_id(segment))
+            break;
+    CHECK(object.id == shm_sysv_id(segment) && object.key == test_key(1) && object.kind == SHMKIT_KIND_SYSV);
+    CHECK(object.attach_count == 1 && object.creator_pid == getpid() && !object.name);
+    CODE(0, shm_gap_get(list, 0, &gap, sizeof gap));
+    FREE();
+
+    OK(shm_region_holders(segment, &list, &error));
+    CODE(1, shm_object_get(list, 0, &object, sizeof object));
+    CODE(0, shm_object_get(list, 1, &object, sizeof object));
+    CHECK(object.id == shm_sysv_id(segment));
+    CODE(1, shm_holder_get(list, 0, 0, &holder, sizeof holder));
+    CHECK(holder.pid == getpid() && holder.start == (uintptr_t)shm_region_data(segment));
+    FREE();
+
+    OK(shm_sysv_remove(shm_sysv_id(segment), &error));
+    OK(shm_posix_unlink(test_name("object"), &error));
+    CLOSE(segment);
+    CLOSE(posix);
+    CLOSE(memfd);
+}
+
+static void pages(void)
+{
+    shm_region *made = NULL;
+    shm_run run;
+    shm_usage usage;
+    shm_file_system system;
+
+    OK(shm_region_create("pages", 4 * page, OPTIONS(.flags = SHMKIT_REGION_NO_RESERVE), &made, &error));
+    OK(shm_region_residency(made, 0, 4 * page, &list, &error));
+    CODE(1, shm_run_get(list, 0, &run, sizeof run));
+    CHECK(run.offset == 0 && run.length_bytes == 4 * page && run.resident == 0);
+    CODE(0, shm_run_get(list, 1, &run, sizeof run));
+    FREE();
+    CODE(0, shm_region_write(made, page, "x", 1));
+    OK(shm_region_residency(made, 0, 4 * page, &list, &error));
+    CODE(1, shm_run_get(list, 1, &run, sizeof run));
+    CHECK(run.offset == page && run.length_bytes == page && run.resident == 1);
+    CODE(1, shm_run_get(list, 2, &run, sizeof run));
+    CHECK(run.offset == 2 * page && run.length_bytes == 2 * page && run.resident == 0);
+    FREE();
+    REFUSED_LIST(-ERANGE, "beyond", shm_region_residency(made, 1, 4 * page, &list, &error));
+    REFUSED_LIST(-ERANGE, "beyond", shm_region_residency(made, SIZE_MAX, SIZE_MAX, &list, &error));
+    REFUSED_LIST(-EINVAL, "NULL", shm_region_residency(NULL, 0, 0, &list, &error));
+
+    OK(shm_region_usage(made, &usage, sizeof usage, &error));
+    CHECK(usage.size_bytes == 4 * page && usage.resident_bytes == page && usage.mappings == 1);
+    CHECK(usage.page_size == page && strstr(usage.vm_flags, "sh"));
+    REFUSED(-EINVAL, "NULL", shm_region_usage(NULL, &usage, sizeof usage, &error));
+    REFUSED(-EINVAL, "NULL", shm_region_usage(made, NULL, sizeof usage, &error));
+    REFUSED(-EINVAL, "sizeof", shm_region_usage(made, &usage, 0, &error));
+
+    OK(shm_region_file_system(made, &list, &error));
+    CODE(1, shm_file_system_get(list, &system, sizeof system));
+    CHECK(!strcmp(system.kind, "tmpfs") && !system.mount_point && system.in_memory == 1);
+    CHECK(system.free_bytes == UINT64_MAX && system.options[0] == '\0');
+    FREE();
+    CLOSE(made);
+}
+
+static void leftovers(void)
+{
+    shm_region *made = NULL;
+    shm_leftover left;
+    shm_object object;
+    size_t index;
+
+    OK(shm_posix_create(test_name("left"), 5000, NULL, &made, &error));
+    CLOSE(made);
+    OK(shm_leftovers_list(&list, &error));
+    object = find(test_name("left"), SHMKIT_KIND_POSIX, &index);
+    CODE(1, shm_leftover_get(list, index, &left, sizeof left));
+    CHECK(object.size_bytes == 5000 && left.decided == 1 && strstr(left.reason, "open or mapped"));
+    OK(shm_leftover_check(list, index, &error));
+    OK(shm_posix_open(test_name("left"), NULL, &made, &error));
+    REFUSED(-EBUSY, test_name("left"), shm_leftover_remove(list, index, &error));
+    CLOSE(made);
+    OK(shm_leftover_remove(list, index, &error));
+    REFUSED(-ENOENT, "gone", shm_leftover_remove(list, index, &error));
+    REFUSED(-EINVAL, "number", shm_leftover_check(list, SIZE_MAX, &error));
+    FREE();
+    OK(shm_limits_list(&list, &error));
+    REFUSED(-EINVAL, "number", shm_leftover_remove(list, 0, &error)); /* another list */
+    FREE();
+}
+
+static void traps(void)
+{
+    shm_trap trap;
+    size_t count = 0;
+
+    OK(shm_traps_list(&list, &error));
+    for (; shm_trap_get(list, count, &trap, sizeof trap) == 1; count++) {
+        CHECK(trap.name[0] && trap.sentence[0] && trap.remedy[0]);
+        CHECK(trap.applies >= -1 && trap.applies <= 1);
+    }
+    CHECK(count >= 8);
+    FREE();
+}
+
+static void bad_arguments(void)
+{
+    char room[256];
+    pid_t gone = fork();
+
+    CHECK_SYS(gone);
+    if (gone == 0)
+        _exit(0);
+    CHECK_SYS(waitpid(gone, NULL, 0));
+    REFUSED_LIST(-ESRCH, "process", shm_objects_list_of(gone, SHMKIT_SELECT_MEMFDS, &list, &error));
+    REFUSED_LIST(-ESRCH, "-1", shm_objects_list_of(-1, SHMKIT_SELECT_MEMFDS, &list, &error));
+    REFUSED_LIST(-EINVAL, "0x100", shm_objects_list(256, &list, &error));
+    REFUSED_LIST(-EINVAL, "0x80000000", shm_objects_list_of(1, 1u << 31, &list, &error));
+    REFUSED_LIST(-EINVAL, "NULL", shm_region_holders(NULL, &list, &error));
+    REFUSED_LIST(-EINVAL, "NULL", shm_region_file_system(NULL, &list, &error));
+    REFUSED(-EINVAL, "NULL", shm_limits_list(NULL, &error));
+    REFUSED(-EINVAL, "NULL", shm_objects_list(1, NULL, &error));
+    REFUSED(-EINVAL, "NULL", shm_leftovers_list(NULL, &error));
+    REFUSED(-EINVAL, "NULL", shm_traps_list(NULL, &error));
+    REFUSED(-EINVAL, "NULL", shm_leftover_check(NULL, 0, &error));
+    REFUSED(-EINVAL, "NULL", shm_leftover_remove(NULL, 0, &error));
+    CODE(-EINVAL, shm_objects_list(256, &list, NULL));
+    shm_list_free(NULL);
+
+    OK(shm_objects_list(0, &list, &error));
+    for (size_t size = 0; size <= sizeof room; size += sizeof room) {
+        const shm_list *lists[] = {NULL, list};
+        for (int known = 0; known < 2; known++) {
+            const shm_list *from = lists[known];
+            int want = from && size ? 0 : -EINVAL;
+            CODE(want, shm_limit_get(from, 0, (shm_limit *)room, size));
+            CODE(want, shm_limit_find(from, "x", (shm_limit *)room, size));
+            CODE(want, shm_object_get(from, 0, (shm_object *)room, size));
+            CODE(want, shm_holder_get(from, 0, 0, (shm_holder *)room, size));
+            CODE(want, shm_gap_get(from, 0, (shm_gap *)room, size));
+            CODE(want, shm_leftover_get(from, 0, (shm_leftover *)room, size));
+            CODE(want, shm_trap_get(from, 0, (shm_trap *)room, size));
+            CODE(want, shm_run_get(from, 0, (shm_run *)room, size));
+            CODE(want, shm_file_system_get(from, (shm_file_system *)room, size));
+            CODE(-EINVAL, shm_object_get(from, 0, NULL, sizeof room));
+        }
+    }
+    CODE(-EINVAL, shm_limit_find(list, NULL, (shm_limit *)room, sizeof room));
+    CODE(-EINVAL, shm_object_get(list, 0, (shm_object *)room, SIZE_MAX));
+    FREE();
+}
+
+static void test(void)
+{
+    RUN(limits);
+    RUN(fits);
+    IN_CHILD(limited, NULL);
+    RUN(objects);
+    RUN(pages);
+    RUN(leftovers);
+    RUN(traps);
+    RUN(bad_arguments);
+}
