@@ -37,7 +37,7 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test c valgrind asan go examples pairs old-kernel demo abi install readme docs
+CHECKS := format lint header test c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
@@ -325,7 +325,14 @@ check-go: $(LIB)
 
 check-examples: $(EXAMPLES) $(GO_EXAMPLES) $(SENDERS) $(RECEIVERS) target/pairs/plain
 	$(call heading,examples)
-	@tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language)))
+	@{ tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language))); \
+	    echo $$? >target/examples.code; } | tee target/examples.out; exit $$(cat target/examples.code)
+
+check-claims: check-examples
+	$(call heading,claims)
+	@cargo test --quiet --locked --test claims --no-run
+	@cargo test --locked --test claims -- --show-output >target/claims.out 2>&1 || { cat target/claims.out; exit 1; }
+	@tests/claims.sh target/claims.out target/examples.out
 
 check-pairs: $(foreach pair,$(PAIRS),$(lastword $(subst =, ,$(pair))))
 	$(call heading,every pair)
