@@ -31,8 +31,9 @@ EXAMPLES_c := target/examples-c
 EXAMPLES_rust := target/debug/examples
 EXAMPLES_go := target/examples-go
 EXAMPLES := $(patsubst examples-c/%.c,target/examples-c/%,$(wildcard examples-c/*.c))
+GO_EXAMPLES := $(patsubst examples-go/%/main.go,target/examples-go/%,$(wildcard examples-go/*/main.go))
 # The programs of tests/pairs, by the names that they have there.
-PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair plain=target/pairs/plain
+PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=target/pairs/plain
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
@@ -50,7 +51,7 @@ LANG_RECEIVER ?= c
 SENDER := $(call example,$(LANG_SENDER),sender)
 RECEIVER := $(call example,$(LANG_RECEIVER),receiver)
 # What the checks run, each with each.
-LANGUAGES := c rust
+LANGUAGES := c rust go
 SENDERS := $(foreach language,$(LANGUAGES),$(call example,$(language),sender))
 RECEIVERS := $(foreach language,$(LANGUAGES),$(call example,$(language),receiver))
 
@@ -116,13 +117,15 @@ check:
 	@printf '\nmake check: all checks passed\n'
 
 ## what shmkit costs, against raw system calls; figures in target/bench
-bench:
+bench: $(LIB)
 	$(need_rust)
+	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml
 
 ## the same in under two minutes
-bench-quick:
+bench-quick: $(LIB)
 	$(need_rust)
+	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml -- --quick
 
 ## include/shmkit.h, from src/capi
@@ -264,6 +267,22 @@ target/tests-asan/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) $(SANITIZE) -pthread -o $@ $< $(STATIC) $(NATIVE)
 
+# ---- Go programs -------------------------------------------------------------------------
+
+# Neither the network nor another toolchain is needed, whatever the user has set.
+go_build = GOTOOLCHAIN=local GOPROXY=off GOWORK=off GOFLAGS='-mod=mod -buildvcs=false' CGO_ENABLED=1 go build
+GO_PACKAGE := $(GO_SOURCES:%=bindings/go/%) $(LIB)
+
+target/examples-go/%: examples-go/%/main.go examples-go/go.mod $(wildcard examples-go/message/*.go) $(GO_PACKAGE)
+	$(need_go)
+	$(go_build) -C examples-go -o $(CURDIR)/$@ ./$*
+	@touch $@
+
+target/pairs/go: $(wildcard tests/pairs/go/*) $(GO_PACKAGE)
+	$(need_go)
+	$(go_build) -C tests/pairs/go -o $(CURDIR)/$@ .
+	@touch $@
+
 # ---- The parts of `make check`, each of which also runs alone -----------------------------
 
 check-format:
@@ -303,8 +322,10 @@ check-go: $(LIB)
 	$(call heading,the Go package; the fault guard of C in a Go program)
 	@tests/go.sh
 	@tests/go-guard.sh
+	test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
+	GOTOOLCHAIN=local go -C benches/go vet ./...
 
-check-examples: $(EXAMPLES) $(SENDERS) $(RECEIVERS)
+check-examples: $(EXAMPLES) $(GO_EXAMPLES) $(SENDERS) $(RECEIVERS) target/pairs/plain
 	$(call heading,examples)
 	@tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language)))
 

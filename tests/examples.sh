@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the examples as a user would, and compares what they print.
 #     tests/examples.sh [LANGUAGE=DIRECTORY...]      (after `make examples`)
-# Each language's sender is run with each language's receiver; without arguments C's with itself.
+# What several languages have is run for each pair of them, as two processes; without arguments it is C
+# with itself.
 # TMPDIR (else /tmp) should be on a disk: D2.2 is otherwise only half shown.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -76,10 +77,11 @@ hear() {
     same "$1" "$line"
 }
 
-tour() {
-    ends 0 "$(cat <<'END'
+tour() { # [DIRECTORY WHAT-GO-PUTS-IN-FRONT]
+    local built=${1-$built}
+    ends 0 "$(cat <<END
 4096 bytes: written by A, read by B, copied by nobody
-16 bytes at offset 4090 are beyond the memfd: it has 4096 bytes
+${2-}16 bytes at offset 4090 are beyond the memfd: it has 4096 bytes
 END
 )" tour
 }
@@ -207,26 +209,57 @@ END
     ends 1 "cannot make a System V key of 'missing': No such file or directory" testread missing
 }
 
-shard_mmap() { # DIRECTORY
-    cd "$1"
-    ends 1 './block: No such file or directory' shard_mmap read
-    run shard_mmap write 'one text'
+# shard_mmap DIRECTORY FROM TO: languages; FROM writes, TO reads.
+shard_mmap() {
+    local from=${programs[$2]} built=${programs[$3]} refused= missing='./block: No such file or directory'
+    [ "$3" != go ] || refused='shmkit: FromFile: ' missing='open ./block: no such file or directory'
+    cd "$(mktemp -d "$1/XXXXXX")"
+    ends 1 "$missing" shard_mmap read
+    "${limit[@]}" "$from/shard_mmap" write 'one text'
     same 1024 "$(stat -c %s block)"
     ends 0 'one text' shard_mmap read
-    run shard_mmap write 'two'
+    "${limit[@]}" "$from/shard_mmap" write 'two'
     ends 0 'two' shard_mmap read
     ends 1 'the text has 1025 bytes, the block 1024' shard_mmap write "$(printf '%1025s' '')"
     truncate -s 1023 block
-    ends 1 'cannot map 1024 bytes at offset 0 of the file of descriptor N: it has 1023 bytes' shard_mmap read
+    ends 1 "${refused}cannot map 1024 bytes at offset 0 of the file of descriptor N: it has 1023 bytes" \
+        shard_mmap read
 }
 
-shard_sysv() {
+shard_sysv() { # FROM TO
+    local from=${programs[$1]} built=${programs[$2]} missing='cannot find the System V segment of key KEY: there is none'
+    [ "$2" != go ] || missing="shmkit: AttachSysV: $missing"
     cd "$disk"
-    ends 1 'cannot find the System V segment of key KEY: there is none' shard_sysv read
-    run shard_sysv write 'one text'
-    run shard_sysv write 'two'
+    ends 1 "$missing" shard_sysv read
+    "${limit[@]}" "$from/shard_sysv" write 'one text'
+    "${limit[@]}" "$from/shard_sysv" write 'two'
     ends 0 'two' shard_sysv read
-    ends 1 'cannot find the System V segment of key KEY: there is none' shard_sysv read
+    ends 1 "$missing" shard_sysv read
+}
+
+# Go, the shell, and a program that knows shm_open(3) alone: of 3 bytes it expects and makes '>EL' for
+# the number 2, and answers with ']dk' (tests/pairs/README.md).
+posix() { # DIRECTORY
+    local built=$1 plain=$PWD/target/pairs/plain name=/shmkit-examples-$$ code=0
+    local missing="shmkit: OpenPOSIX: cannot open the POSIX object '$name': No such file or directory"
+    ends 1 "$missing" posix read "$name"
+    run posix create "$name" '>EL'
+    ends 1 "shmkit: CreatePOSIX: cannot create the POSIX object '$name': File exists" posix create "$name" text
+    same '>EL' "$(<"/dev/shm$name")"
+    same verified "$("${limit[@]}" "$plain" consume posix "$name" 3 2)"
+    ends 0 ']dk' posix read "$name"
+    run posix unlink "$name"
+    [ ! -e "/dev/shm$name" ]
+    ends 1 "$missing" posix read "$name"
+
+    # It ends with an error, as nobody has answered it; the object stays.
+    "${limit[@]}" "$plain" produce posix "$name" 3 2 </dev/null || code=$?
+    same 1 "$code"
+    ends 0 '>EL' posix read "$name"
+    echo -n 'from a shell' >"/dev/shm$name"
+    ends 0 'from a shell' posix read "$name"
+    run posix unlink "$name"
+    [ ! -e "/dev/shm$name" ]
 }
 
 # hand_over FILE SOCKET FROM TO: what both sides print, and that it is about the same file. FROM has
@@ -409,6 +442,7 @@ END
 }
 
 row 'tour' tour
+[ -z "${programs[go]+go}" ] || row 'tour, go' tour "${programs[go]}" 'shmkit: Check: '
 kind=$(stat -f -c %T "$disk")
 case $kind in
 tmpfs | ramfs) skip 'D2.2 map_normalfile on a disk' "$disk is on $kind; set TMPDIR to a directory on a disk" ;;
@@ -428,9 +462,14 @@ $(shrunk $((2 * page + 4)))"
 row 'D2.5 page_boundary checked 2' page_boundary checked 2 0 "$boundary2
 $(shrunk $((page + 4)) ", and the region begins at byte $page of it")"
 row 'D2.9 testwrite testread' testwrite_testread
-row 'D3.1 shard_mmap' shard_mmap "$disk"
-row 'D3.1 shard_mmap on tmpfs' shard_mmap "$memory"
-row 'D3.2 shard_sysv' shard_sysv
+for from in c ${programs[go]+go}; do
+    for to in c ${programs[go]+go}; do
+        row "D3.1 shard_mmap, $from to $to" shard_mmap "$disk" "$from" "$to"
+        row "D3.1 shard_mmap on tmpfs, $from to $to" shard_mmap "$memory" "$from" "$to"
+        row "D3.2 shard_sysv, $from to $to" shard_sysv "$from" "$to"
+    done
+done
+[ -z "${programs[go]+go}" ] || row 'D3.3 D3.5 posix, go' posix "${programs[go]}"
 : >"$disk/empty"
 for to in "${!programs[@]}"; do
     for from in "${!programs[@]}"; do

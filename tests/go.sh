@@ -19,6 +19,9 @@ unformatted=$(gofmt -l "${sources[@]}")
 [ -z "$unformatted" ] || fail "not formatted, gofmt -w does it: $unformatted"
 
 export CGO_CFLAGS="-O2 -g -Wall -Werror"
+for programs in examples-go tests/pairs/go; do
+    (cd $programs && go vet ./... && staticcheck ./...)
+done
 cd bindings/go
 for tags in '' shmkit_debug shmkit_static; do
     go vet -tags "$tags" ./...

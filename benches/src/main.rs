@@ -2,6 +2,7 @@
 
 mod c;
 mod gigabyte;
+mod go;
 mod growth;
 mod handover;
 mod harness;
@@ -104,6 +105,7 @@ fn measure() -> Result<ExitCode> {
         .chain(growth::JOBS)
         .chain(huge::JOBS)
         .chain(handover::JOBS)
+        .chain(go::JOBS)
         .map(Job::One)
         .chain([Job::Gigabyte])
         .chain(inspect::JOBS.map(Job::One))

@@ -14,11 +14,12 @@ import (
 // ReadAt copies bytes out of the region (io.ReaderAt); io.NewSectionReader makes an io.Reader of it. At
 // the region's end it returns io.EOF.
 //
-// Where the memory is gone, because a peer has truncated the file, the result is ErrShrunk, n is 0, and
-// what p holds is undefined; the process goes on. Bytes that others write meanwhile arrive old or new,
-// in any mixture. No call of C, and no system call.
+// Where the memory is gone, because a peer has truncated the file, the result is ErrShrunk, and n tells
+// how many bytes there were before; the process goes on. Memory goes by whole pages: in the page in which
+// the file now ends, and in all that it lost and got again, bytes read as zeros. Bytes that others write
+// meanwhile arrive old or new, in any mixture. No call of C, and no system call.
 func (r *Region) ReadAt(p []byte, off int64) (n int, err error) {
-	if r == nil {
+	if r.isNone() {
 		return 0, r.enter("ReadAt")
 	}
 	if r.state.word.Add(plainCopy)&(closed|mayFault) == 0 {
@@ -35,9 +36,10 @@ func (r *Region) ReadAt(p []byte, off int64) (n int, err error) {
 // WriteAt copies bytes into the region (io.WriterAt). It never makes the region larger: bytes that do
 // not all fit are ERANGE, and none is written. A region for reading alone is EACCES.
 //
-// Where the memory is gone the result is ErrShrunk, n is 0, and a part may have been written.
+// Where the memory is gone the result is ErrShrunk, the first n bytes are written, and some of those behind
+// may be.
 func (r *Region) WriteAt(p []byte, off int64) (n int, err error) {
-	if r == nil {
+	if r.isNone() {
 		return 0, r.enter("WriteAt")
 	}
 	if r.state.word.Add(plainCopy)&(closed|mayFault|readOnly) == 0 {
@@ -78,7 +80,7 @@ func (r *Region) readAt(p []byte, off int64) (n int, err error) {
 		return 0, io.EOF
 	}
 	from := unsafe.Slice((*byte)(unsafe.Add(r.data, off)), there)
-	if n, err = r.copyGuarded(op, p, from); err == nil && n < len(p) {
+	if n, err = r.copyGuarded(op, off, p, from); err == nil && n < len(p) {
 		err = io.EOF
 	}
 	return n, err
@@ -98,12 +100,30 @@ func (r *Region) writeAt(p []byte, off int64) (n int, err error) {
 	}
 	to, ok := r.from(off, len(p))
 	if !ok {
-		return 0, refused(op, syscall.ERANGE, "%d bytes at offset %d are beyond the region: it has %d", len(p), off, r.Size())
+		return 0, refused(op, syscall.ERANGE, "%d bytes at offset %d are beyond the region: it has %d", len(p), off, r.reach.Load())
 	}
-	return r.copyGuarded(op, to, p)
+	return r.copyGuarded(op, off, to, p)
 }
 
-func (r *Region) copyGuarded(op string, to, from []byte) (n int, err error) {
+// copyGuarded copies as far as there is memory. off is where the region's side begins.
+func (r *Region) copyGuarded(op string, off int64, to, from []byte) (n int, err error) {
+	if n, err = r.tryCopy(op, to, from); err == nil {
+		return n, nil
+	}
+	// A copy may begin at its end: page by page it tells how far it came.
+	length := min(len(to), len(from))
+	for n < length {
+		end := min(n+r.pageSize-int(off+int64(n))%r.pageSize, length)
+		part, err := r.tryCopy(op, to[n:end], from[n:end])
+		if err != nil {
+			return n, err
+		}
+		n += part
+	}
+	return n, nil // it has come back meanwhile
+}
+
+func (r *Region) tryCopy(op string, to, from []byte) (n int, err error) {
 	defer r.faults(op, r.data, debug.SetPanicOnFault(true), &err)
 	return copy(to, from), nil
 }
@@ -113,8 +133,9 @@ func (r *Region) copyGuarded(op string, to, from []byte) (n int, err error) {
 //
 // A fault in the callback at an address of the region ends it, and is an error: ErrShrunk where a peer
 // has truncated the file, EACCES for a write to memory that is for reading. It is a panic up to here,
-// so deferred calls run. Every other panic goes through. Goroutines that the callback starts, and C,
-// are not guarded (Pointer guards C). Bytes of a system call that the kernel finds gone are its EFAULT.
+// so deferred calls run. Every other panic, and runtime.Goexit, goes through. Goroutines that the
+// callback starts, and C, are not guarded (Pointer guards C). Bytes of a system call that the kernel
+// finds gone are its EFAULT.
 //
 // The result is the callback's, as it is.
 func (r *Region) Bytes(use func(b []byte) error) error {
@@ -127,10 +148,10 @@ func (r *Region) lend(op string, use func(b []byte) error) (err error) {
 		return err
 	}
 	defer r.leave()
-	data, back := borrow(r)
+	reach := r.reach.Load()
+	data, back := borrow(r, reach)
 	defer back()
 	defer r.faults(op, data, debug.SetPanicOnFault(true), &err)
-	reach := r.reach.Load()
 	return use(unsafe.Slice((*byte)(data), reach)[:reach:reach])
 }
 
@@ -149,21 +170,29 @@ func (r *Region) faults(op string, data unsafe.Pointer, before bool, err *error)
 	}
 }
 
-// why is the error for a byte that could not be touched.
+// why is the error for a byte that could not be touched, and with it its page.
 func (r *Region) why(op string, offset int) error {
-	if f := r.handle.Check(offset, 1); f != nil {
+	// A change of rights that has caused it may still be going on.
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	page := offset - offset%r.pageSize
+	if f := r.handle.Check(page, min(r.pageSize, int(r.reach.Load())-page)); f != nil {
 		return failure(op, f)
 	}
 	if r.state.word.Load()&readOnly != 0 {
 		return refused(op, syscall.EACCES, "a write at offset %d: %s is for reading alone", offset, r.what())
 	}
-	return failure(op, &capi.Failure{Code: int(ErrShrunk), Message: fmt.Sprintf("the byte at offset %d of %s was not there for a moment", offset, r.what())})
+	if !r.canShrink.Load() {
+		return refused(op, syscall.EACCES, "the byte at offset %d of %s was forbidden for a moment", offset, r.what())
+	}
+	return failure(op, &capi.Failure{Code: int(ErrShrunk), Message: fmt.Sprintf("the page at offset %d of %s was not there for a moment", page, r.what())})
 }
 
 // Pointer lends the region's address to a callback that gives it to C. In there a page whose backing
 // is gone reads as zeros, for C and for Go, and what is written to it is lost; afterwards the result is
-// ErrShrunk, unless the callback itself has failed. A write to a region for reading alone ends the
-// process, as in C. The address is valid inside the callback alone.
+// ErrShrunk, unless the callback itself has failed. Meanwhile ReadAt, Bytes and the like find these zeros
+// too, without an error. A write to a region for reading alone ends the process, as in C. The address is
+// valid inside the callback alone.
 //
 // For memory that cannot shrink that is all. Otherwise the first such call installs libshmkit's
 // handler of SIGBUS for the process, for good, which passes on to Go's what is not its own
@@ -200,7 +229,7 @@ func (r *Region) UnsafeBytes() ([]byte, error) {
 		return nil, err
 	}
 	defer r.leave()
-	r.net.Stop()
+	r.lentForGood.Store(true)
 	reach := r.reach.Load()
 	return unsafe.Slice((*byte)(r.data), reach)[:reach:reach], nil
 }

@@ -4,8 +4,11 @@ package shmkit
 
 import "unsafe"
 
-// forceGC is for tests: see debug_on.go.
+// What these do with the tag shmkit_debug, debug_on.go says.
+
 func forceGC() {}
 
 // borrow is the memory that a callback gets, and how to take it back.
-func borrow(r *Region) (data unsafe.Pointer, back func()) { return r.data, func() {} }
+func borrow(r *Region, reach int64) (data unsafe.Pointer, back func()) { return r.data, func() {} }
+
+func notInCallback(*Region) {}

@@ -5,47 +5,92 @@ package shmkit
 import (
 	"fmt"
 	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 )
 
 // With the tag shmkit_debug, for a program's tests: every call begins with a garbage collection, so that
-// what is kept alive too short is found; and a callback gets a mapping of its own of the region, which
-// goes to no access when it ends, so that whoever keeps a view dies where he uses it ("unexpected fault
-// address"). Both are slow, and each callback of a shared region costs addresses for good.
+// what is kept alive too short is found; a callback gets a mapping of its own of the region, which goes to
+// no access when it ends, so that whoever keeps a view dies where he uses it ("unexpected fault address");
+// and Close in a callback panics. All are slow, and each callback of a shared region costs addresses for
+// good.
 
 func forceGC() { runtime.GC() }
 
-// borrow makes the mapping of a callback. Private memory has no second mapping: there views are not
-// caught.
-func borrow(r *Region) (data unsafe.Pointer, back func()) {
-	length := uintptr(r.reach.Load()+int64(r.pageSize)-1) &^ uintptr(r.pageSize-1)
-	if length == 0 || r.private || r.pageSize != syscall.Getpagesize() {
-		return r.data, func() {}
+// borrowers are the goroutines in callbacks, and the regions of these.
+var borrowers sync.Map
+
+type borrower struct {
+	goroutine string
+	region    *Region
+}
+
+func borrowerOf(r *Region) borrower {
+	var stack [64]byte // "goroutine 7 [running]:"
+	name, _, _ := strings.Cut(string(stack[:runtime.Stack(stack[:], false)]), "[")
+	return borrower{name, r}
+}
+
+func notInCallback(r *Region) {
+	if _, within := borrowers.Load(borrowerOf(r)); within {
+		panic("shmkit_debug: Close of " + r.String() + " in a callback of it waits for itself")
 	}
+}
+
+// borrow notes who is in a callback, and makes its mapping.
+func borrow(r *Region, reach int64) (data unsafe.Pointer, back func()) {
+	who := borrowerOf(r)
+	_, nested := borrowers.LoadOrStore(who, nil)
+	data, unmap := mapAgain(r, reach)
+	return data, func() {
+		unmap()
+		if !nested {
+			borrowers.Delete(who)
+		}
+	}
+}
+
+// mapAgain maps a region once more. Private memory has no second mapping, and one of memory whose
+// rights were changed would have others: there views are not caught. Freeze finds it in its way, EBUSY.
+func mapAgain(r *Region, reach int64) (data unsafe.Pointer, unmap func()) {
+	lent := func() {}
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	length := uintptr(reach+int64(r.pageSize)-1) &^ uintptr(r.pageSize-1)
+	if length == 0 || r.private || r.protected || r.pageSize != syscall.Getpagesize() {
+		return r.data, lent
+	}
+	const mayMove, fixed, fixedMap = 1, 2, 0x10
+	const nothing = syscall.MAP_PRIVATE | syscall.MAP_ANONYMOUS | syscall.MAP_NORESERVE
+	reserved, errno := call(syscall.SYS_MMAP, 0, length, syscall.PROT_NONE, nothing, ^uintptr(0), 0)
 	// A mirror is two mappings, and mremap duplicates one.
 	parts := uintptr(1)
 	if r.mirror {
 		parts = 2
 	}
-	reserved := call("mmap", syscall.SYS_MMAP, 0, length, syscall.PROT_NONE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS|syscall.MAP_NORESERVE, ^uintptr(0), 0)
-	for part := range parts {
-		const mayMove, fixed = 1, 2
+	for part := uintptr(0); part < parts && errno == 0; part++ {
 		at := part * length / parts
-		call("mremap", syscall.SYS_MREMAP, uintptr(r.data)+at, 0, length/parts, mayMove|fixed, reserved+at, 0)
+		_, errno = call(syscall.SYS_MREMAP, uintptr(r.data)+at, 0, length/parts, mayMove|fixed, reserved+at, 0)
+		if errno == syscall.EINVAL { // it is frozen, and so has become private
+			call(syscall.SYS_MUNMAP, reserved, length, 0, 0, 0, 0)
+			return r.data, lent
+		}
+	}
+	if errno != 0 {
+		panic(fmt.Sprintf("shmkit_debug: no mapping for a callback: %v", errno))
 	}
 	return pointer(reserved), func() {
-		const fixed = 0x10
-		call("mmap", syscall.SYS_MMAP, reserved, length, syscall.PROT_NONE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS|syscall.MAP_NORESERVE|fixed, ^uintptr(0), 0)
+		if _, errno := call(syscall.SYS_MMAP, reserved, length, syscall.PROT_NONE, nothing|fixedMap, ^uintptr(0), 0); errno != 0 {
+			panic(fmt.Sprintf("shmkit_debug: the mapping of a callback stays: %v", errno))
+		}
 	}
 }
 
-func call(name string, number, a, b, c, d, e, f uintptr) uintptr {
+func call(number, a, b, c, d, e, f uintptr) (uintptr, syscall.Errno) {
 	result, _, errno := syscall.Syscall6(number, a, b, c, d, e, f)
-	if errno != 0 {
-		panic(fmt.Sprintf("shmkit_debug: %s: %v", name, errno))
-	}
-	return result
+	return result, errno
 }
 
 // pointer is an address that the kernel gave, of which Go knows nothing.

@@ -14,9 +14,10 @@
 //
 // # Access
 //
-// ReadAt and WriteAt copy, and no call of C is in them: 64 bytes cost less than an empty one. Bytes,
-// View and Slice lend the memory itself to a callback, which sees what others write at once. A peer
-// that truncates a file would end the process by SIGBUS; in all five it is ErrShrunk.
+// ReadAt and WriteAt copy, and no call of C is in them: 64 bytes cost less than an empty one. Load and
+// Store copy one value. Bytes, View and Slice lend the memory itself to a callback, which sees what
+// others write at once. A peer that truncates a file would end the process by SIGBUS; in all of these it
+// is ErrShrunk.
 //
 // The memory is not Go's: the garbage collector does not look into it, and no pointer may lie there.
 // Neither the order of writes nor locks come with it: use sync/atomic on fields of shared structs.

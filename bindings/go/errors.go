@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"shmkit/internal/capi"
@@ -74,6 +75,9 @@ func refused(op string, errno syscall.Errno, format string, values ...any) error
 
 // caused is a failure of another package's.
 func caused(op string, err error) error {
+	if err.Error() == "use of closed file" {
+		err = os.ErrClosed // which the error of os.File.SyscallConn is not
+	}
 	e := &Error{Op: op, Message: err.Error(), cause: err}
 	if errno, ok := asErrno(err); ok {
 		e.Code, e.Errno = Code(-int(errno)), errno

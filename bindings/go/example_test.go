@@ -16,26 +16,26 @@ import (
 )
 
 // The examples leave out what a program does with errors.
-func must[T any](value T, err error) T {
+func value[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return value
+	return v
 }
 
 func Example() {
 	ctx := context.Background()
-	one, other := pair()
+	one, other := connected()
 
-	region := must(shmkit.Create("frames", 4096))
+	region := value(shmkit.Create("frames", 4096))
 	defer region.Close()
-	must(region.WriteAt([]byte("written once, copied by nobody"), 0))
+	value(region.WriteAt([]byte("written once, copied by nobody"), 0))
 	if err := shmkit.SendRegion(ctx, one, region); err != nil {
 		panic(err)
 	}
 
 	// In another process:
-	received := must(shmkit.RecvRegion(ctx, other, shmkit.ReadOnly, shmkit.SizeMax(1<<20)))
+	received := value(shmkit.RecvRegion(ctx, other, shmkit.ReadOnly, shmkit.SizeMax(1<<20)))
 	defer received.Close()
 	received.Bytes(func(b []byte) error {
 		fmt.Printf("%d bytes: %s\n", len(b), b[:30])
@@ -44,7 +44,7 @@ func Example() {
 	// Output: 4096 bytes: written once, copied by nobody
 }
 
-func pair() (one, other *net.UnixConn) {
+func connected() (one, other *net.UnixConn) {
 	one, other, err := shmkit.Pair()
 	if err != nil {
 		panic(err)
@@ -60,7 +60,7 @@ type header struct {
 }
 
 func ExampleView() {
-	region := must(shmkit.Create("counters", 4096))
+	region := value(shmkit.Create("counters", 4096))
 	defer region.Close()
 	shmkit.View(region, 64, func(h *header) error {
 		h.Count.Add(3)
@@ -78,8 +78,21 @@ func ExampleView() {
 	// shmkit: View: offset 4090 is no multiple of 8, the alignment of shmkit_test.header
 }
 
+func ExampleLoad() {
+	type message struct{ Offset, Length uint64 }
+	region := value(shmkit.Create("message", 4096))
+	defer region.Close()
+	shmkit.Store(region, 0, message{Offset: 16, Length: 9000})
+
+	// The peer may write at any time: load once, check, use the copy.
+	m := value(shmkit.Load[message](region, 0))
+	size := uint64(region.Size())
+	fmt.Println(m.Offset <= size && m.Length <= size-m.Offset)
+	// Output: false
+}
+
 func ExampleSlice() {
-	region := must(shmkit.Create("samples", 4096))
+	region := value(shmkit.Create("samples", 4096))
 	defer region.Close()
 	shmkit.Slice(region, 0, 4, func(samples []float64) error {
 		copy(samples, []float64{1, 2, 3, 4})
@@ -97,10 +110,10 @@ func ExampleSlice() {
 }
 
 func ExampleRegion_ReadAt() {
-	directory := must(os.MkdirTemp("", "shmkit"))
+	directory := value(os.MkdirTemp("", "shmkit"))
 	defer os.RemoveAll(directory)
 	path := filepath.Join(directory, "block")
-	region := must(shmkit.CreateFile(path, 8192))
+	region := value(shmkit.CreateFile(path, 8192))
 	defer region.Close()
 
 	// A peer takes the second page away.
@@ -115,7 +128,7 @@ func ExampleRegion_ReadAt() {
 }
 
 func ExampleRegion_ReadAt_sectionReader() {
-	region := must(shmkit.Create("text", 5))
+	region := value(shmkit.Create("text", 5))
 	defer region.Close()
 	region.WriteAt([]byte("hello"), 0)
 	io.Copy(os.Stdout, io.NewSectionReader(region, 0, int64(region.Size())))
@@ -133,9 +146,9 @@ func ExampleOpenPOSIX() {
 
 func ExampleCreatePOSIX() {
 	name := fmt.Sprintf("/shmkit-example-%d", os.Getpid())
-	made := must(shmkit.CreatePOSIX(name, 4096, shmkit.Mode(0o640), shmkit.OrOpen, shmkit.UnlinkLast))
+	made := value(shmkit.CreatePOSIX(name, 4096, shmkit.Mode(0o640), shmkit.OrOpen, shmkit.UnlinkLast))
 	defer made.Close()
-	found := must(shmkit.CreatePOSIX(name, 4096, shmkit.OrOpen))
+	found := value(shmkit.CreatePOSIX(name, 4096, shmkit.OrOpen))
 	defer found.Close()
 	fmt.Println(made.Created(), found.Created())
 	// Output: true false
@@ -143,23 +156,23 @@ func ExampleCreatePOSIX() {
 
 func ExampleRegion_PublishReadOnly() {
 	ctx := context.Background()
-	one, other := pair()
-	region := must(shmkit.Create("prices", 4096))
+	one, other := connected()
+	region := value(shmkit.Create("prices", 4096))
 	defer region.Close()
 	if err := region.PublishReadOnly(); err != nil {
 		panic(err)
 	}
 	shmkit.SendRegion(ctx, one, region)
-	received := must(shmkit.RecvRegion(ctx, other))
+	received := value(shmkit.RecvRegion(ctx, other))
 	defer received.Close()
 	_, err := received.WriteAt([]byte("x"), 0)
 	fmt.Println(errors.Is(err, fs.ErrPermission))
-	must(region.WriteAt([]byte("x"), 0))
+	value(region.WriteAt([]byte("x"), 0))
 	// Output: true
 }
 
 func ExampleRegion_Grow() {
-	region := must(shmkit.Create("log", 4096, shmkit.GrowableTo(1<<20)))
+	region := value(shmkit.Create("log", 4096, shmkit.GrowableTo(1<<20)))
 	defer region.Close()
 	err := region.Grow(8192)
 	fmt.Println(region.Size(), region.SizeMax(), err)
@@ -172,14 +185,14 @@ func ExampleRegion_Grow() {
 // A child process gets the region as its descriptor 3, and makes a region of it again by
 // shmkit.FromFile(os.NewFile(3, "region")).
 func ExampleRegion_File() {
-	region := must(shmkit.Create("for the child", 5))
+	region := value(shmkit.Create("for the child", 5))
 	defer region.Close()
 	region.WriteAt([]byte("hello"), 0)
 
-	file := must(region.File())
+	file := value(region.File())
 	defer file.Close()
 	child := exec.Command("cat", "/proc/self/fd/3")
 	child.ExtraFiles = []*os.File{file}
-	fmt.Printf("%s\n", must(child.Output()))
+	fmt.Printf("%s\n", value(child.Output()))
 	// Output: hello
 }

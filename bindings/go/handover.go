@@ -20,8 +20,8 @@ const FilesMax = 253
 //
 // conn is a *net.UnixConn, an *os.File of a socket that does not block, or what RawConn returns, of type
 // SOCK_SEQPACKET or SOCK_STREAM. A wait ends with ctx, and then nothing was sent; no thread is held
-// meanwhile. To end it, the deadline of conn is used, and none is set afterwards: give limits by ctx,
-// not by conn.SetDeadline.
+// meanwhile. Several goroutines may wait on one conn, each under its own ctx. To end a wait, the deadline
+// of conn is used, and none is set afterwards: give limits by ctx, not by conn.SetDeadline.
 //
 // Errors: EPIPE, ECONNRESET (the peer is gone); ETOOMANYREFS (more descriptors are in flight than
 // RLIMIT_NOFILE: try again when some have arrived); EOPNOTSUPP (a kind without a descriptor, or a
@@ -53,55 +53,54 @@ func SendRegion(ctx context.Context, conn syscall.Conn, region *Region) error {
 // EMFILE (no descriptor is left here); ECONNRESET (the peer closed the connection, be it in good order).
 func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Region, error) {
 	const op = "RecvRegion"
-	s, err := settle(op, options, false)
+	s, err := settle(op, options)
 	if err != nil {
 		return nil, err
 	}
-	var opened capi.Opened
-	err = exchange(ctx, op, conn, toReceive, func(socket int) (f *capi.Failure) {
-		opened, f = capi.RecvRegion(socket, &s.options)
+	var region *Region
+	err = exchange(ctx, op, conn, toReceive, func(socket int) *capi.Failure {
+		opened, f := capi.RecvRegion(socket, s.options)
+		if f == nil {
+			region = newRegion("", Flag(s.options.Flags), opened)
+		}
 		return f
 	})
-	if err != nil {
-		return nil, err
-	}
-	return newRegion(op, "", Flag(s.options.Flags), opened, nil)
+	return region, err
 }
 
 // SendFile sends an open file and one byte, which every program understands that receives descriptors.
 // What travels is the open file itself: the peer shares its offset. The file stays the caller's. conn
 // and ctx are those of SendRegion.
 func SendFile(ctx context.Context, conn syscall.Conn, file *os.File) error {
-	return sendFiles(ctx, "SendFile", conn, []*os.File{file}, []byte{0})
+	const op = "SendFile"
+	return withFD(op, file, func(fd int) error {
+		return exchange(ctx, op, conn, toSend, func(socket int) *capi.Failure { return capi.SendFD(socket, fd) })
+	})
 }
 
 // RecvFile receives an open file and one byte; nothing is checked of what it is. The caller closes it.
 // EPROTO where no descriptor came, or more than one. conn and ctx are those of SendRegion.
 func RecvFile(ctx context.Context, conn syscall.Conn) (*os.File, error) {
-	files, err := recvFiles(ctx, "RecvFile", conn, 1, make([]byte, 1))
+	const op = "RecvFile"
+	var fd int
+	err := exchange(ctx, op, conn, toReceive, func(socket int) (f *capi.Failure) {
+		fd, f = capi.RecvFD(socket)
+		return f
+	})
 	if err != nil {
 		return nil, err
 	}
-	return files[0], nil
+	return os.NewFile(uintptr(fd), "received"), nil
 }
 
 // SendFiles sends 1 to FilesMax open files and a payload of at least one byte, as one message. The
 // receiver has to expect as many of both. conn and ctx are those of SendRegion; on SOCK_STREAM a ctx
-// that ends in the middle of the payload leaves the connection of no more use.
+// that ends in the middle of the payload leaves the connection of no more use, and only one goroutine at
+// a time may send payloads of more than a byte, and only one receive them.
 //
 // Errors as for SendRegion, and: EINVAL (the counts); EMSGSIZE (the payload is too long for one message).
 func SendFiles(ctx context.Context, conn syscall.Conn, files []*os.File, payload []byte) error {
-	return sendFiles(ctx, "SendFiles", conn, files, payload)
-}
-
-// RecvFiles receives exactly count open files, and exactly as many bytes as payload has, all or nothing.
-// The caller closes the files. EPROTO where another number of either came; what payload holds is
-// undefined then. conn and ctx are those of SendFiles.
-func RecvFiles(ctx context.Context, conn syscall.Conn, count int, payload []byte) ([]*os.File, error) {
-	return recvFiles(ctx, "RecvFiles", conn, count, payload)
-}
-
-func sendFiles(ctx context.Context, op string, conn syscall.Conn, files []*os.File, payload []byte) error {
+	const op = "SendFiles"
 	fds := make([]int32, len(files))
 	return withFDs(op, files, fds, func() error {
 		rest := payload
@@ -111,9 +110,6 @@ func sendFiles(ctx context.Context, op string, conn syscall.Conn, files []*os.Fi
 				first = payload[:min(len(payload), oneBuffer)]
 			}
 			rest = payload[len(first):]
-			if len(fds) == 1 && len(first) == 1 && first[0] == 0 {
-				return capi.SendFD(socket, int(fds[0]))
-			}
 			return capi.SendFDs(socket, fds, first)
 		})
 		if err == nil && len(rest) > 0 {
@@ -123,11 +119,11 @@ func sendFiles(ctx context.Context, op string, conn syscall.Conn, files []*os.Fi
 	})
 }
 
-// oneBuffer is what the kernel puts into one buffer of a stream, or not at all, however small SO_SNDBUF
-// is: descriptors travel with it.
-const oneBuffer = 2048
-
-func recvFiles(ctx context.Context, op string, conn syscall.Conn, count int, payload []byte) ([]*os.File, error) {
+// RecvFiles receives exactly count open files, and exactly as many bytes as payload has, all or nothing.
+// The caller closes the files. EPROTO where another number of either came; what payload holds is
+// undefined then. conn and ctx are those of SendFiles.
+func RecvFiles(ctx context.Context, conn syscall.Conn, count int, payload []byte) ([]*os.File, error) {
+	const op = "RecvFiles"
 	if count < 1 || count > FilesMax {
 		return nil, refused(op, syscall.EINVAL, "%d files: a message carries 1 to %d", count, FilesMax)
 	}
@@ -140,11 +136,6 @@ func recvFiles(ctx context.Context, op string, conn syscall.Conn, count int, pay
 			first = payload[:1]
 		}
 		rest = payload[len(first):]
-		if count == 1 && len(first) == 1 {
-			fd, f := capi.RecvFD(socket)
-			fds[0] = int32(fd)
-			return f
-		}
 		return capi.RecvFDs(socket, fds, first)
 	})
 	if err == nil && len(rest) > 0 {
@@ -163,6 +154,10 @@ func recvFiles(ctx context.Context, op string, conn syscall.Conn, count int, pay
 	}
 	return files, nil
 }
+
+// oneBuffer is what the kernel puts into one buffer of a stream, or not at all, however small SO_SNDBUF
+// is: descriptors travel with it.
+const oneBuffer = 2048
 
 // withFDs lends the numbers of open files, none of which is closed meanwhile.
 func withFDs(op string, files []*os.File, fds []int32, use func() error) error {

@@ -18,8 +18,8 @@ import (
 // Errors: EINVAL, ENOSPC or ENOMEM (no memory, or no huge page), EOPNOTSUPP (no huge pages of this
 // size), EFBIG (RLIMIT_FSIZE), EMFILE.
 func Create(name string, size int, options ...Option) (*Region, error) {
-	return open("Create", name, "the name", &size, options, func(s *settings) (capi.Opened, *capi.Failure) {
-		return capi.Create(name, size, &s.options)
+	return open("Create", name, "the name", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
+		return capi.Create(name, size, s.options)
 	})
 }
 
@@ -28,8 +28,8 @@ func Create(name string, size int, options ...Option) (*Region, error) {
 //
 // Options: ReadOnly, Private, Populate, Locked, NoReserve, NoFork, NoDump, WipeOnFork.
 func CreateAnonymous(size int, options ...Option) (*Region, error) {
-	return open("CreateAnonymous", "", "", &size, options, func(s *settings) (capi.Opened, *capi.Failure) {
-		return capi.CreateAnonymous(size, &s.options)
+	return open("CreateAnonymous", "", "", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
+		return capi.CreateAnonymous(size, s.options)
 	})
 }
 
@@ -42,8 +42,8 @@ func CreateAnonymous(size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Private, Replace, OrOpen, Populate, Locked, NoReserve, NoFork, NoDump, RiskReopen,
 // Mirror; Mode, GrowableTo.
 func CreateFile(path string, size int, options ...Option) (*Region, error) {
-	return open("CreateFile", path, "the path", &size, options, func(s *settings) (capi.Opened, *capi.Failure) {
-		return capi.CreateFile(path, size, &s.options)
+	return open("CreateFile", path, "the path", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
+		return capi.CreateFile(path, size, s.options)
 	})
 }
 
@@ -55,14 +55,14 @@ func CreateFile(path string, size int, options ...Option) (*Region, error) {
 // Errors: ENOENT, EACCES and others of the path; ENODEV (no regular file); EINVAL (also an empty file,
 // or more bytes than it has); EOVERFLOW.
 func OpenFile(path string, options ...Option) (*Region, error) {
-	return open("OpenFile", path, "the path", nil, options, func(s *settings) (capi.Opened, *capi.Failure) {
-		return capi.OpenFile(path, s.size, &s.options)
+	return open("OpenFile", path, "the path", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
+		return capi.OpenFile(path, s.size, s.options)
 	})
 }
 
 // FromFile makes a region of an open file: a disk's file, a memfd, what File has given or a child has
 // inherited by exec.Cmd.ExtraFiles. The file stays the caller's, and may be closed: the region keeps a
-// duplicate.
+// duplicate. Seals are not asked for, as RecvRegion does: see CanShrink.
 //
 // Options: as for OpenFile. Errors: EBADF; ENODEV (pipes, directories, devices); EACCES (opened without
 // the rights); EPERM (sealed against the writing that was asked for); EINVAL; EOVERFLOW.
@@ -70,8 +70,8 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 	const op = "FromFile"
 	var region *Region
 	err := withFD(op, file, func(fd int) (err error) {
-		region, err = open(op, "", "", nil, options, func(s *settings) (capi.Opened, *capi.Failure) {
-			return capi.FromFD(fd, s.size, &s.options)
+		region, err = open(op, "", "", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
+			return capi.FromFD(fd, s.size, s.options)
 		})
 		return err
 	})
@@ -82,14 +82,18 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 // maps it. Leading slashes of the name are dropped; then 1 to 255 bytes without a slash.
 //
 // The object appears under its name with all its bytes, zeros. Any process that may write to it can
-// also truncate it (Region.CanShrink). An existing object is EEXIST, unless Replace or OrOpen. The name
-// stays until UnlinkPOSIX or Region.Unlink, unless UnlinkLast or UnlinkCreator.
+// also truncate it (Region.CanShrink). An existing object is EEXIST, unless Replace or OrOpen; with
+// OrOpen one smaller than size is EINVAL, and a larger one is mapped as far as size.
+//
+// The name stays until UnlinkPOSIX or Region.Unlink, unless its creator says UnlinkLast or
+// UnlinkCreator; who finds it with OrOpen changes nothing of that. Then it goes with a Close. A process
+// that ends without closing, by a signal, os.Exit or log.Fatal, leaves it to the next that opens it.
 //
 // Options: as for CreateFile, and RiskDisk, UnlinkLast, UnlinkCreator.
 // Errors: EINVAL (also a bad name), ENAMETOOLONG, EEXIST, EACCES, ENOSPC (/dev/shm is full), ErrOnDisk.
 func CreatePOSIX(name string, size int, options ...Option) (*Region, error) {
-	return open("CreatePOSIX", name, "the name", &size, options, func(s *settings) (capi.Opened, *capi.Failure) {
-		return capi.CreatePOSIX(name, size, &s.options)
+	return open("CreatePOSIX", name, "the name", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
+		return capi.CreatePOSIX(name, size, s.options)
 	})
 }
 
@@ -98,8 +102,8 @@ func CreatePOSIX(name string, size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Private, Populate, Locked, NoReserve, NoFork, NoDump, RiskReopen, RiskDisk, Mirror;
 // Offset, SizeMin, GrowableTo. Errors: ENOENT, EACCES, EINVAL, ENAMETOOLONG, ErrOnDisk.
 func OpenPOSIX(name string, options ...Option) (*Region, error) {
-	return open("OpenPOSIX", name, "the name", nil, options, func(s *settings) (capi.Opened, *capi.Failure) {
-		return capi.OpenPOSIX(name, &s.options)
+	return open("OpenPOSIX", name, "the name", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
+		return capi.OpenPOSIX(name, s.options)
 	})
 }
 
@@ -125,9 +129,9 @@ func (r *Region) Unlink() error {
 }
 
 // open is what all that make a region have in common: their options, their name, their size.
-func open(op, name, what string, size *int, options []Option, call func(*settings) (capi.Opened, *capi.Failure)) (*Region, error) {
+func open(op, name, what string, size *int, options []Option, call func(settings) (capi.Opened, *capi.Failure)) (*Region, error) {
 	forceGC()
-	s, err := settle(op, options, op == "OpenFile" || op == "FromFile")
+	s, err := settle(op, options)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +141,13 @@ func open(op, name, what string, size *int, options []Option, call func(*setting
 	if size != nil && *size < 0 {
 		return nil, refused(op, syscall.EINVAL, "the size is %d", *size)
 	}
-	opened, f := call(&s)
-	return newRegion(op, name, Flag(s.options.Flags), opened, f)
+	opened, f := call(s)
+	if f != nil {
+		return nil, failure(op, f)
+	}
+	// C tells it only where OrOpen leaves it open.
+	opened.Created = opened.Created || size != nil && Flag(s.options.Flags)&OrOpen == 0
+	return newRegion(name, Flag(s.options.Flags), opened), nil
 }
 
 // noNUL refuses what C would see only a part of.
@@ -151,7 +160,10 @@ func noNUL(op, what, s string) error {
 
 // withFD lends the number of an open file, which is not closed meanwhile.
 func withFD(op string, file *os.File, use func(fd int) error) error {
-	raw, err := file.SyscallConn() // os.ErrInvalid for a nil file
+	if file == nil {
+		return refused(op, syscall.EINVAL, "the file is nil")
+	}
+	raw, err := file.SyscallConn()
 	if err != nil {
 		return caused(op, err)
 	}

@@ -3,6 +3,8 @@ package shmkit
 import (
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 
 	"shmkit/internal/capi"
@@ -11,7 +13,7 @@ import (
 // Option says how to make, open or receive a region: a Flag, or what Mode, Sealed, Size, Offset,
 // SizeMin, SizeMax and GrowableTo return. An option that a call has no use for is an error (EINVAL),
 // never ignored. Of two that say the same, the last counts; flags add up.
-type Option interface{ apply(*settings) }
+type Option interface{ apply(settings) settings }
 
 // Flag is an option without a value. Each function lists the flags that it takes.
 type Flag uint32
@@ -41,13 +43,17 @@ const (
 	UnlinkCreator                  // CreatePOSIX: the name goes with its creator
 )
 
-func (f Flag) apply(s *settings) { s.options.Flags |= uint32(f) }
+func (f Flag) apply(s settings) settings {
+	s.options.Flags |= uint32(f)
+	return s
+}
 
 // Mode sets the permission bits of the object that a call creates, at most 0777; without it they are
 // 0600. The umask narrows those of files and POSIX objects. It says nothing of an object that OrOpen
 // finds.
 func Mode(permissions fs.FileMode) Option {
 	return option(func(s *settings) {
+		s.only("Mode", "Create", "CreateFile", "CreatePOSIX", "CreateSysV", "CreateSysVAt")
 		switch {
 		case permissions&^fs.ModePerm != 0:
 			s.refuse("mode %v has more than permission bits", permissions)
@@ -63,6 +69,9 @@ func Mode(permissions fs.FileMode) Option {
 // 0 for none, and then nobody receives the region without RiskShrink.
 func Sealed(seals Seal) Option {
 	return option(func(s *settings) {
+		if seals&^(2*SealExec-1) != 0 {
+			s.refuse("there is no seal %#x", uint32(seals))
+		}
 		s.options.Seals = uint32(seals)
 		if seals == 0 {
 			s.options.Seals = capi.SealNone
@@ -72,7 +81,10 @@ func Sealed(seals Seal) Option {
 
 // Size maps so many bytes of what OpenFile or FromFile opens, instead of all.
 func Size(bytes int) Option {
-	return option(func(s *settings) { s.size = s.atLeast("the size", bytes, 1) })
+	return option(func(s *settings) {
+		s.only("Size", "OpenFile", "FromFile")
+		s.size = s.atLeast("the size", bytes, 1)
+	})
 }
 
 // Offset begins the region at this byte of the file, a multiple of the page size: OpenFile, FromFile,
@@ -83,13 +95,19 @@ func Offset(bytes int64) Option {
 
 // SizeMin refuses less than so many bytes, with EINVAL: opening, attaching, receiving.
 func SizeMin(bytes int) Option {
-	return option(func(s *settings) { s.options.SizeMin = uint64(s.atLeast("the smallest size", bytes, 0)) })
+	return option(func(s *settings) {
+		s.only("SizeMin", "OpenFile", "FromFile", "OpenPOSIX", "AttachSysV", "AttachSysVID", "AttachSysVAt", "RecvRegion")
+		s.options.SizeMin = uint64(s.atLeast("the smallest size", bytes, 0))
+	})
 }
 
 // SizeMax refuses more than so many bytes, with EFBIG, and says how far a region that its sender made
 // with GrowableTo may grow here: RecvRegion.
 func SizeMax(bytes int) Option {
-	return option(func(s *settings) { s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1)) })
+	return option(func(s *settings) {
+		s.only("SizeMax", "RecvRegion")
+		s.options.SizeMax = uint64(s.atLeast("the largest size", bytes, 1))
+	})
 }
 
 // GrowableTo lets the region grow in place (Region.Grow, Region.Follow), up to so many bytes, for which
@@ -103,10 +121,14 @@ func GrowableTo(bytes int) Option {
 
 type option func(*settings)
 
-func (o option) apply(s *settings) { o(s) }
+func (o option) apply(s settings) settings {
+	o(&s)
+	return s
+}
 
 // settings are what a call's options come to.
 type settings struct {
+	op      string
 	options capi.Options
 	size    int // of Size; 0 is all of it
 	wrong   string
@@ -118,6 +140,13 @@ func (s *settings) refuse(format string, values ...any) {
 	}
 }
 
+// only refuses an option that C would not notice in other calls.
+func (s *settings) only(option string, ops ...string) {
+	if !slices.Contains(ops, s.op) {
+		s.refuse("%s is an option of %s", option, strings.Join(ops, ", "))
+	}
+}
+
 func (s *settings) atLeast(what string, bytes, least int) int {
 	if bytes < least {
 		s.refuse("%s is %d, and at least %d", what, bytes, least)
@@ -125,18 +154,15 @@ func (s *settings) atLeast(what string, bytes, least int) int {
 	return bytes
 }
 
-// settle applies the options of a call. takesSize tells whether Size is one of its options.
-func settle(op string, options []Option, takesSize bool) (settings, error) {
-	var s settings
+// settle applies the options of a call.
+func settle(op string, options []Option) (settings, error) {
+	s := settings{op: op}
 	for _, option := range options {
 		if option == nil {
 			s.refuse("an option is nil")
 			break
 		}
-		option.apply(&s)
-	}
-	if s.size != 0 && !takesSize {
-		s.refuse("Size is an option of OpenFile and FromFile")
+		s = option.apply(s)
 	}
 	if s.wrong != "" {
 		return s, refused(op, syscall.EINVAL, "%s", s.wrong)
@@ -185,6 +211,20 @@ const (
 	SealFutureWrite                  // write, but through mappings that exist already
 	SealExec                         // make it executable
 )
+
+// String names the seals: "SHRINK|GROW".
+func (s Seal) String() string {
+	var names []string
+	for i, name := range []string{"SEAL", "SHRINK", "GROW", "WRITE", "FUTURE_WRITE", "EXEC"} {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if rest := s &^ (2*SealExec - 1); rest != 0 || s == 0 {
+		names = append(names, fmt.Sprintf("%#x", uint32(rest)))
+	}
+	return strings.Join(names, "|")
+}
 
 // Rights are what a process may do with pages.
 type Rights uint32

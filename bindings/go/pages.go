@@ -76,7 +76,7 @@ func (r *Region) Place(offset, length int, policy Policy, nodes ...int) error {
 // where this process has no page yet (Prefault makes it known).
 func (r *Region) Nodes(offset, length int) (nodes []int, err error) {
 	err = r.onRange("Nodes", offset, length, func(h capi.Handle, offset, length int) *capi.Failure {
-		if length == 0 || offset+length > int(r.reach.Load()) {
+		if reach := int(r.reach.Load()); length == 0 || offset > reach || length > reach-offset {
 			return h.Nodes(offset, length, nil)
 		}
 		first, last := offset/r.pageSize, (offset+length-1)/r.pageSize
@@ -163,10 +163,11 @@ func (r *Region) change(op string, revokes bool, call func(capi.Handle) (capi.Ch
 	now, f := call(r.handle)
 	r.setSize(now.Size)
 	r.canShrink.Store(now.CanShrink)
-	if revokes && f == nil {
+	// A freeze that fails can leave the memory for reading too, where a peer has sealed the way back.
+	if now.ReadOnly {
 		r.state.word.Or(readOnly)
 	}
-	if !now.CanShrink && !r.protected {
+	if !now.CanShrink && !r.protected && (f == nil || !revokes) {
 		r.state.word.And(^int64(mayFault))
 	}
 	return failure(op, f)

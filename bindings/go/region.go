@@ -3,10 +3,11 @@ package shmkit
 import (
 	"fmt"
 	"os"
-	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unicode"
 	"unsafe"
 
 	"shmkit/internal/capi"
@@ -16,7 +17,8 @@ import (
 //
 // Every method may be called by any goroutine at any time, also while another closes the region:
 // whoever comes later gets ErrClosed. What processes write into the memory is not ordered by that; use
-// sync/atomic (View with a struct of atomic fields). The race detector sees this process alone.
+// sync/atomic (View with a struct of atomic fields). The race detector does not look at the memory of
+// regions: it finds no races there, and does not know that an atomic there has ordered anything else.
 type Region struct {
 	state  state
 	handle capi.Handle
@@ -24,14 +26,14 @@ type Region struct {
 	reach  atomic.Int64 // how many bytes there are from data on: the size, and twice that in a mirror
 	facts
 
-	canShrink atomic.Bool
-	protected bool       // under changing
-	changing  sync.Mutex // one change of the pages' rights at a time
+	canShrink   atomic.Bool
+	lentForGood atomic.Bool // by UnsafeBytes
+	protected   bool        // under changing
+	changing    sync.Mutex  // one change of the pages' rights at a time
 
 	closing sync.Once
-	idle    chan struct{} // made by Close; the last user sends
+	idle    chan struct{} // made by Close where it has to wait; the last user sends
 	closed  error
-	net     runtime.Cleanup
 }
 
 // facts are what never changes, and outlives Close.
@@ -65,23 +67,18 @@ const (
 	copies    = readOnly - plainCopy
 )
 
-func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure) (*Region, error) {
-	if f != nil {
-		return nil, failure(op, f)
-	}
-	r := &Region{
-		handle: opened.Handle,
-		data:   opened.Data,
-		facts: facts{
-			kind:     Kind(opened.Kind),
-			name:     name,
-			pageSize: opened.PageSize,
-			sizeMax:  opened.SizeMax,
-			mirror:   flags&Mirror != 0,
-			private:  flags&Private != 0,
-			growable: opened.SizeMax > opened.Size || flags&growable != 0,
-			created:  opened.Created,
-		},
+func newRegion(name string, flags Flag, opened capi.Opened) *Region {
+	r := allocate()
+	r.handle, r.data = opened.Handle, opened.Data
+	r.facts = facts{
+		kind:     Kind(opened.Kind),
+		name:     name,
+		pageSize: opened.PageSize,
+		sizeMax:  opened.SizeMax,
+		mirror:   flags&Mirror != 0,
+		private:  flags&Private != 0,
+		growable: opened.SizeMax > opened.Size || flags&growable != 0,
+		created:  opened.Created,
 	}
 	r.setSize(opened.Size)
 	r.canShrink.Store(opened.CanShrink)
@@ -93,12 +90,8 @@ func newRegion(op, name string, flags Flag, opened capi.Opened, f *capi.Failure)
 		word |= readOnly
 	}
 	r.state.word.Store(word)
-	r.net = runtime.AddCleanup(r, leaked, opened.Handle)
-	return r, nil
+	return r
 }
-
-// leaked closes what nobody can reach any more: a net, not the plan.
-func leaked(handle capi.Handle) { handle.Close() }
 
 func (r *Region) setSize(size int) {
 	if r.mirror {
@@ -110,8 +103,8 @@ func (r *Region) setSize(size int) {
 // enter begins a use of the region, which leave ends; in between it is not closed.
 func (r *Region) enter(op string) error {
 	forceGC()
-	if r == nil {
-		return refused(op, syscall.EINVAL, "the region is nil")
+	if r.isNone() {
+		return refused(op, syscall.EINVAL, "the region is nil, or was made by no function of this package")
 	}
 	if r.state.word.Add(user) < 0 {
 		r.leave()
@@ -119,6 +112,8 @@ func (r *Region) enter(op string) error {
 	}
 	return nil
 }
+
+func (r *Region) isNone() bool { return r == nil || r.data == nil }
 
 func (r *Region) leave() {
 	if word := r.state.word.Add(-user); word < 0 {
@@ -151,24 +146,39 @@ func wasClosed(op string) error {
 // segments stay, but with UnlinkLast and UnlinkCreator the name goes where that is due.
 //
 // Closing again does nothing and returns the same result. A region that becomes unreachable is closed
-// too, at some time; a program that cares for its memory does not rely on it.
+// too, at some time, and perhaps not before others that were made at the time; a program that cares for
+// its memory does not rely on it.
 func (r *Region) Close() error {
 	if r == nil {
 		return nil
 	}
+	notInCallback(r)
 	r.closing.Do(func() {
-		r.idle = make(chan struct{}, 1)
-		for word := r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
-			<-r.idle
+		word := r.state.word.Load()
+		if word&(users|copies) != 0 || !r.state.word.CompareAndSwap(word, word|closed) {
+			r.idle = make(chan struct{}, 1)
+			for word = r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
+				<-r.idle
+			}
 		}
-		r.net.Stop()
 		r.closed = failure("Close", r.handle.Close())
 	})
 	return r.closed
 }
 
+// known are the region's facts; those of no region are zero.
+func (r *Region) known() facts {
+	if r == nil {
+		return facts{}
+	}
+	return r.facts
+}
+
 // Size is the region's size in bytes.
 func (r *Region) Size() int {
+	if r == nil {
+		return 0
+	}
 	size := int(r.reach.Load())
 	if r.mirror {
 		size /= 2
@@ -178,7 +188,7 @@ func (r *Region) Size() int {
 
 // SizeMax is how large the region can become in place: its size, unless it is growable.
 func (r *Region) SizeMax() int {
-	if r.growable {
+	if r != nil && r.growable {
 		return r.sizeMax
 	}
 	return r.Size()
@@ -186,33 +196,37 @@ func (r *Region) SizeMax() int {
 
 // PageSize is the size of the pages behind the region: larger than os.Getpagesize where they are from
 // a pool (Huge2M).
-func (r *Region) PageSize() int { return r.pageSize }
+func (r *Region) PageSize() int { return r.known().pageSize }
 
 // Kind is the mechanism behind the region.
-func (r *Region) Kind() Kind { return r.kind }
+func (r *Region) Kind() Kind { return r.known().kind }
 
 // Name is the name or path that the region was made or opened with; "" where it has none.
-func (r *Region) Name() string { return r.name }
+func (r *Region) Name() string { return r.known().name }
 
 // Created tells whether the call that returned the region made its object, rather than found it.
-func (r *Region) Created() bool { return r.created }
+func (r *Region) Created() bool { return r.known().created }
 
 // CanShrink tells whether the memory can be taken away: true for files, POSIX objects, memfds without
 // SealShrink, and pages from a pool of huge pages. Bytes, View, Slice, ReadAt and WriteAt then still
 // answer with an error; what UnsafeBytes gives can end the process.
-func (r *Region) CanShrink() bool { return r.canShrink.Load() }
+func (r *Region) CanShrink() bool { return r != nil && r.canShrink.Load() }
 
 // String names the region for people: "memfd frames, 4096 bytes".
 func (r *Region) String() string {
-	if r == nil {
+	if r.isNone() {
 		return "no region"
 	}
 	return fmt.Sprintf("%s, %d bytes", r.what(), r.Size())
 }
 
 func (r *Region) what() string {
-	if r.name == "" {
+	switch {
+	case r.name == "":
 		return r.kind.String()
+	case strings.ContainsFunc(r.name, func(c rune) bool { return !unicode.IsPrint(c) }):
+		// What a stranger has put into a name does not reach a terminal.
+		return fmt.Sprintf("%v %q", r.kind, r.name)
 	}
 	return fmt.Sprintf("%v %s", r.kind, r.name)
 }

@@ -29,12 +29,16 @@ func Listen(path string) (*net.UnixListener, error) {
 	}
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
+	abstract := strings.HasPrefix(path, "@")
 	listener, err := net.FileListener(file)
 	if err != nil {
+		if !abstract {
+			os.Remove(path)
+		}
 		return nil, caused(op, err)
 	}
 	unix := listener.(*net.UnixListener)
-	unix.SetUnlinkOnClose(!strings.HasPrefix(path, "@"))
+	unix.SetUnlinkOnClose(!abstract)
 	return unix, nil
 }
 
@@ -48,17 +52,12 @@ func Accept(ctx context.Context, listener *net.UnixListener) (*net.UnixConn, err
 	if ctx.Err() != nil {
 		return nil, ended(op, ctx)
 	}
-	over := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		listener.SetDeadline(time.Unix(1, 0))
-		close(over)
+	var conn *net.UnixConn
+	err := until(ctx, op, listener, toReceive, listener.SetDeadline, func() (err error) {
+		conn, err = listener.AcceptUnix()
+		return err
 	})
-	conn, err := listener.AcceptUnix()
-	if !stop() {
-		<-over
-		listener.SetDeadline(time.Time{})
-	}
-	return conn, waited(op, ctx, err)
+	return conn, err
 }
 
 // Dial connects to a listening SOCK_SEQPACKET socket, and waits while its queue is full, until ctx ends.

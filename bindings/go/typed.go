@@ -13,7 +13,7 @@ import (
 //
 // T is a type of fixed size without pointers: numbers, arrays and structs of them, the types of
 // sync/atomic; no string, slice, map, channel, function, interface, bool or pointer, because another
-// process can write any bytes. Its layout is this Go program's: in C the same struct has the same
+// process can write any bytes, and nothing of package sync, which knows one process. Its layout is this Go program's: in C the same struct has the same
 // layout where its fields have the same sizes and alignments.
 //
 // EINVAL for another type, and for an offset that is not a multiple of its alignment; ERANGE for one
@@ -26,6 +26,28 @@ func View[T any](r *Region, offset int, use func(value *T) error) error {
 // does. The count may be one that another process has written: it is checked.
 func Slice[T any](r *Region, offset, count int, use func(values []T) error) error {
 	return lendTyped("Slice", r, offset, count, use)
+}
+
+// Load copies the T at an offset out of the region; T and errors are View's. Another process may write
+// meanwhile: what has to be checked before it is used is loaded once, and the copy checked and used.
+func Load[T any](r *Region, offset int) (value T, err error) {
+	err = lendTyped("Load", r, offset, 1, func(values []T) error {
+		value = values[0]
+		return nil
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return value, nil
+}
+
+// Store copies a T into the region; T and errors are View's. It is not atomic: others may see a part.
+func Store[T any](r *Region, offset int, value T) error {
+	return lendTyped("Store", r, offset, 1, func(values []T) error {
+		values[0] = value
+		return nil
+	})
 }
 
 func lendTyped[T any](op string, r *Region, offset, count int, use func(values []T) error) error {
@@ -71,6 +93,9 @@ var unfits sync.Map
 
 // whyUnfit names what a type has in it that other processes must not write; "" where it is fit.
 func whyUnfit(t reflect.Type) string {
+	if t.PkgPath() == "sync" {
+		return t.String()
+	}
 	switch t.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,

@@ -1,10 +1,12 @@
 package shmkit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"os"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -23,8 +25,8 @@ const (
 // exchange tries until the socket has something, or room; ctx ends the wait.
 func exchange(ctx context.Context, op string, conn syscall.Conn, direction direction, try func(socket int) *capi.Failure) error {
 	var f *capi.Failure
-	err := wait(ctx, op, conn, direction, func(socket int) bool {
-		f = try(socket)
+	err := wait(ctx, op, conn, direction, func(socket uintptr) bool {
+		f = try(int(socket))
 		return f == nil || f.Code != -int(syscall.EAGAIN)
 	})
 	if err != nil {
@@ -34,86 +36,89 @@ func exchange(ctx context.Context, op string, conn syscall.Conn, direction direc
 }
 
 // wait calls done again whenever the socket is ready, until it returns true.
-func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket int) bool) error {
-	if err := ctx.Err(); err != nil {
+func wait(ctx context.Context, op string, conn syscall.Conn, direction direction, done func(socket uintptr) bool) error {
+	if ctx.Err() != nil {
 		return ended(op, ctx)
 	}
 	raw, err := rawOf(op, conn)
 	if err != nil {
 		return err
 	}
-	if ctx.Done() == nil {
-		return waited(op, ctx, waitRaw(raw, direction, done))
-	}
-	// Mostly nothing has to be waited for, and then ctx costs nothing.
+	// Mostly nothing has to be waited for, and then ctx costs nothing. Control does not queue behind those
+	// who wait.
 	finished := false
-	err = waitRaw(raw, direction, func(socket int) bool {
-		finished = done(socket)
-		return true
-	})
+	err = raw.Control(func(socket uintptr) { finished = done(socket) })
 	if err != nil || finished {
 		return waited(op, ctx, err)
 	}
-	deadline, undo, err := deadlines(op, conn, raw)
+	if set := deadlineOf(conn, direction); set != nil {
+		return until(ctx, op, conn, direction, set, func() error { return waitRaw(raw, direction, done) })
+	}
+	if ctx.Done() == nil {
+		return waited(op, ctx, waitRaw(raw, direction, done))
+	}
+	// What has no deadline gets one by another descriptor of the same socket.
+	file, err := duplicate(op, raw)
 	if err != nil {
 		return err
 	}
-	defer undo()
-	return waited(op, ctx, until(ctx, deadline, direction, done))
+	defer file.Close()
+	return wait(ctx, op, file, direction, done)
 }
 
-// deadliner is a connection whose waits can be ended.
-type deadliner interface {
-	syscall.Conn
-	SetReadDeadline(time.Time) error
-	SetWriteDeadline(time.Time) error
-}
-
-// deadlines is the connection, or one for the same socket, that can be ended.
-func deadlines(op string, conn syscall.Conn, raw syscall.RawConn) (deadliner, func(), error) {
-	if conn, ok := conn.(deadliner); ok {
-		return conn, func() {}, nil
-	}
+func duplicate(op string, raw syscall.RawConn) (*os.File, error) {
 	var fd int
 	var err error
 	if failed := raw.Control(func(socket uintptr) { fd, err = fcntl(int(socket), syscall.F_DUPFD_CLOEXEC) }); failed != nil {
 		err = failed
 	}
 	if err != nil {
-		return nil, nil, caused(op, err)
+		return nil, caused(op, err)
 	}
-	file := os.NewFile(uintptr(fd), "socket")
-	return file, func() { file.Close() }, nil
+	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-// until waits with a deadline that ctx brings forward.
-func until(ctx context.Context, conn deadliner, direction direction, done func(socket int) bool) error {
-	set := conn.SetReadDeadline
-	if direction == toSend {
-		set = conn.SetWriteDeadline
+// deadlineOf is what sets the deadline of a connection, where it has one.
+func deadlineOf(conn syscall.Conn, direction direction) func(time.Time) error {
+	switch conn.(type) {
+	case *net.UnixConn, *os.File:
+		conn := conn.(interface {
+			SetReadDeadline(time.Time) error
+			SetWriteDeadline(time.Time) error
+		})
+		if direction == toSend {
+			return conn.SetWriteDeadline
+		}
+		return conn.SetReadDeadline
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
+	return nil
+}
+
+// until runs a wait on conn that ctx ends by the deadline.
+func until(ctx context.Context, op string, conn any, direction direction, deadline func(time.Time) error, wait func() error) error {
+	giveBack := takeTurn(ctx, conn, direction)
+	if giveBack == nil {
+		return ended(op, ctx)
 	}
+	defer giveBack()
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		set(time.Unix(1, 0))
+		deadline(time.Unix(1, 0))
 		close(over)
 	})
-	err = waitRaw(raw, direction, done)
+	err := wait()
 	if !stop() {
 		<-over
-		set(time.Time{})
+		deadline(time.Time{})
 	}
-	return err
+	return waited(op, ctx, err)
 }
 
-func waitRaw(raw syscall.RawConn, direction direction, done func(socket int) bool) error {
+func waitRaw(raw syscall.RawConn, direction direction, done func(socket uintptr) bool) error {
 	if direction == toSend {
-		return raw.Write(func(fd uintptr) bool { return done(int(fd)) })
+		return raw.Write(done)
 	}
-	return raw.Read(func(fd uintptr) bool { return done(int(fd)) })
+	return raw.Read(done)
 }
 
 // waited says what ended a wait.
@@ -127,8 +132,14 @@ func waited(op string, ctx context.Context, err error) error {
 	return caused(op, err)
 }
 
+// ended is the error of a context, which matches its cause as well.
 func ended(op string, ctx context.Context) error {
-	return &Error{Op: op, Message: "gave up: " + context.Cause(ctx).Error(), cause: context.Cause(ctx)}
+	why := context.Cause(ctx)
+	e := &Error{Op: op, Message: "gave up: " + why.Error(), cause: why}
+	if !errors.Is(why, ctx.Err()) {
+		e.cause = errors.Join(ctx.Err(), why)
+	}
+	return e
 }
 
 // control calls once, without waiting.
@@ -144,12 +155,15 @@ func control(op string, conn syscall.Conn, call func(socket int) *capi.Failure) 
 	return failure(op, f)
 }
 
-// rawOf is the raw connection, which must not block: a thread would.
+// rawOf is the raw connection of a Unix socket, which must not block: a thread would.
 func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
-	unix, known := conn.(*net.UnixConn)
-	if conn == nil || known && unix == nil {
+	if conn == nil || conn == syscall.Conn(rawConn{}) {
 		return nil, refused(op, syscall.EINVAL, "the connection is nil")
 	}
+	if value := reflect.ValueOf(conn); value.Kind() == reflect.Pointer && value.IsNil() {
+		return nil, refused(op, syscall.EINVAL, "the connection is nil, of type %T", conn)
+	}
+	_, known := conn.(*net.UnixConn)
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, caused(op, err)
@@ -157,13 +171,19 @@ func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 	if known {
 		return raw, nil
 	}
-	var flags int
+	var flags, domain int
 	var failed error
-	if err := raw.Control(func(fd uintptr) { flags, failed = fcntl(int(fd), syscall.F_GETFL) }); err != nil {
-		return nil, caused(op, err)
+	err = raw.Control(func(fd uintptr) {
+		if domain, failed = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_DOMAIN); failed == nil {
+			flags, failed = fcntl(int(fd), syscall.F_GETFL)
+		}
+	})
+	if err != nil || failed != nil {
+		return nil, caused(op, cmp.Or(err, failed))
 	}
-	if failed != nil {
-		return nil, caused(op, failed)
+	if domain != syscall.AF_UNIX {
+		// TCP can swallow a descriptor, and say success.
+		return nil, refused(op, syscall.EOPNOTSUPP, "that is no Unix socket, but one of domain %d", domain)
 	}
 	if flags&syscall.O_NONBLOCK == 0 {
 		return nil, refused(op, syscall.EINVAL, "the socket blocks: make a connection of it by net.FileConn, or call syscall.SetNonblock before os.NewFile")
@@ -172,25 +192,20 @@ func rawOf(op string, conn syscall.Conn) (syscall.RawConn, error) {
 }
 
 // RawConn makes a syscall.Conn of a syscall.RawConn, for SendRegion and the like. The socket must not
-// block. A wait that ctx can end costs a descriptor of its own.
+// block. A wait that ctx can end costs a descriptor of its own, and goes on when the socket is closed here.
 func RawConn(raw syscall.RawConn) syscall.Conn { return rawConn{raw} }
 
 type rawConn struct{ raw syscall.RawConn }
 
-func (c rawConn) SyscallConn() (syscall.RawConn, error) {
-	if c.raw == nil {
-		return nil, os.ErrInvalid
-	}
-	return c.raw, nil
-}
+func (c rawConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
 // sendRest sends what is left of a payload on a stream.
 func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
-	err := wait(ctx, op, conn, toSend, func(socket int) bool {
+	err := wait(ctx, op, conn, toSend, func(socket uintptr) bool {
 		for len(rest) > 0 {
 			n, err := ignoringEINTR(func() (int, error) {
-				return syscall.SendmsgN(socket, rest, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+				return syscall.SendmsgN(int(socket), rest, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
 			})
 			if err == syscall.EAGAIN {
 				return false
@@ -210,14 +225,15 @@ func sendRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 }
 
 // recvRest receives what is left of a payload on a stream. Whatever descriptors come with it are too
-// many: the kernel closes them.
+// many. What else comes, as credentials, is no matter of ours.
 func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) error {
 	var failed error
-	err := wait(ctx, op, conn, toReceive, func(socket int) bool {
+	err := wait(ctx, op, conn, toReceive, func(socket uintptr) bool {
 		for len(rest) > 0 {
-			var flags int
+			var control [2048]byte // more than FilesMax need
+			var controls int
 			n, err := ignoringEINTR(func() (n int, err error) {
-				n, _, flags, _, err = syscall.Recvmsg(socket, rest, nil, syscall.MSG_DONTWAIT)
+				n, controls, _, _, err = syscall.Recvmsg(int(socket), rest, control[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
 				return n, err
 			})
 			switch {
@@ -227,7 +243,7 @@ func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 				failed = caused(op, err)
 			case n == 0:
 				failed = refused(op, syscall.ECONNRESET, "the peer closed the connection with %d bytes still to come", len(rest))
-			case flags&syscall.MSG_CTRUNC != 0:
+			case closeReceived(control[:controls]) > 0:
 				failed = refused(op, syscall.EPROTO, "more descriptors came than were expected")
 			}
 			if failed != nil {
@@ -241,6 +257,19 @@ func recvRest(ctx context.Context, op string, conn syscall.Conn, rest []byte) er
 		err = failed
 	}
 	return err
+}
+
+// closeReceived closes the descriptors that came with a message, and counts them.
+func closeReceived(control []byte) (count int) {
+	messages, _ := syscall.ParseSocketControlMessage(control)
+	for _, message := range messages {
+		fds, _ := syscall.ParseUnixRights(&message)
+		for _, fd := range fds {
+			syscall.Close(fd)
+		}
+		count += len(fds)
+	}
+	return count
 }
 
 func isStream(socket int) bool {

@@ -325,9 +325,9 @@ pub(super) unsafe fn free(pointer: *mut shm_list) {
     }
 }
 
-/// Ends the handle.
-pub(super) unsafe fn take(pointer: *mut shm_region) -> Option<Region> {
-    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) }.0)
+/// The handle, which ends when this is dropped.
+pub(super) unsafe fn take(pointer: *mut shm_region) -> Option<Box<shm_region>> {
+    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
 }
 
 /// A result that is a number or nothing, or a code.

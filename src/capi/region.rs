@@ -661,5 +661,5 @@ pub unsafe extern "C" fn shm_region_seal(
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
     let may = args::peek(region).map_or(Ok(()), Region::may_close);
-    args::answer(may.and_then(|()| args::take(region).map_or(Ok(()), Region::close_code)))
+    args::answer(may.and_then(|()| args::take(region).map_or(Ok(()), |mut handle| handle.0.close_code())))
 }

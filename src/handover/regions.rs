@@ -28,6 +28,7 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         true => Rights::READ_WRITE,
         false => Rights::READ,
     };
+    let noted = region.was_sent();
     let before = seals();
     // Who may not write may still truncate, unless that is sealed too.
     let enforced = before.intersects(Seals::READ_ONLY) && before.contains(Seals::SHRINK);
@@ -40,8 +41,12 @@ pub fn send_region(socket: &impl AsRawFd, region: &Region, deadline: Deadline) -
         return Err(Error::own(SHMKIT_E_UNENFORCEABLE, message));
     }
     // Noted before the last look: publishing looks for it after it has sealed.
-    region.note_sent(before);
-    let seals = seals();
+    let seals = if noted {
+        before
+    } else {
+        region.note_sent(before);
+        seals()
+    };
     let growable = !seals.contains(Seals::GROW);
     let reserve = if growable && flags.contains(Flags::GROWABLE) { region.size_max() } else { 0 };
     let frame = Frame {

@@ -19,7 +19,8 @@ impl Region {
         options.without_offset(CALL)?;
         creatable(size, || "anonymous memory".to_string())?;
         let (backing, page_size) = (Backing::Anonymous, mmap::page_size());
-        let parts = Parts { backing, size, page_size, name: None, created: true, can_shrink: false };
+        let parts =
+            Parts { backing, size, page_size, name: None, lease: None, created: true, can_shrink: false };
         Region::map(parts, options)
     }
 }

@@ -42,7 +42,7 @@ impl Region {
         let backing = if is_memfd { Backing::Memfd(fd) } else { Backing::Descriptor(fd) };
         let can_shrink = !seals.is_some_and(|seals| seals.contains(Seals::SHRINK))
             || options.flags.contains(Flags::PAST_END);
-        let parts = Parts { backing, size, page_size, name: None, created: false, can_shrink };
+        let parts = Parts { backing, size, page_size, name: None, lease: None, created: false, can_shrink };
         Region::map_as(parts, options, Some(&what))
     }
 }

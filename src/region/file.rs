@@ -33,7 +33,8 @@ impl Region {
             let page_size = descriptor::page_size(fd.as_fd(), &stat, options, what)?;
             give_size(fd.as_fd(), size, options, what)?;
             let (backing, name) = (Backing::File(fd), Some(path.clone()));
-            let parts = Parts { backing, size, page_size, name, created: true, can_shrink: true };
+            let parts =
+                Parts { backing, size, page_size, name, lease: None, created: true, can_shrink: true };
             Ok((Region::map(parts, options)?, unnamed))
         };
         naming::create(&path, options, what, make, || open(path.clone(), size, options))
@@ -63,7 +64,10 @@ fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
     let object = regular(fd.as_fd(), options, what)?;
     let (size, page_size) = (window(object, size as u64, options, what)?, object.page_size);
     let (backing, name) = (Backing::File(fd), Some(path));
-    Region::map(Parts { backing, size, page_size, name, created: false, can_shrink: true }, options)
+    Region::map(
+        Parts { backing, size, page_size, name, lease: None, created: false, can_shrink: true },
+        options,
+    )
 }
 
 fn describe(path: &OsStr) -> String {

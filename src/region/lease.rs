@@ -129,7 +129,7 @@ pub(super) fn prepare(
     path: &CStr,
     options: &Options,
     what: impl Fn() -> String,
-) -> Result<Option<Lease>> {
+) -> Result<Option<Box<Lease>>> {
     let hold = if options.flags.contains(Flags::UNLINK_LAST) {
         Hold::Shared
     } else if options.flags.contains(Flags::UNLINK_CREATOR) {
@@ -148,7 +148,7 @@ pub(super) fn prepare(
         let message = format!("{}: its file system does not keep all mode bits", tried());
         return Err(Error::new(Errno::EOPNOTSUPP, message));
     }
-    Ok(Some(Lease { lock, hold, path: path.to_owned(), process: None }))
+    Ok(Some(Box::new(Lease { lock, hold, path: path.to_owned(), process: None })))
 }
 
 /// Opens what stands under a path, as one more user where it goes with its users. A leftover is as good as
@@ -157,7 +157,7 @@ pub(super) fn open(
     path: &CStr,
     flags: OFlag,
     what: impl Fn() -> String,
-) -> Result<(OwnedFd, FileStat, Option<Lease>)> {
+) -> Result<(OwnedFd, FileStat, Option<Box<Lease>>)> {
     let tried = || format!("cannot open {}", what());
     for _ in 0..ROUNDS {
         let fd = match file::open(path, flags, 0) {
@@ -179,7 +179,7 @@ pub(super) fn open(
                 file::hold(lock.as_fd(), Hold::Shared).during(tried)?;
                 let mut lease = Lease { lock, hold: Hold::Shared, path: path.to_owned(), process: None };
                 lease.begin();
-                return Ok((fd, own, Some(lease)));
+                return Ok((fd, own, Some(Box::new(lease))));
             }
         }
     }

@@ -130,7 +130,7 @@ fn create_on(
     };
     let (backing, name) = (Backing::Memfd(fd), Some(name.to_owned()));
     let can_shrink = !seals.contains(Seals::SHRINK);
-    let parts = Parts { backing, size, page_size, name, created: true, can_shrink };
+    let parts = Parts { backing, size, page_size, name, lease: None, created: true, can_shrink };
     // Mapped before it is sealed: FUTURE_WRITE leaves this region's own mapping writable.
     let mut region = Region::map(parts, options).map_err(|error| match huge {
         Some(page_size) => in_pool(error, page_size),

@@ -53,10 +53,11 @@ use publish::Exposure;
 pub struct Region {
     mapping: Mapping,
     backing: Backing,
-    lease: Option<Lease>,
+    lease: Option<Box<Lease>>,
     /// In bytes, as it was asked for; the mapping is whole pages. Only growing changes it.
     size: AtomicUsize,
     options: Options,
+    /// What it was made or opened with; of a POSIX object the path.
     name: Option<CString>,
     created: bool,
     /// Whether the raw pointer can die of SIGBUS.
@@ -114,16 +115,16 @@ impl Backing {
 
     /// As messages name it.
     fn describe(&self, name: Option<&CStr>) -> String {
-        let named = |what: &str| match name {
+        let described = |what: &str, name: Option<&CStr>| match name {
             Some(name) => format!("{what} {}", shown(name.to_bytes())),
             None => what.to_string(),
         };
         match self {
-            Backing::Memfd(_) => named("the memfd"),
+            Backing::Memfd(_) => described("the memfd", name),
             Backing::Descriptor(fd) => format!("the file of the region's descriptor {}", fd.as_raw_fd()),
             Backing::Anonymous => "anonymous memory".to_string(),
-            Backing::File(_) => named("the file"),
-            Backing::Posix(_) => named("the POSIX object"),
+            Backing::File(_) => described("the file", name),
+            Backing::Posix(_) => described("the POSIX object", name.map(posix::name)),
             Backing::SysV(id) => format!("the System V segment {id}"),
         }
     }
@@ -136,6 +137,7 @@ pub(crate) struct Parts {
     /// Of the object's pages.
     pub page_size: usize,
     pub name: Option<CString>,
+    lease: Option<Box<Lease>>,
     pub created: bool,
     pub can_shrink: bool,
 }
@@ -179,12 +181,12 @@ impl Region {
     }
 
     fn finish(mapping: Mapping, parts: Parts, options: Options) -> Result<Region> {
-        let Parts { backing, size, page_size: _, name, created, can_shrink } = parts;
+        let Parts { backing, size, page_size: _, name, lease, created, can_shrink } = parts;
         let can_shrink = can_shrink || mapping.can_lack_pages();
         let region = Region {
             mapping,
             backing,
-            lease: None,
+            lease,
             size: AtomicUsize::new(size),
             options,
             name,
@@ -196,6 +198,9 @@ impl Region {
             guard: guard::Guard::default(),
         };
         let flags = options.flags;
+        if flags.is_empty() {
+            return Ok(region);
+        }
         region.advise_as_asked()?;
         if flags.contains(Flags::POPULATE) {
             region.prefault(0, size)?;
@@ -251,11 +256,12 @@ impl Region {
 
     /// The name or path that the region was made or opened with.
     pub fn name(&self) -> Option<&OsStr> {
-        self.name.as_deref().map(|name| OsStr::from_bytes(name.to_bytes()))
+        self.name_c().map(|name| OsStr::from_bytes(name.to_bytes()))
     }
 
     pub(crate) fn name_c(&self) -> Option<&CStr> {
-        self.name.as_deref()
+        let name = self.name.as_deref()?;
+        Some(if self.kind() == Kind::Posix { posix::name(name) } else { name })
     }
 
     /// Whether this call of a `…_create` made the object, rather than found it.
@@ -306,7 +312,7 @@ impl Region {
     /// region does the same in silence.
     ///
     /// EBUSY while a guarded section is open: then, as when it is dropped, the memory stays mapped for good.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
         let described = self.describe();
         let and_name = if self.lease.is_some() { " and remove its name" } else { "" };
         self.close_code().map_err(|code| match code.errno() {
@@ -317,7 +323,8 @@ impl Region {
         })
     }
 
-    pub(crate) fn close_code(mut self) -> Result<(), Code> {
+    /// What is dropped afterwards has nothing left to do.
+    pub(crate) fn close_code(&mut self) -> Result<(), Code> {
         self.guard.retire()?;
         let unmapped = self.mapping.release();
         let closed = match std::mem::replace(&mut self.backing, Backing::Anonymous) {
@@ -327,7 +334,7 @@ impl Region {
             Backing::Anonymous | Backing::SysV(_) => Ok(()),
         };
         // After the descriptor: at the limit of descriptors it needs its place.
-        let left = self.lease.as_mut().map_or(Ok(()), Lease::end);
+        let left = self.lease.as_mut().map_or(Ok(()), |lease| lease.end());
         unmapped.and(closed).and(left).map_err(Code::from)
     }
 

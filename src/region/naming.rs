@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::lease::{self, Lease, LockedName};
+use super::lease::{self, LockedName};
 use super::{Flags, Kind, Options, Region};
 use crate::error::{During, Error, Result};
 use crate::sys::{clock, file, Errno};
@@ -80,7 +80,7 @@ pub(super) fn create(
         let fd = region.file().expect("a region over a file has a descriptor");
         match file::link(fd, path) {
             Ok(()) => {
-                region.lease.iter_mut().for_each(Lease::begin);
+                region.lease.iter_mut().for_each(|lease| lease.begin());
                 return Ok(region);
             }
             Err(Errno::EEXIST) if or_open => match find() {

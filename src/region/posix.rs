@@ -17,6 +17,8 @@ use crate::sys::{mmap, Errno};
 
 const DIRECTORY: &CStr = c"/dev/shm";
 const NAME_MAX: usize = 255;
+/// What stands before a name in its path, slash included, in bytes.
+const BEFORE: usize = DIRECTORY.to_bytes().len() + 1;
 
 impl Region {
     /// Creates an object of `size` zero bytes, its memory reserved, and maps it.
@@ -38,14 +40,11 @@ impl Region {
             in_memory(fd.as_fd(), options, what)?;
             give_size(fd.as_fd(), size, options, what)?;
             let lease = lease::prepare(fd.as_fd(), &path, options, what)?;
-            let backing = Backing::Posix(fd);
-            let (name, page_size) = (c_string(name), mmap::page_size());
-            let parts = Parts { backing, size, page_size, name, created: true, can_shrink: true };
-            let mut region = Region::map(parts, options)?;
-            region.lease = lease;
-            Ok((region, unnamed))
+            let (backing, page_size, name) = (Backing::Posix(fd), mmap::page_size(), Some(path.clone()));
+            let parts = Parts { backing, size, page_size, name, lease, created: true, can_shrink: true };
+            Ok((Region::map(parts, options)?, unnamed))
         };
-        naming::create(&path, options, what, make, || open(name, size, options))
+        naming::create(&path, options, what, make, || open(path.clone(), size, options))
     }
 
     /// Maps all of an existing object.
@@ -53,7 +52,7 @@ impl Region {
         const CALL: &str = "shm_posix_open";
         options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE | Flags::RISK_DISK)?;
         options.without_seals(CALL)?;
-        open(name.as_ref(), 0, options)
+        open(path(name.as_ref())?, 0, options)
     }
 }
 
@@ -63,8 +62,8 @@ pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
     file::unlink(&path(name)?).during(|| format!("cannot remove {}", describe(name)))
 }
 
-fn open(name: &OsStr, size: usize, options: &Options) -> Result<Region> {
-    let what = || describe(name);
+fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
+    let what = || describe(OsStr::from_bytes(name(&path).to_bytes()));
     let access = if options.flags.contains(Flags::READ_ONLY) || options.flags.contains(Flags::PRIVATE) {
         OFlag::O_RDONLY
     } else {
@@ -72,27 +71,19 @@ fn open(name: &OsStr, size: usize, options: &Options) -> Result<Region> {
     };
     // Whatever was planted under the name: not followed, not waited for.
     let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let (fd, stat, lease) = lease::open(&path(name)?, flags, what)?;
+    let (fd, stat, lease) = lease::open(&path, flags, what)?;
     let object = descriptor::object(fd.as_fd(), &stat, options, what)?;
     in_memory(fd.as_fd(), options, what)?;
     let (size, page_size) = (window(object, size as u64, options, what)?, object.page_size);
-    let (backing, name) = (Backing::Posix(fd), c_string(name));
-    let parts = Parts { backing, size, page_size, name, created: false, can_shrink: true };
-    let mut region = Region::map(parts, options)?;
-    region.lease = lease;
-    Ok(region)
+    let (backing, name) = (Backing::Posix(fd), Some(path));
+    Region::map(Parts { backing, size, page_size, name, lease, created: false, can_shrink: true }, options)
 }
 
 fn describe(name: &OsStr) -> String {
     format!("the POSIX object {}", shown(name.as_bytes()))
 }
 
-/// A name that [`path`] has accepted.
-fn c_string(name: &OsStr) -> Option<CString> {
-    CString::new(name.as_bytes()).ok()
-}
-
-/// Where the object of this name lies, by shm_open's rules.
+/// Where the object of this name lies, by shm_open's rules. The name is the path's end, as it was given.
 pub(super) fn path(name: &OsStr) -> Result<CString> {
     let refuse = |errno, why: String| {
         let shown = shown(name.as_bytes());
@@ -114,11 +105,16 @@ pub(super) fn path(name: &OsStr) -> Result<CString> {
         return refuse(Errno::EINVAL, "only leading slashes are allowed, and no NUL".to_string());
     }
     // Room for the NUL too, so that the path is allocated once.
-    let mut path = Vec::with_capacity(DIRECTORY.to_bytes().len() + bare.len() + 2);
+    let mut path = Vec::with_capacity(BEFORE + bytes.len() + 1);
     path.extend_from_slice(DIRECTORY.to_bytes());
     path.push(b'/');
-    path.extend_from_slice(bare);
+    path.extend_from_slice(bytes);
     Ok(CString::new(path).expect("looked for NUL"))
+}
+
+/// The name that a path was made of.
+pub(super) fn name(path: &CStr) -> &CStr {
+    CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[BEFORE..]).expect("the end of a C string")
 }
 
 /// Where no memory file system is mounted on /dev/shm, shm_open silently uses the disk below it.

@@ -153,8 +153,11 @@ impl Region {
         let sealed = remap(&frozen).and_then(|()| self.seal(seals - has));
         match sealed {
             Ok(()) => self.frozen.store(true, Ordering::Relaxed),
-            // A peer that has the descriptor may have sealed the way back.
-            Err(_) if remap(&self.options).is_err() => self.frozen.store(true, Ordering::Relaxed),
+            // A peer that has the descriptor may have sealed the way back. What is left is reading.
+            Err(_) if remap(&self.options).is_err() => {
+                self.frozen.store(true, Ordering::Relaxed);
+                remap(&frozen)?;
+            }
             Err(_) => {}
         }
         self.advise_as_asked()?;
@@ -173,5 +176,10 @@ impl Region {
         if !seals.intersects(Seals::READ_ONLY) {
             self.exposure.add(SENT);
         }
+    }
+
+    /// Whether that is noted already.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.exposure.state.load(Ordering::SeqCst) & SENT != 0
     }
 }

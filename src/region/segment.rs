@@ -207,6 +207,7 @@ fn attach(id: c_int, new_size: Option<usize>, options: &Options) -> Result<Regio
         size,
         page_size: mapping.page_size(),
         name: None,
+        lease: None,
         created: new_size.is_some(),
         can_shrink: false,
     };

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 
 use super::lease::{lock, same_file};
-use super::{posix, Backing, Region};
+use super::{Backing, Region};
 use crate::error::{During, Error, Result};
 use crate::sys::{file, Errno};
 
@@ -13,15 +13,14 @@ impl Region {
     /// object: ESTALE if it names another one.
     pub fn unlink(&self) -> Result<()> {
         let tried = || format!("cannot remove the name of {}", self.describe());
-        let (fd, path) = match (&self.backing, self.name()) {
-            (Backing::Posix(fd), Some(name)) => (fd, posix::path(name)?),
-            (Backing::File(fd), Some(_)) => (fd, self.name_c().expect("the same").to_owned()),
+        let (fd, path) = match (&self.backing, &self.name) {
+            (Backing::Posix(fd) | Backing::File(fd), Some(path)) => (fd, path),
             _ => {
                 let message = format!("{}: it has none in a file system", tried());
                 return Err(Error::new(Errno::EOPNOTSUPP, message));
             }
         };
-        let place = lock(&path, tried)?;
+        let place = lock(path, tried)?;
         let (own, named) = (file::stat(fd.as_fd()).during(tried)?, place.stat().during(tried)?);
         if !same_file(&named, &own) {
             let message = format!("{}: another object stands there now", tried());

@@ -17,9 +17,9 @@
 #error "this Go package shmkit is of version 0.1, and the shmkit.h found is of another: use the Go sources and the header of one installation"
 #endif
 
+/* Without pointers, which cgo would look for Go's in at each call. */
 typedef struct opened {
-	shm_region *region;
-	unsigned char *data;
+	uintptr_t region, data;
 	size_t size, size_max, page_size;
 	int kind, rights, can_shrink, created;
 } opened;
@@ -28,8 +28,8 @@ static inline int describe(int code, shm_region *region, opened *out)
 {
 	if (code < 0)
 		return code;
-	out->region = region;
-	out->data = shm_region_data(region);
+	out->region = (uintptr_t)region;
+	out->data = (uintptr_t)shm_region_data(region);
 	out->size = shm_region_size(region);
 	out->size_max = shm_region_size_max(region);
 	out->page_size = shm_region_page_size(region);
@@ -70,7 +70,7 @@ OPENS(shm_recv_region, (int socket, RESULT), socket)
 /* What a call that changes a region leaves of it. */
 typedef struct changed {
 	size_t size;
-	int can_shrink;
+	int rights, can_shrink;
 } changed;
 
 #define CHANGES(function, parameters, ...)                                     \
@@ -78,6 +78,7 @@ typedef struct changed {
 	{                                                                      \
 		int code = function(region __VA_ARGS__, error);                \
 		out->size = shm_region_size(region);                           \
+		out->rights = shm_region_rights(region);                       \
 		out->can_shrink = shm_region_can_shrink(region);               \
 		return code;                                                   \
 	}

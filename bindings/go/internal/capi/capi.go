@@ -156,8 +156,8 @@ type Opened struct {
 
 // Changed is what a region has become.
 type Changed struct {
-	Size      int
-	CanShrink bool
+	Size                int
+	ReadOnly, CanShrink bool
 }
 
 // The versions of the header that this package was built with, and of the library that runs.
@@ -207,7 +207,7 @@ func text(s string) *C.char {
 // HasNUL tells whether C would see only a part of a string.
 func HasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
-func cOptions(o *Options) C.shm_region_options {
+func cOptions(o Options) C.shm_region_options {
 	return C.shm_region_options{
 		size:     C.uint32_t(unsafe.Sizeof(C.shm_region_options{})),
 		flags:    C.uint32_t(o.Flags),
@@ -221,8 +221,8 @@ func cOptions(o *Options) C.shm_region_options {
 
 func opened(o *C.opened) Opened {
 	return Opened{
-		Handle:    Handle{o.region},
-		Data:      unsafe.Pointer(o.data),
+		Handle:    Handle{(*C.shm_region)(pointer(o.region))},
+		Data:      pointer(o.data),
 		Size:      int(o.size),
 		SizeMax:   int(o.size_max),
 		PageSize:  int(o.page_size),
@@ -235,7 +235,7 @@ func opened(o *C.opened) Opened {
 
 // ---- Making and opening: the functions of the same names in C ---------------------------
 
-func Create(name string, size int, options *Options) (Opened, *Failure) {
+func Create(name string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -243,7 +243,7 @@ func Create(name string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func FromFD(fd, size int, options *Options) (Opened, *Failure) {
+func FromFD(fd, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -251,7 +251,7 @@ func FromFD(fd, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateAnonymous(size int, options *Options) (Opened, *Failure) {
+func CreateAnonymous(size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -259,7 +259,7 @@ func CreateAnonymous(size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateFile(path string, size int, options *Options) (Opened, *Failure) {
+func CreateFile(path string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -267,7 +267,7 @@ func CreateFile(path string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func OpenFile(path string, size int, options *Options) (Opened, *Failure) {
+func OpenFile(path string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -275,7 +275,7 @@ func OpenFile(path string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreatePOSIX(name string, size int, options *Options) (Opened, *Failure) {
+func CreatePOSIX(name string, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -283,7 +283,7 @@ func CreatePOSIX(name string, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func OpenPOSIX(name string, options *Options) (Opened, *Failure) {
+func OpenPOSIX(name string, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -291,7 +291,7 @@ func OpenPOSIX(name string, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateSysV(key int32, size int, options *Options) (Opened, *Failure) {
+func CreateSysV(key int32, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -299,7 +299,7 @@ func CreateSysV(key int32, size int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func AttachSysV(key int32, options *Options) (Opened, *Failure) {
+func AttachSysV(key int32, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -307,7 +307,7 @@ func AttachSysV(key int32, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func AttachSysVID(id int, options *Options) (Opened, *Failure) {
+func AttachSysVID(id int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -315,7 +315,7 @@ func AttachSysVID(id int, options *Options) (Opened, *Failure) {
 	return opened(&out), failed(code, &said)
 }
 
-func CreateSysVAt(path string, project, size int, options *Options) (Opened, *Failure) {
+func CreateSysVAt(path string, project, size int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -323,7 +323,7 @@ func CreateSysVAt(path string, project, size int, options *Options) (Opened, *Fa
 	return opened(&out), failed(code, &said)
 }
 
-func AttachSysVAt(path string, project int, options *Options) (Opened, *Failure) {
+func AttachSysVAt(path string, project int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -331,7 +331,7 @@ func AttachSysVAt(path string, project int, options *Options) (Opened, *Failure)
 	return opened(&out), failed(code, &said)
 }
 
-func RecvRegion(socket int, options *Options) (Opened, *Failure) {
+func RecvRegion(socket int, options Options) (Opened, *Failure) {
 	var out C.opened
 	var said C.shm_error
 	o := cOptions(options)
@@ -424,7 +424,12 @@ func (h Handle) Nodes(offset, length int, nodes []int32) *Failure {
 
 func ints(numbers []int32) *C.int { return (*C.int)(unsafe.Pointer(unsafe.SliceData(numbers))) }
 
-func changed(c *C.changed) Changed { return Changed{int(c.size), c.can_shrink != 0} }
+// pointer is an address of C's.
+func pointer(address C.uintptr_t) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
+
+func changed(c *C.changed) Changed {
+	return Changed{int(c.size), c.rights == C.SHMKIT_RIGHTS_READ, c.can_shrink != 0}
+}
 
 func (h Handle) Grow(size int) (Changed, *Failure) {
 	var out C.changed

@@ -1,0 +1,5 @@
+//go:build !shmkit_debug
+
+package shmkit_test
+
+const debugBuild = false

@@ -1,0 +1,5 @@
+//go:build race
+
+package shmkit_test
+
+const raceBuild = true
