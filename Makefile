@@ -201,7 +201,7 @@ D_MAN := $(DESTDIR)$(MANDIR)
 D_GO := $(DESTDIR)$(GODIR)
 # The Go package without its tests; where it finds the library is another file when it is installed.
 GO_SOURCES := $(patsubst bindings/go/%,%,$(filter-out %_test.go $(GO_LINK), \
-    $(wildcard $(addprefix bindings/go/,go.mod *.go internal/capi/[!_]*.go internal/capi/*.h))))
+    $(wildcard $(addprefix bindings/go/,go.mod *.go inspect/*.go internal/capi/[!_]*.go internal/capi/*.h))))
 INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
     $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%) \
     $(addprefix $(D_GO)/,$(GO_SOURCES) $(GO_LINK:bindings/go/%=%))
@@ -222,7 +222,7 @@ install: $(LIB)
 	@for page in $(MAN3); do $(man_names) man/$$page | grep -vx $$page | \
 	    while read -r name; do ln -sf $$page "$(D_MAN)/man3/$$name" || exit; done || exit; done
 	install -m 644 $(MAN7:%=man/%) "$(D_MAN)/man7"
-	install -d "$(D_GO)/internal/capi"
+	install -d "$(D_GO)/inspect" "$(D_GO)/internal/capi"
 	@for file in $(GO_SOURCES); do install -m 644 bindings/go/$$file "$(D_GO)/$$file" || exit; done
 	$(go_link) bindings/go/internal/capi/_link_installed.go >"$(D_GO)/internal/capi/link.go"
 	$(call pc,$(LIBDIR),$(INCLUDEDIR),$(GODIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"

@@ -39,6 +39,24 @@ printed=$(LD_LIBRARY_PATH=$installed sh -e commands 2>../log) || { cat ../log >&
 [ "$printed" = "$expected" ] || fail "README's program prints: $printed"
 echo "Go: README's program, alone in an empty folder, runs"
 
+mkdir limits
+cat >limits/main.go <<'GO'
+package main
+
+import (
+	"fmt"
+	"shmkit/inspect"
+)
+
+func main() {
+	limits, err := inspect.Limits()
+	fmt.Println(len(limits) > 25, err)
+}
+GO
+printed=$(LD_LIBRARY_PATH=$installed go run ./limits)
+[ "$printed" = 'true <nil>' ] || fail "package inspect prints: $printed"
+echo "Go: package inspect too"
+
 # try NAME shared|static [ARGUMENT ...]: builds, runs, and asks the loader what it took.
 try() {
     local name=$1 kind=$2 taken

@@ -38,6 +38,12 @@
 // What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread. What waits
 // for a semaphore or a queue tries, with pauses that grow to 4 milliseconds, and holds none either.
 //
+// # Inspection
+//
+// Region.Holders tells who has a region, Residency which of its pages are in memory, Usage what it takes
+// here, FileSystem where it lies; Fits whether one could be made. What the kernel knows beyond regions is
+// in package shmkit/inspect: limits, the objects of the machine, leftovers.
+//
 // # Building
 //
 // cgo and a C compiler are needed. The sources that `make install` brings find the library by
