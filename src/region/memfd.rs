@@ -138,6 +138,6 @@ fn create_on(
     })?;
     region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
     exposure.began_sealed(seals);
-    region.exposure = exposure;
+    region.0.exposure = exposure;
     Ok(region)
 }

@@ -33,6 +33,7 @@ pub use typed::{Array, Word};
 
 use std::ffi::{c_int, CStr, CString, OsStr};
 use std::fmt;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -49,7 +50,13 @@ use publish::Exposure;
 /// Every method may be called from any thread. What other processes do to the bytes is never behind
 /// a Rust reference: [`Region::read`] and [`Region::write`] copy, [`Region::array`] and
 /// [`Region::atomic`] give typed cells, [`Region::as_ptr`] a raw pointer.
-pub struct Region {
+// No more than a pointer: what is behind it is made in its place, and the pointer is the handle that C has.
+#[repr(transparent)]
+pub struct Region(Box<State>);
+
+/// Public because [`Region`] shows it to its own methods, and nothing to others.
+#[doc(hidden)]
+pub struct State {
     mapping: Mapping,
     backing: Backing,
     lease: Option<Box<Lease>>,
@@ -182,7 +189,7 @@ impl Region {
     fn finish(mapping: Mapping, parts: Parts, options: Options) -> Result<Region> {
         let Parts { backing, size, page_size: _, name, lease, created, can_shrink } = parts;
         let can_shrink = can_shrink || mapping.can_lack_pages();
-        let region = Region {
+        let region = Region(Box::new(State {
             mapping,
             backing,
             lease,
@@ -195,7 +202,7 @@ impl Region {
             frozen: AtomicBool::new(false),
             exposure: Exposure::of_new(),
             guard: guard::Guard::default(),
-        };
+        }));
         let flags = options.flags;
         if flags.is_empty() {
             return Ok(region);
@@ -325,15 +332,15 @@ impl Region {
     /// What is dropped afterwards has nothing left to do.
     pub(crate) fn close_code(&mut self) -> Result<(), Code> {
         self.guard.retire()?;
-        let unmapped = self.mapping.release();
-        let closed = match std::mem::replace(&mut self.backing, Backing::Anonymous) {
+        let unmapped = self.0.mapping.release();
+        let closed = match std::mem::replace(&mut self.0.backing, Backing::Anonymous) {
             Backing::Memfd(fd) | Backing::Descriptor(fd) | Backing::File(fd) | Backing::Posix(fd) => {
                 sys::file::close(fd)
             }
             Backing::Anonymous | Backing::SysV(_) => Ok(()),
         };
         // After the descriptor: at the limit of descriptors it needs its place.
-        let left = self.lease.as_mut().map_or(Ok(()), |lease| lease.end());
+        let left = self.0.lease.as_mut().map_or(Ok(()), |lease| lease.end());
         unmapped.and(closed).and(left).map_err(Code::from)
     }
 
@@ -393,7 +400,16 @@ impl Region {
     }
 }
 
-impl Drop for Region {
+#[doc(hidden)]
+impl Deref for Region {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl Drop for State {
     fn drop(&mut self) {
         if self.guard.retire().is_err() {
             // Whoever is in the section uses the addresses, and its end the descriptor.
