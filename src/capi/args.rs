@@ -211,9 +211,13 @@ pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Optio
     })
 }
 
-pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+pub(super) unsafe fn string<'a>(pointer: *const c_char, what: &str) -> Result<&'a CStr> {
     not_null(pointer, what)?;
-    Ok(OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes()))
+    Ok(unsafe { CStr::from_ptr(pointer) })
+}
+
+pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+    Ok(OsStr::from_bytes(unsafe { string(pointer, what) }?.to_bytes()))
 }
 
 pub(super) unsafe fn fds<'a>(pointer: *const c_int, count: usize) -> Result<&'a [c_int]> {

@@ -200,7 +200,9 @@ pub unsafe extern "C" fn shm_region_create(
     region: *mut *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::open(region, error, || Region::create(args::text(name, "name")?, size, &args::options(options)?))
+    args::open(region, error, || {
+        Region::create_c(args::string(name, "name")?, size, &args::options(options)?)
+    })
 }
 
 /// Makes a region of a descriptor from elsewhere: a file, a memfd, an object of shm_open(3).
@@ -269,7 +271,7 @@ pub unsafe extern "C" fn shm_file_create(
 ) -> c_int {
     args::create(region, error, || {
         let options = args::options(options)?;
-        Ok((Region::file_create(args::text(path, "path")?, size, &options)?, options))
+        Ok((Region::file_create_c(args::string(path, "path")?, size, &options)?, options))
     })
 }
 
@@ -292,7 +294,9 @@ pub unsafe extern "C" fn shm_file_open(
     region: *mut *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::open(region, error, || Region::file_open(args::text(path, "path")?, size, &args::options(options)?))
+    args::open(region, error, || {
+        Region::file_open_c(args::string(path, "path")?, size, &args::options(options)?)
+    })
 }
 
 /// Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it
@@ -326,7 +330,7 @@ pub unsafe extern "C" fn shm_posix_create(
 ) -> c_int {
     args::create(region, error, || {
         let options = args::options(options)?;
-        Ok((Region::posix_create(args::text(name, "name")?, size, &options)?, options))
+        Ok((Region::posix_create_c(args::string(name, "name")?, size, &options)?, options))
     })
 }
 
@@ -346,7 +350,7 @@ pub unsafe extern "C" fn shm_posix_open(
     region: *mut *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::open(region, error, || Region::posix_open(args::text(name, "name")?, &args::options(options)?))
+    args::open(region, error, || Region::posix_open_c(args::string(name, "name")?, &args::options(options)?))
 }
 
 /// Removes a POSIX name (shm_unlink(3)), whatever it names by now: shm_region_unlink looks first.
