@@ -123,7 +123,8 @@ pub(super) unsafe fn open(
     error: *mut shm_error,
     call: impl FnOnce() -> Result<Region>,
 ) -> c_int {
-    unsafe { give(out, error, || Ok(Box::into_raw(Box::new(shm_region(call()?))))) }
+    // A region is the handle.
+    unsafe { give(out.cast::<Region>(), error, call) }
 }
 
 /// A call that creates a region, and with _OR_OPEN tells whether it did.
@@ -249,9 +250,13 @@ pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Optio
     })
 }
 
-pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+pub(super) unsafe fn string<'a>(pointer: *const c_char, what: &str) -> Result<&'a CStr> {
     not_null(pointer, what)?;
-    Ok(OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes()))
+    Ok(unsafe { CStr::from_ptr(pointer) })
+}
+
+pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+    Ok(OsStr::from_bytes(unsafe { string(pointer, what) }?.to_bytes()))
 }
 
 pub(super) unsafe fn fds<'a>(pointer: *const c_int, count: usize) -> Result<&'a [c_int]> {
@@ -366,19 +371,24 @@ pub(super) unsafe fn operations(pointer: *const shm_sysv_sem_op, count: usize) -
     operations.iter().map(|op| Operation::from_raw(op.index, op.change, op.flags.into())).collect()
 }
 
+/// The caller's handle, which is a [`Region`], or NULL.
+pub(super) trait Handle {}
+impl Handle for *const shm_region {}
+impl Handle for *mut shm_region {}
+
 /// The region behind a handle, where NULL is no error.
-pub(super) unsafe fn peek<'a>(pointer: *const shm_region) -> Option<&'a Region> {
-    unsafe { pointer.as_ref() }.map(|handle| &handle.0)
+pub(super) unsafe fn peek(handle: &impl Handle) -> Option<&Region> {
+    unsafe { &*std::ptr::from_ref(handle).cast::<Option<Region>>() }.as_ref()
 }
 
 /// The region behind a handle, for calls that return a code alone.
-pub(super) unsafe fn region<'a>(pointer: *const shm_region) -> Result<&'a Region, Code> {
-    unsafe { peek(pointer) }.ok_or(Code::from(Errno::EINVAL))
+pub(super) unsafe fn region(handle: &impl Handle) -> Result<&Region, Code> {
+    unsafe { peek(handle) }.ok_or(Code::from(Errno::EINVAL))
 }
 
 /// The region behind a handle, for calls that explain.
-pub(super) unsafe fn known<'a>(pointer: *const shm_region) -> Result<&'a Region> {
-    unsafe { peek(pointer) }.ok_or_else(|| invalid("the region is NULL"))
+pub(super) unsafe fn known(handle: &impl Handle) -> Result<&Region> {
+    unsafe { peek(handle) }.ok_or_else(|| invalid("the region is NULL"))
 }
 
 /// A call that makes a list.
@@ -419,9 +429,9 @@ pub(super) unsafe fn free(pointer: *mut shm_list) {
     }
 }
 
-/// The handle, which ends when this is dropped.
-pub(super) unsafe fn take(pointer: *mut shm_region) -> Option<Box<shm_region>> {
-    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
+/// The region itself: the handle has ended.
+pub(super) unsafe fn take(handle: *mut shm_region) -> Option<Region> {
+    unsafe { std::ptr::from_ref(&handle).cast::<Option<Region>>().read() }
 }
 
 /// A result that is a number or nothing, or a code.

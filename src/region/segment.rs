@@ -238,7 +238,7 @@ fn finish_new(
             || format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default()),
         )?;
         let mut region = attach(id, Some(full), options)?;
-        *region.size.get_mut() = size;
+        *region.0.size.get_mut() = size;
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
         let removed = u32::from(stat.shm_perm.mode) & segment::SHM_DEST != 0;
         Ok((region, removed && !options.flags.contains(Flags::AUTO_REMOVE)))
@@ -263,7 +263,7 @@ fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> 
     })?;
     large_enough(size as u64, options, || format!("the System V segment of {place}"))?;
     let mut region = attach(id, None, options)?;
-    *region.size.get_mut() = size;
+    *region.0.size.get_mut() = size;
     Ok(region)
 }
 
