@@ -519,11 +519,6 @@
 #define SHMKIT_E_UNGUARDED -4103
 
 /**
- * No limit.
- */
-#define UNLIMITED UINT64_MAX
-
-/**
  * What a call of inspection has found, at one moment. Its strings live as long as it does.
  */
 typedef struct shm_list shm_list;

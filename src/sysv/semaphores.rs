@@ -250,7 +250,7 @@ fn raw(operations: &[Operation], flags: c_int) -> Vec<libc::sembuf> {
 }
 
 fn out_of_range() -> String {
-    format!("a semaphore's value is 0 to {}", semaphore::VALUE_MAX)
+    format!("a semaphore's value is 0 to {0}, and so are changes to take back", semaphore::VALUE_MAX)
 }
 
 fn in_range(values: &[u16]) -> Result<()> {
@@ -302,9 +302,7 @@ fn find(key: i32, count: c_int, replace: bool) -> Result<Option<Semaphores>> {
     loop {
         let over = patience.left() == Some(Duration::ZERO);
         match semaphore::stat(id) {
-            Ok(stat) if u32::from(stat.sem_perm.mode) & 0o111 != UNFINISHED => {
-                return Ok(Some(Semaphores(id)))
-            }
+            Ok(stat) if !is_unfinished(&stat) => return Ok(Some(Semaphores(id))),
             Ok(stat) if over && replace && stat.sem_perm.cuid == sys::own_user() => {
                 // By whomever: it is gone.
                 let _ = semaphore::remove(id);
@@ -323,6 +321,11 @@ fn find(key: i32, count: c_int, replace: bool) -> Result<Option<Semaphores>> {
             Err(_) => return Ok(None),
         }
     }
+}
+
+/// A set that somebody has operated on is in use, whatever mode a stranger has given it.
+fn is_unfinished(stat: &libc::semid_ds) -> bool {
+    u32::from(stat.sem_perm.mode) & 0o111 == UNFINISHED && stat.sem_otime == 0
 }
 
 fn not_created(errno: Errno, key: i32, count: c_int) -> Error {

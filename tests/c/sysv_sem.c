@@ -398,6 +398,13 @@ static void unfinished(void)
     CHECK(found != left);
     CHECK_EQ(shm_sysv_sem_value(found, 0, &error), 7);
     OK(shm_sysv_sem_remove(found, &error));
+
+    /* A stranger's set with such a mode is no leftover once somebody has operated on it. */
+    CHECK_SYS(left = semget(key, 2, IPC_CREAT | IPC_EXCL | 0701));
+    CHECK_SYS(semop(left, &(struct sembuf){1, 4, 0}, 1));
+    GIVES(0, shm_sysv_sem_create(key, VALUES(7), SHMKIT_SEM_OR_OPEN, 0, &found, &error));
+    CHECK_EQ(found, left);
+    OK(shm_sysv_sem_remove(found, &error));
 }
 
 /* ---- Rights and limits ---------------------------------------------------------------------- */
