@@ -56,7 +56,9 @@ SENDERS := $(foreach language,$(LANGUAGES),$(call example,$(language),sender))
 RECEIVERS := $(foreach language,$(LANGUAGES),$(call example,$(language),receiver))
 
 # The paths here are cargo's own, whatever the user has set for other projects.
-unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
+unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET GOFLAGS
+export GOWORK := off
+export GOTOOLCHAIN := local
 export CC CXX
 
 # $(call need,TOOL...): one line, and the end, where a tool is missing.
@@ -172,7 +174,7 @@ target/lib/$(SONAME) target/lib/libshmkit.so: $(SHARED)
 
 # Where Go finds the library. Go's cache knows nothing of what lies outside of a package: the sum of the
 # library and the header makes it build anew.
-go_link = sed "s/@SUM@/$$(cat $(STATIC) $(HEADERS) | cksum | tr ' ' -)/"
+go_link = sed -e "s/@SUM@/$$(cat $(STATIC) $(HEADERS) | cksum | tr ' ' -)/" -e 's/@NATIVE@/$(NATIVE)/'
 
 $(GO_LINK): bindings/go/internal/capi/_link_tree.go $(STATIC) $(HEADERS)
 	@$(go_link) $< >$@
@@ -269,8 +271,8 @@ target/tests-asan/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 
 # ---- Go programs -------------------------------------------------------------------------
 
-# Neither the network nor another toolchain is needed, whatever the user has set.
-go_build = GOTOOLCHAIN=local GOPROXY=off GOWORK=off GOFLAGS='-mod=mod -buildvcs=false' CGO_ENABLED=1 go build
+# The network is not needed.
+go_build = GOPROXY=off GOFLAGS='-mod=mod -buildvcs=false' CGO_ENABLED=1 go build
 GO_PACKAGE := $(GO_SOURCES:%=bindings/go/%) $(LIB)
 
 target/examples-go/%: examples-go/%/main.go examples-go/go.mod $(wildcard examples-go/message/*.go) $(GO_PACKAGE)

@@ -28,7 +28,9 @@ tests=$1 examples=$2
 } >"${tests%.*}.verdicts"
 
 shown=0 skipped=0 failed=0
-for id in $(sed -nE 's/^\| (D[0-9]+\.[0-9]+) \|.*/\1/p' docs/claims.md); do
+mapfile -t ids < <(sed -nE 's/^\| (D[0-9]+\.[0-9]+) \|.*/\1/p' docs/claims.md)
+[ "${#ids[@]}" -ge 43 ] || { echo "claims: only ${#ids[@]} rows in docs/claims.md" >&2; exit 1; }
+for id in "${ids[@]}"; do
     count() { awk -v id="$id" -v verdict="$1" '$2 == id && $1 == verdict' "${tests%.*}.verdicts" | wc -l; }
     if [ "$(count failed)" != 0 ]; then
         verdict=FAILED failed=$((failed + 1))

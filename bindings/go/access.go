@@ -24,9 +24,7 @@ func (r *Region) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	if r.state.word.Add(plainCopy)&(closed|mayFault) == 0 {
 		if from, ok := r.from(off, len(p)); ok {
-			n = copy(p, from)
-			r.leaveCopy()
-			return n, nil
+			return r.copyPlain(p, from), nil
 		}
 	}
 	r.leaveCopy()
@@ -44,13 +42,18 @@ func (r *Region) WriteAt(p []byte, off int64) (n int, err error) {
 	}
 	if r.state.word.Add(plainCopy)&(closed|mayFault|readOnly) == 0 {
 		if to, ok := r.from(off, len(p)); ok {
-			n = copy(to, p)
-			r.leaveCopy()
-			return n, nil
+			return r.copyPlain(to, p), nil
 		}
 	}
 	r.leaveCopy()
 	return r.writeAt(p, off)
+}
+
+// copyPlain is the rest of a plain copy. The other side can be lent by a region whose memory is gone: then
+// this one has to be left all the same.
+func (r *Region) copyPlain(to, from []byte) int {
+	defer r.leaveCopy()
+	return copy(to, from)
 }
 
 // from is the region from an offset on, if it holds length bytes there.
@@ -212,6 +215,7 @@ func (r *Region) Pointer(use func(data unsafe.Pointer) error) (err error) {
 	if f := r.handle.GuardBegin(); f != nil {
 		return failure(op, f)
 	}
+	defer inCallback(r)()
 	defer func() {
 		if f := r.handle.GuardEnd(); f != nil && err == nil {
 			err = failure(op, f)

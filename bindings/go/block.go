@@ -10,12 +10,13 @@ import (
 // tenth of opening it.
 type block struct {
 	used    int
-	regions [16]Region
+	regions [8]Region
 }
 
 var blocks = sync.Pool{New: func() any {
 	b := new(block)
-	runtime.SetFinalizer(b, (*block).closeForgotten)
+	// Not on the runtime's one goroutine for finalizers: a name that goes with its user can take a while.
+	runtime.SetFinalizer(b, func(b *block) { go b.closeForgotten() })
 	return b
 }}
 

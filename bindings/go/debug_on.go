@@ -39,16 +39,22 @@ func notInCallback(r *Region) {
 	}
 }
 
-// borrow notes who is in a callback, and makes its mapping.
-func borrow(r *Region, reach int64) (data unsafe.Pointer, back func()) {
+// inCallback notes that this goroutine is in a callback, until it is called back.
+func inCallback(r *Region) (leave func()) {
 	who := borrowerOf(r)
-	_, nested := borrowers.LoadOrStore(who, nil)
+	if _, nested := borrowers.LoadOrStore(who, nil); nested {
+		return func() {}
+	}
+	return func() { borrowers.Delete(who) }
+}
+
+// borrow makes the mapping of a callback.
+func borrow(r *Region, reach int64) (data unsafe.Pointer, back func()) {
+	leave := inCallback(r)
 	data, unmap := mapAgain(r, reach)
 	return data, func() {
 		unmap()
-		if !nested {
-			borrowers.Delete(who)
-		}
+		leave()
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // facts are the methods of Region that have an answer at all times, and no error.
-var facts = []string{"CanShrink", "Close", "Created", "Kind", "Name", "PageSize", "Size", "SizeMax", "String"}
+var facts = []string{"CanShrink", "Close", "Created", "Kind", "Name", "PageSize", "Rights", "Size", "SizeMax", "String"}
 
 // callAll calls every method of the region but the facts, with arguments that are good, and hands each
 // error to a check.

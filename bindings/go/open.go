@@ -130,7 +130,6 @@ func (r *Region) Unlink() error {
 
 // open is what all that make a region have in common: their options, their name, their size.
 func open(op, name, what string, size *int, options []Option, call func(settings) (capi.Opened, *capi.Failure)) (*Region, error) {
-	forceGC()
 	s, err := settle(op, options)
 	if err != nil {
 		return nil, err

@@ -156,6 +156,7 @@ func (s *settings) atLeast(what string, bytes, least int) int {
 
 // settle applies the options of a call.
 func settle(op string, options []Option) (settings, error) {
+	forceGC()
 	s := settings{op: op}
 	for _, option := range options {
 		if option == nil {

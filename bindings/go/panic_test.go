@@ -1,6 +1,7 @@
 package shmkit_test
 
 import (
+	"errors"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -104,4 +105,30 @@ func TestNestedCallbacks(t *testing.T) {
 	ok(t, innerFile.Truncate(int64(3*page)))
 	write(t, outer, int64(page), "both")
 	write(t, inner, int64(page), "both")
+}
+
+// A copy from or to what another region has lent, and that is gone: the other's error, and this region is
+// left as it was.
+func TestCopiesOfLentMemoryThatIsGone(t *testing.T) {
+	lender, _ := truncated(t)
+	queue := ipcQueue(t)
+	ok(t, queue.TrySend(1, []byte("stays")))
+	for _, m := range makers {
+		r, err := m.create(t, page)
+		ok(t, err)
+		for name, copying := range map[string]func(gone []byte) error{
+			"WriteAt": func(gone []byte) error { _, err := r.WriteAt(gone[:64], 0); return err },
+			"ReadAt":  func(gone []byte) error { _, err := r.ReadAt(gone[:64], 0); return err },
+			"TrySend": func(gone []byte) error { return queue.TrySend(2, gone[:64]) },
+			"Peek":    func(gone []byte) error { _, _, err := queue.Peek(0, false, gone); return err },
+		} {
+			err := lender.Bytes(func(b []byte) error { return copying(b[page:]) })
+			if !errors.Is(err, shmkit.ErrShrunk) {
+				t.Errorf("%s, %s: %v", m.name, name, err)
+			}
+		}
+		write(t, r, 0, "usable")
+		ok(t, r.Protect(0, page, shmkit.ReadWrite))
+		within(t, "Close of "+m.name, func() { ok(t, r.Close()) })
+	}
 }

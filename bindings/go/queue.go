@@ -57,6 +57,7 @@ func (q SysVQueue) Remove() error { return failure("SysVQueue.Remove", capi.Remo
 //
 // Errors: EINVAL (also a message over msgmax), EIDRM (removed, perhaps while it waited), EACCES.
 func (q SysVQueue) Send(ctx context.Context, kind int, message []byte) error {
+	message = ours(message)
 	return retry(ctx, "SysVQueue.Send", syscall.EAGAIN, func() *capi.Failure {
 		return capi.TrySendQueue(int(q), int64(kind), message)
 	})
@@ -64,8 +65,12 @@ func (q SysVQueue) Send(ctx context.Context, kind int, message []byte) error {
 
 // TrySend is Send without waiting: EAGAIN.
 func (q SysVQueue) TrySend(kind int, message []byte) error {
-	return failure("SysVQueue.TrySend", capi.TrySendQueue(int(q), int64(kind), message))
+	return failure("SysVQueue.TrySend", capi.TrySendQueue(int(q), int64(kind), ours(message)))
 }
+
+// ours is a copy in Go's memory. C copies messages too, and would die where a region has lent the memory and
+// it is gone; here that is a fault of Go's, which the region's callback turns into an error.
+func ours(message []byte) []byte { return append([]byte(nil), message...) }
 
 // Receive takes a message out of the queue, and waits for one; ctx ends the wait, and then none was
 // taken. It tells how many bytes are in the buffer, and the message's type. It waits as
@@ -79,10 +84,12 @@ func (q SysVQueue) Receive(ctx context.Context, want SysVWant, buffer []byte) (n
 		return 0, 0, err
 	}
 	var received int64
+	message := make([]byte, len(buffer))
 	err = retry(ctx, op, syscall.ENOMSG, func() (f *capi.Failure) {
-		n, received, f = capi.TryReceiveQueue(int(q), int64(kind), flags, buffer)
+		n, received, f = capi.TryReceiveQueue(int(q), int64(kind), flags, message)
 		return f
 	})
+	copy(buffer, message[:n])
 	return n, int(received), err
 }
 
@@ -93,7 +100,9 @@ func (q SysVQueue) TryReceive(want SysVWant, buffer []byte) (n, kind int, err er
 	if err != nil {
 		return 0, 0, err
 	}
-	n, received, f := capi.TryReceiveQueue(int(q), int64(kind), flags, buffer)
+	message := make([]byte, len(buffer))
+	n, received, f := capi.TryReceiveQueue(int(q), int64(kind), flags, message)
+	copy(buffer, message[:n])
 	return n, int(received), failure(op, f)
 }
 
@@ -104,7 +113,9 @@ func (q SysVQueue) Peek(index int, truncate bool, buffer []byte) (n, kind int, e
 	if err := isIndex(op, index); err != nil {
 		return 0, 0, err
 	}
-	n, received, f := capi.PeekQueue(int(q), uint32(index), truncating(truncate), buffer)
+	message := make([]byte, len(buffer))
+	n, received, f := capi.PeekQueue(int(q), uint32(index), truncating(truncate), message)
+	copy(buffer, message[:n])
 	return n, int(received), failure(op, f)
 }
 

@@ -205,6 +205,18 @@ func (r *Region) Kind() Kind { return r.known().kind }
 // Name is the name or path that the region was made or opened with; "" where it has none.
 func (r *Region) Name() string { return r.known().name }
 
+// Rights are what this process may do with the region: ReadWrite, or Read where it was opened so, received
+// so, or frozen.
+func (r *Region) Rights() Rights {
+	switch {
+	case r.isNone():
+		return NoAccess
+	case r.state.word.Load()&readOnly != 0:
+		return Read
+	}
+	return ReadWrite
+}
+
 // Created tells whether the call that returned the region made its object, rather than found it.
 func (r *Region) Created() bool { return r.known().created }
 

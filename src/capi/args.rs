@@ -329,15 +329,18 @@ pub(super) unsafe fn values<'a>(pointer: *const u16, count: usize) -> Result<&'a
     Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
-/// The values of new semaphores; NULL is zeros, of which nobody needs more than the kernel can count.
+/// The values of new semaphores; NULL is zeros.
 pub(super) unsafe fn initial_values<'a>(pointer: *const u16, count: usize) -> Result<Cow<'a, [u16]>> {
-    if pointer.is_null() {
-        return Ok(vec![0; count.min(SEMAPHORES_MAX + 1)].into());
+    if count > SEMAPHORES_MAX {
+        return Err(invalid(format!("{count} semaphores: an index has 16 bits, whatever semmsl is")));
     }
-    unsafe { values(pointer, count.min(SEMAPHORES_MAX + 1)) }.map(Cow::from)
+    if pointer.is_null() {
+        return Ok(vec![0; count].into());
+    }
+    unsafe { values(pointer, count) }.map(Cow::from)
 }
 
-/// As many as an index of 16 bits can name. More of them the kernel refuses.
+/// As many as an index of 16 bits can name.
 const SEMAPHORES_MAX: usize = 1 << 16;
 
 /// Fills the caller's array of values, which has to have room for exactly as many as there are.
@@ -372,9 +375,12 @@ pub(super) unsafe fn operations(pointer: *const shm_sysv_sem_op, count: usize) -
 }
 
 /// The caller's handle, which is a [`Region`], or NULL.
-pub(super) trait Handle {}
-impl Handle for *const shm_region {}
-impl Handle for *mut shm_region {}
+///
+/// # Safety
+/// For pointers to `shm_region` alone: they are read as `Option<Region>`.
+pub(super) unsafe trait Handle {}
+unsafe impl Handle for *const shm_region {}
+unsafe impl Handle for *mut shm_region {}
 
 /// The region behind a handle, where NULL is no error.
 pub(super) unsafe fn peek(handle: &impl Handle) -> Option<&Region> {

@@ -4,5 +4,5 @@ package capi
 
 // #cgo CFLAGS: -I${SRCDIR}/../../../../include
 // #cgo !shmkit_static LDFLAGS: -L${SRCDIR}/../../../../target/lib -lshmkit -Wl,-rpath,${SRCDIR}/../../../../target/lib
-// #cgo shmkit_static LDFLAGS: ${SRCDIR}/../../../../target/lib/libshmkit.a -lutil -lrt -lpthread -lm -ldl -lc
+// #cgo shmkit_static LDFLAGS: ${SRCDIR}/../../../../target/lib/libshmkit.a @NATIVE@
 import "C"

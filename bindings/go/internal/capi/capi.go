@@ -47,8 +47,6 @@ package capi
 #cgo nocallback shm_error_name
 #cgo noescape shm_guard_begin
 #cgo nocallback shm_guard_begin
-#cgo noescape shm_guard_check
-#cgo nocallback shm_guard_check
 #cgo noescape shm_guard_enable
 #cgo nocallback shm_guard_enable
 #cgo noescape shm_guard_end
@@ -77,8 +75,6 @@ package capi
 #cgo nocallback shm_region_flush_async
 #cgo noescape shm_region_lock
 #cgo nocallback shm_region_lock
-#cgo noescape shm_region_name
-#cgo nocallback shm_region_name
 #cgo noescape shm_region_nodes
 #cgo nocallback shm_region_nodes
 #cgo noescape shm_region_place
@@ -212,9 +208,6 @@ func init() {
 func versionString(version int) string {
 	return fmt.Sprintf("%d.%d.%d", version>>16, version>>8&255, version&255)
 }
-
-// Version is that of the library that runs.
-func Version() string { return versionString(int(C.shm_version())) }
 
 // ErrorName is SHMKIT_E_… or the errno's name; ErrorText one phrase.
 func ErrorName(code int) string { return C.GoString(C.shm_error_name(C.int(code))) }
@@ -389,8 +382,6 @@ func (h Handle) Seals() (int, *Failure) { return number(C.shm_region_seals(h.reg
 
 func number(code C.int) (int, *Failure) { return int(code), silent(code) }
 
-func (h Handle) Name() string { return C.GoString(C.shm_region_name(h.region)) }
-
 func (h Handle) Check(offset, length int) *Failure {
 	var said C.shm_error
 	return failed(C.shm_region_check(h.region, C.size_t(offset), C.size_t(length), &said), &said)
@@ -442,11 +433,6 @@ func (h Handle) FlushAsync(offset, length int) *Failure {
 func (h Handle) GuardBegin() *Failure { return silent(C.shm_guard_begin(h.region)) }
 
 func (h Handle) GuardEnd() *Failure { return silent(C.shm_guard_end(h.region)) }
-
-func CheckGuard() *Failure {
-	var said C.shm_error
-	return failed(C.shm_guard_check(&said), &said)
-}
 
 func (h Handle) Place(offset, length int, policy int32, nodes []int32) *Failure {
 	var said C.shm_error
