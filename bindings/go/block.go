@@ -15,8 +15,7 @@ type block struct {
 
 var blocks = sync.Pool{New: func() any {
 	b := new(block)
-	// Not on the runtime's one goroutine for finalizers: a name that goes with its user can take a while.
-	runtime.SetFinalizer(b, func(b *block) { go b.closeForgotten() })
+	runtime.SetFinalizer(b, (*block).closeForgotten)
 	return b
 }}
 
@@ -31,8 +30,9 @@ func allocate() *Region {
 
 func (b *block) closeForgotten() {
 	for i := range b.used {
-		if r := &b.regions[i]; !r.lentForGood.Load() {
-			r.Close()
+		if r := &b.regions[i]; r.state.word.Load() >= 0 && !r.lentForGood.Load() {
+			// Not on the runtime's one goroutine for finalizers: a name that goes with its user can take a while.
+			go r.Close()
 		}
 	}
 }
