@@ -158,11 +158,29 @@ pub(super) fn open(
     flags: OFlag,
     what: impl Fn() -> String,
 ) -> Result<(OwnedFd, FileStat, Option<Box<Lease>>)> {
+    if let Ok(fd) = file::open(path, flags, 0) {
+        let own = file::stat(fd.as_fd()).during(|| format!("cannot open {}", what()))?;
+        if !is_marked(&own) {
+            return Ok((fd, own, None));
+        }
+    }
+    open_anyhow(path, flags, &what)
+}
+
+/// The same where something is in the way, or the name goes with its users: rare, and out of the way of the
+/// rest.
+#[cold]
+#[inline(never)]
+fn open_anyhow(
+    path: &CStr,
+    flags: OFlag,
+    what: &dyn Fn() -> String,
+) -> Result<(OwnedFd, FileStat, Option<Box<Lease>>)> {
     let tried = || format!("cannot open {}", what());
     for _ in 0..ROUNDS {
         let fd = match file::open(path, flags, 0) {
             // Its mode does not keep what is left of it.
-            Err(Errno::EACCES) if clear(path, &what)? => continue,
+            Err(Errno::EACCES) if clear(path, what)? => continue,
             // Somebody asks the kernel who has it open: over in microseconds.
             Err(Errno::EAGAIN) => {
                 std::thread::sleep(Duration::from_micros(50));
@@ -175,7 +193,7 @@ pub(super) fn open(
             return Ok((fd, own, None));
         }
         let place = lock(path, tried)?;
-        match place.user(fd.as_fd(), &own, &what)? {
+        match place.user(fd.as_fd(), &own, what)? {
             None => {}
             Some(Hold::Exclusive) => return Ok((fd, own, None)),
             Some(Hold::Shared) => {
