@@ -1,0 +1,164 @@
+//! A file's bytes, from one process to another by descriptor.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::libc::{ECONNREFUSED, ENOENT};
+use shmkit::handover::{self, Deadline, Peer};
+use shmkit::{Flags, Options, Region};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::cli::{Receive, Send};
+use crate::objects::user;
+use crate::size::human;
+use crate::text::printable;
+use crate::{out, Answer};
+
+/// What is copied at a time.
+const CHUNK: usize = 1 << 20;
+
+pub fn send(arguments: &Send) -> Answer {
+    let region =
+        read(&arguments.file).map_err(|why| format!("cannot send {}: {why}", shown(&arguments.file)))?;
+    region.freeze()?;
+    let socket = connect(&arguments.socket, Duration::from_secs_f64(arguments.wait))?;
+    handover::send_region(&socket, &region, Deadline::NEVER)?;
+    tell(format_args!("sent {} to {}", human(region.size() as u64), who(handover::peer(&socket)?)));
+    Ok(true)
+}
+
+fn read(path: &Path) -> Result<Region, Box<dyn std::error::Error>> {
+    let name = path.file_name().unwrap_or_default();
+    // A memfd's name has at most 249 bytes.
+    let name = OsStr::from_bytes(&name.as_bytes()[..name.len().min(200)]);
+    let mut file: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let metadata =
+        fs::metadata(path).ok().filter(|it| it.is_file() && path != Path::new("-") && it.len() > 0);
+    let Some(metadata) = metadata else {
+        // A pipe, or a file of the kernel's that says it has no bytes: how much it is, its end tells.
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            return Err("it is empty, and memory has at least 1 byte".into());
+        }
+        let region = Region::create(name, bytes.len(), &Options::default())?;
+        region.write(0, &bytes)?;
+        return Ok(region);
+    };
+    let size = usize::try_from(metadata.len())?;
+    let region = Region::create(name, size, &Options::default())?;
+    let mut piece = vec![0; CHUNK.min(size)];
+    let mut done = 0;
+    loop {
+        match file.read(&mut piece)? {
+            0 if done == size => return Ok(region),
+            0 => break,
+            got if got > size - done => break,
+            got => region.write(done, &piece[..got])?,
+        }
+        done = (done + piece.len()).min(size);
+    }
+    Err(format!("it was changed while it was read: it had {size} bytes").into())
+}
+
+/// Waits for somebody who listens.
+fn connect(socket: &OsStr, patience: Duration) -> shmkit::Result<std::os::fd::OwnedFd> {
+    let until = Instant::now() + patience;
+    loop {
+        match handover::connect(socket, Deadline::after(patience.max(Duration::from_secs(10)))) {
+            Err(error)
+                if [Some(ENOENT), Some(ECONNREFUSED)].contains(&error.errno()) && Instant::now() < until =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            connected => return connected,
+        }
+    }
+}
+
+pub fn receive(arguments: &Receive) -> Answer {
+    let deadline = arguments
+        .timeout
+        .map_or(Deadline::NEVER, |seconds| Deadline::after(Duration::from_secs_f64(seconds)));
+    let listener = handover::listen(&arguments.socket)?;
+    let name = Name::of(&arguments.socket)?;
+    tell(format_args!("waiting on {}", printable(&arguments.socket)));
+    let socket = handover::accept(&listener, deadline);
+    drop((name, listener));
+    let socket = socket?;
+    let peer = handover::peer(&socket)?;
+    let options = Options { size_max: arguments.max.unwrap_or(0), ..Options::with_flags(Flags::READ_ONLY) };
+    let region = handover::recv_region(&socket, &options, deadline)?;
+    match &arguments.output {
+        None => write(&region, io::stdout().lock())?,
+        Some(path) => File::create(path)
+            .and_then(|file| write(&region, file))
+            .map_err(|error| format!("cannot write {}: {error}", shown(path)))?,
+    }
+    tell(format_args!("received {} from {}", human(region.size() as u64), who(peer)));
+    Ok(true)
+}
+
+fn write(region: &Region, mut to: impl Write) -> io::Result<()> {
+    let mut piece = vec![0; CHUNK.min(region.size())];
+    for start in (0..region.size()).step_by(CHUNK) {
+        let piece = &mut piece[..CHUNK.min(region.size() - start)];
+        region.read(start, piece)?;
+        to.write_all(piece)?;
+    }
+    to.flush()
+}
+
+/// The file of the socket, which goes when this is dropped, or when a signal ends the program.
+struct Name(Option<(std::path::PathBuf, u64)>);
+
+impl Name {
+    fn of(socket: &OsStr) -> io::Result<Name> {
+        if socket.as_bytes().starts_with(b"@") {
+            return Ok(Name(None));
+        }
+        let name = Name(Some((socket.into(), fs::symlink_metadata(socket)?.ino())));
+        let gone = Name(name.0.clone());
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                drop(gone);
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        });
+        Ok(name)
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if let Some((path, inode)) = &self.0 {
+            if fs::symlink_metadata(path).is_ok_and(|now| now.ino() == *inode) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable(path.as_os_str())
+}
+
+fn who(peer: Peer) -> String {
+    format!("process {} of {}", peer.pid, user(peer.uid))
+}
+
+/// What goes on, for a person who looks.
+fn tell(what: std::fmt::Arguments<'_>) {
+    if io::stderr().is_terminal() {
+        out::say(what);
+    }
+}
