@@ -45,7 +45,7 @@ fn text(traps: &[Trap], all: bool, look: Look) -> String {
     if all {
         for trap in of(Applies::No) {
             let name = look.paint(Color::Green, trap.name);
-            text += &format!("{name}: no\n{}\n", wrap(&trap.sentence, 2, look.width));
+            text += &format!("{name} does not apply\n{}\n", wrap(&trap.sentence, 2, look.width));
         }
     }
     let (yes, unknown) = (of(Applies::Yes).count() as u64, of(Applies::Unknown).count() as u64);

@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod find;
 mod fits;
+mod holders;
 mod limits;
 mod list;
 mod objects;

@@ -2,18 +2,17 @@
 
 use std::fs;
 
-use comfy_table::Cell;
 use serde_json::{json, Value};
-use shmkit::inspect::{By, Gap, Object, ObjectKind, Survey};
+use shmkit::inspect::{Gap, Object, ObjectKind, Survey};
 
 use crate::cli::Show;
 use crate::find::{self, Found};
-use crate::objects::{self, rights, user};
-use crate::out::{self, number, Look, Rows};
+use crate::objects::{self, user};
+use crate::out::{self, Look};
 use crate::pages::{self, Pages};
 use crate::size::human;
 use crate::text::{ago, count, exact, printable};
-use crate::{svg, Answer};
+use crate::{holders, svg, Answer};
 
 /// Lines of a picture.
 const LINES: u64 = 16;
@@ -86,6 +85,9 @@ impl Found {
         let all = |survey: &Survey| -> Value {
             let object = |object: &Object| {
                 let mut answer = objects::json(object, survey);
+                for (at, holder) in object.holders.iter().enumerate() {
+                    answer["holders"][at]["usage"] = holders::usage_json(holder, survey);
+                }
                 (answer["residency"], answer["residency_unknown"]) = match pages::of(object, survey) {
                     None => (Value::Null, Value::Null),
                     Some(Ok(pages)) => (pages.json(), Value::Null),
@@ -187,37 +189,11 @@ fn one(object: &Object, survey: &Survey, look: Look, lines: u64) -> String {
             (_, unseen) => line("held by", format!("{} that cannot be seen", count(unseen, "attachment"))),
         }
     }
-    text += &holders(object, survey, look);
+    text += &holders::table(object, survey, look);
     match pages::of(object, survey) {
         None => {}
         Some(Ok(pages)) => text += &format!("  {}\n{}", pages.sentence(), pages.picture(look, lines)),
         Some(Err(why)) => text += &format!("  its pages cannot be told: {why}\n"),
     }
     text
-}
-
-fn holders(object: &Object, survey: &Survey, look: Look) -> String {
-    if object.holders.is_empty() {
-        return String::new();
-    }
-    let mut rows = Rows::new(look, &["PID", "PROCESS", "USER", "RIGHTS", "BY"], &[1, 4]);
-    for holder in &object.holders {
-        let process = survey.process(holder);
-        let by = match holder.by {
-            By::Descriptor(descriptor) => format!("descriptor {descriptor}"),
-            By::Mapping { start, length_bytes, offset, shared } => {
-                let from = if offset > 0 { format!(" from {}", human(offset)) } else { String::new() };
-                let private = if shared { "" } else { ", private" };
-                format!("mapping at {start:#x}, {}{from}{private}", human(length_bytes))
-            }
-        };
-        rows.add(vec![
-            number(process.pid),
-            Cell::new(printable(&process.name)),
-            Cell::new(process.uid.map_or(String::new(), user)),
-            Cell::new(rights(holder.rights)),
-            Cell::new(by),
-        ]);
-    }
-    rows.text(2)
 }
