@@ -90,7 +90,7 @@ pub struct Kinds {
 
 #[derive(Args)]
 pub struct Json {
-    /// For programs, as docs/tool.md describes it
+    /// One JSON object, for programs
     #[arg(long)]
     pub json: bool,
 }
@@ -129,7 +129,6 @@ pub enum RegionKind {
     Anonymous,
     Posix,
     Sysv,
-    File,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -145,10 +144,11 @@ pub struct Fits {
     /// In bytes, or with a unit: KiB, MiB, GiB (k, M, G mean the same), kB, MB, GB
     #[arg(value_parser = size::parse)]
     pub size: u64,
-    #[arg(long, short, value_enum, default_value_t = RegionKind::Memfd)]
-    pub kind: RegionKind,
-    /// Where the file would be; says that it is a file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// A memfd if nothing is said
+    #[arg(long, short, value_enum, conflicts_with = "path")]
+    pub kind: Option<RegionKind>,
+    /// A file, which would be there
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub path: Option<PathBuf>,
     /// On huge pages of the machine's pool
     #[arg(long, value_enum, value_name = "SIZE")]

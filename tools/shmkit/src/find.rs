@@ -12,7 +12,7 @@ use crate::text::printable;
 pub struct Found {
     pub objects: Survey,
     pub process: Option<Survey>,
-    /// Why a process of that number was not looked into.
+    /// Why a process of that number is not shown.
     pub refused: Option<String>,
 }
 
@@ -34,7 +34,11 @@ pub fn anything(target: &OsStr, kinds: &Kinds) -> Found {
     match Survey::of_process(pid, Select::all()) {
         Ok(mut process) => {
             process.objects.retain(|object| kinds.has(object));
-            found.process = Some(process).filter(|process| !process.objects.is_empty());
+            if !process.objects.is_empty() {
+                found.process = Some(process);
+            } else if found.objects.objects.is_empty() {
+                found.refused = Some(format!("process {pid} has no such shared object"));
+            }
         }
         // There is none, which is no news where the number was another thing's.
         Err(error) if error.errno() == Some(nix::libc::ESRCH) => {}

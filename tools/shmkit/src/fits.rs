@@ -9,7 +9,7 @@ use crate::size::human;
 use crate::{out, Answer};
 
 pub fn run(arguments: &Fits) -> Answer {
-    let answer = ask(arguments)?;
+    let answer = ask(arguments);
     if arguments.json.json {
         let obstacle = answer.as_ref().err().map(|obstacle| {
             json!({
@@ -35,7 +35,7 @@ pub fn run(arguments: &Fits) -> Answer {
     }
 }
 
-fn ask(arguments: &Fits) -> Result<Result<(), Obstacle>, String> {
+fn ask(arguments: &Fits) -> Result<(), Obstacle> {
     let mut options = Options { size_max: arguments.grow_to.unwrap_or(0), ..Options::default() };
     options.flags.set(Flags::GROWABLE, arguments.grow_to.is_some());
     options.flags.set(Flags::LOCKED, arguments.locked);
@@ -45,18 +45,14 @@ fn ask(arguments: &Fits) -> Result<Result<(), Obstacle>, String> {
         Some(Huge::Of2M) => Flags::HUGE_2M,
         Some(Huge::Of1G) => Flags::HUGE_1G,
     };
-    let kind = match (arguments.kind, &arguments.path) {
-        (RegionKind::File | RegionKind::Memfd, Some(path)) => {
-            return Ok(inspect::fits_file(path, arguments.size, &options));
-        }
-        (_, Some(_)) => return Err("--path is for files".to_string()),
-        (RegionKind::File, None) => {
-            return Err("where the file would be decides: say it by --path".to_string())
-        }
-        (RegionKind::Memfd, None) => Kind::Memfd,
-        (RegionKind::Anonymous, None) => Kind::Anonymous,
-        (RegionKind::Posix, None) => Kind::Posix,
-        (RegionKind::Sysv, None) => Kind::SysV,
+    if let Some(path) = &arguments.path {
+        return inspect::fits_file(path, arguments.size, &options);
+    }
+    let kind = match arguments.kind {
+        None | Some(RegionKind::Memfd) => Kind::Memfd,
+        Some(RegionKind::Anonymous) => Kind::Anonymous,
+        Some(RegionKind::Posix) => Kind::Posix,
+        Some(RegionKind::Sysv) => Kind::SysV,
     };
-    Ok(inspect::fits(kind, arguments.size, &options))
+    inspect::fits(kind, arguments.size, &options)
 }

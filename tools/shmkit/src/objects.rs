@@ -149,7 +149,10 @@ pub fn table<'a>(objects: impl Iterator<Item = &'a Object>, survey: &Survey, loo
         }
         cells.push(match (held_by(object, survey), is_removed(object)) {
             _ if !has_holders(object) => Cell::new(""),
-            (None, _) => Cell::new("nobody").fg(Color::Yellow),
+            (None, _) if object.attach_count == Some(0) || survey.is_complete() => {
+                Cell::new("nobody").fg(Color::Yellow)
+            }
+            (None, _) => Cell::new("nobody seen"),
             (Some(holders), true) => Cell::new(holders + " (removed)"),
             (Some(holders), false) => Cell::new(holders),
         });

@@ -7,6 +7,8 @@ use comfy_table::{presets, Attribute, Cell, Color, ColumnConstraint, ContentArra
 use serde_json::{json, Value};
 use shmkit::inspect::{Cause, Gap};
 
+use crate::text::why;
+
 /// How output may look.
 #[derive(Clone, Copy)]
 pub struct Look {
@@ -103,7 +105,7 @@ pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => error,
-        _ => io::Error::other(format!("cannot write the answer: {error}")),
+        _ => io::Error::other(format!("cannot write the answer: {}", why(&error))),
     })
 }
 

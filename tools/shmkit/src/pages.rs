@@ -48,7 +48,7 @@ fn map(object: &Object, survey: &Survey) -> Result<Region, String> {
                 let flags = Flags::READ_ONLY | Flags::NO_RESERVE | Flags::HUGE_2M | Flags::HUGE_1G;
                 return Region::from_fd(&file, 0, &Options::with_flags(flags)).map_err(said);
             }
-            Err(error) => why = format!("cannot open it: {error}"),
+            Err(error) => why = format!("cannot open it: {}", crate::text::why(&error)),
         }
     }
     Err(why)

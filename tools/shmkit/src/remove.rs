@@ -1,10 +1,10 @@
 //! One object is removed, under the identity that it was found with.
 
-use shmkit::inspect::Leftover;
+use shmkit::inspect::{Leftover, ObjectKind};
 
 use crate::cli::Remove;
 use crate::text::printable;
-use crate::{find, out, Answer};
+use crate::{find, objects, out, Answer};
 
 pub fn run(arguments: &Remove) -> Answer {
     let survey = find::objects(&arguments.target, &arguments.kinds);
@@ -22,6 +22,11 @@ pub fn run(arguments: &Remove) -> Answer {
             );
         }
     };
+    if !objects::has_holders(&object) {
+        let option = if object.kind == ObjectKind::Queue { "-q" } else { "-s" };
+        let remedy = format!("ipcrm {option} {} removes it unasked", objects::id(&object));
+        return Err(format!("cannot remove {object}: the kernel does not tell who uses it; {remedy}").into());
+    }
     let removed = object.to_string();
     let found = Leftover { object, reasons: Vec::new() };
     if arguments.force {

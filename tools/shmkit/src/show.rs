@@ -11,7 +11,7 @@ use crate::objects::{self, user};
 use crate::out::{self, Look};
 use crate::pages::{self, Pages};
 use crate::size::human;
-use crate::text::{ago, count, exact, printable};
+use crate::text::{ago, count, exact, printable, why};
 use crate::{holders, svg, Answer};
 
 /// Lines of a picture.
@@ -22,11 +22,15 @@ pub fn run(arguments: &Show) -> Answer {
     let found = find::anything(&target.target, &target.kinds);
     let gaps = found.gaps();
     out::tell_gaps(&gaps);
-    if let Some(why) = &found.refused {
-        out::say(why);
+    match (&found.refused, found.is_empty()) {
+        (Some(why), _) => out::say(why),
+        (None, true) => out::say(format_args!("nothing here is called {}", printable(&target.target))),
+        (None, false) => {}
     }
     if found.is_empty() {
-        out::say(format_args!("nothing here is called {}", printable(&target.target)));
+        if arguments.json.json {
+            out::print_json(&out::with_gaps(found.json(), &gaps))?;
+        }
         return Ok(false);
     }
     if let Some(path) = &arguments.svg {
@@ -38,7 +42,7 @@ pub fn run(arguments: &Show) -> Answer {
             return Err("nothing to draw: the pages of none of these can be told".into());
         }
         fs::write(path, svg::draw(&drawn))
-            .map_err(|error| format!("cannot write {}: {error}", printable(path.as_os_str())))?;
+            .map_err(|error| format!("cannot write {}: {}", printable(path.as_os_str()), why(&error)))?;
     }
     if arguments.json.json {
         out::print_json(&out::with_gaps(found.json(), &gaps))?;
@@ -184,6 +188,7 @@ fn one(object: &Object, survey: &Survey, look: Look, lines: u64) -> String {
     }
     if objects::has_holders(object) {
         match (object.holders.is_empty(), objects::unseen(object)) {
+            (true, 0) if object.attach_count == Some(0) => line("held by", "nobody".to_string()),
             (true, 0) => line("held by", "nobody that can be seen".to_string()),
             (_, 0) => {}
             (_, unseen) => line("held by", format!("{} that cannot be seen", count(unseen, "attachment"))),

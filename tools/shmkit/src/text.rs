@@ -1,6 +1,7 @@
 //! Names from outside: any bytes, shown so that they can do no harm.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 /// For people: what would not print, or would change how the rest does, as `\x1b` or `\u{202e}`; `\` is `\\`.
@@ -33,6 +34,14 @@ fn escape(name: &OsStr, is_special: impl Fn(char) -> bool) -> String {
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
     }
     text
+}
+
+/// As perror(3) says it.
+pub fn why(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => shmkit::Code::from_raw(-errno).to_string(),
+        None => error.to_string(),
+    }
 }
 
 /// Lines of words, each behind an indent.

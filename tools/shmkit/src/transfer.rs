@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 use crate::cli::{Receive, Send};
 use crate::objects::user;
 use crate::size::human;
-use crate::text::printable;
+use crate::text::{printable, why};
 use crate::{out, Answer};
 
 /// What is copied at a time.
@@ -101,7 +101,7 @@ pub fn receive(arguments: &Receive) -> Answer {
         None => write(&region, io::stdout().lock())?,
         Some(path) => File::create(path)
             .and_then(|file| write(&region, file))
-            .map_err(|error| format!("cannot write {}: {error}", shown(path)))?,
+            .map_err(|error| format!("cannot write {}: {}", shown(path), why(&error)))?,
     }
     tell(format_args!("received {} from {}", human(region.size() as u64), who(peer)));
     Ok(true)

@@ -61,6 +61,31 @@ fn each_kind_with_the_kernels_numbers_and_its_holder() {
 }
 
 #[test]
+fn semaphores_and_queues() {
+    own_process!(30, || {
+        or_skip!(empty_machine());
+        let set = good(unsafe { libc::semget(0x77, 3, libc::IPC_CREAT | 0o640) }).to_string();
+        let queue = good(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) }).to_string();
+        let answer = run(&["list", "-k", "semaphores,queue", "--json"]).ends(0).json();
+        let (sets, queues) = (objects(&answer, "semaphores"), objects(&answer, "queue"));
+        assert_eq!(
+            (&sets[0]["key"], &sets[0]["count"], &sets[0]["mode"]),
+            (&0x77.into(), &3.into(), &"0640".into())
+        );
+        assert_eq!((queues[0]["id"].to_string(), &queues[0]["size_bytes"]), (queue.clone(), &0.into()));
+        let text = run(&["show", "0x77"]).ends(0).out;
+        assert!(text.starts_with(&format!("System V semaphore set {set}, key 0x77\n")), "{text}");
+        assert!(text.contains("  count     3 semaphores\n") && !text.contains("in memory"), "{text}");
+        let ran = run(&["remove", &queue, "--kind", "queue"]).ends(1);
+        assert!(ran.sentence().ends_with(&format!("ipcrm -q {queue} removes it unasked")), "{}", ran.err);
+        unsafe {
+            good(libc::semctl(set.parse().unwrap(), 0, libc::IPC_RMID));
+            good(libc::msgctl(queue.parse().unwrap(), libc::IPC_RMID, std::ptr::null_mut()));
+        }
+    });
+}
+
+#[test]
 fn names_that_anybody_chose() {
     own_process!(30, || {
         or_skip!(empty_machine());

@@ -67,9 +67,15 @@ fn what_fits_and_what_does_not() {
         );
         let answer = fits(&["1", "--json"]).ends(0).json();
         assert_eq!((&answer["fits"], &answer["obstacle"]), (&Value::Bool(true), &Value::Null));
-        for wrong in
-            [&["1X"][..], &["-1"], &[""], &["1", "2"], &["18446744073709551616"], &["1", "--kind", "x"]]
-        {
+        for wrong in [
+            &["1X"][..],
+            &["-1"],
+            &[""],
+            &["1", "2"],
+            &["18446744073709551616"],
+            &["1", "--kind", "x"],
+            &["1", "--kind", "sysv", "--path", "x"],
+        ] {
             fits(wrong).ends(2);
         }
     });

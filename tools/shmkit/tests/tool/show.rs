@@ -82,7 +82,22 @@ fn nothing_of_that_name() {
             assert_eq!(ran.out, "");
             assert!(ran.sentence().starts_with("shmkit: nothing here is called "), "{}", ran.err);
             assert!(!ran.err.contains('\x1b'));
+            let answer = run(&["show", target, "--kind", "segment,posix", "--json"]).ends(1).json();
+            assert_eq!((&answer["objects"], &answer["process"]), (&json!([]), &Value::Null));
         }
+    });
+}
+
+#[test]
+fn a_process_that_has_nothing() {
+    own_process!(30, || {
+        let idle = std::process::Command::new("sleep").arg("60").stdin(std::process::Stdio::null()).spawn();
+        let mut idle = idle.unwrap();
+        let target = idle.id().to_string();
+        let ran = run(&["show", &target, "--kind", "anonymous"]).ends(1);
+        assert_eq!(ran.sentence(), format!("shmkit: process {target} has no such shared object"));
+        idle.kill().unwrap();
+        idle.wait().unwrap();
     });
 }
 
