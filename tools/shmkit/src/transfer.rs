@@ -25,8 +25,10 @@ use crate::{out, Answer};
 const CHUNK: usize = 1 << 20;
 
 pub fn send(arguments: &Send) -> Answer {
-    let region =
-        read(&arguments.file).map_err(|why| format!("cannot send {}: {why}", shown(&arguments.file)))?;
+    let region = read(&arguments.file).map_err(|error| {
+        let reason = error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), why);
+        format!("cannot send {}: {reason}", shown(&arguments.file))
+    })?;
     region.freeze()?;
     let socket = connect(&arguments.socket, Duration::from_secs_f64(arguments.wait))?;
     handover::send_region(&socket, &region, Deadline::NEVER)?;
@@ -35,38 +37,45 @@ pub fn send(arguments: &Send) -> Answer {
 }
 
 fn read(path: &Path) -> Result<Region, Box<dyn std::error::Error>> {
+    if path == Path::new("-") {
+        return read_to_end(OsStr::new("stdin"), io::stdin());
+    }
     let name = path.file_name().unwrap_or_default();
     // A memfd's name has at most 249 bytes.
     let name = OsStr::from_bytes(&name.as_bytes()[..name.len().min(200)]);
-    let mut file: Box<dyn Read> =
-        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    let metadata =
-        fs::metadata(path).ok().filter(|it| it.is_file() && path != Path::new("-") && it.len() > 0);
-    let Some(metadata) = metadata else {
-        // A pipe, or a file of the kernel's that says it has no bytes: how much it is, its end tells.
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        if bytes.is_empty() {
-            return Err("it is empty, and memory has at least 1 byte".into());
-        }
-        let region = Region::create(name, bytes.len(), &Options::default())?;
-        region.write(0, &bytes)?;
-        return Ok(region);
-    };
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    // A pipe, or a file of the kernel's that says it has no bytes: how much it is, its end tells.
+    if !metadata.is_file() || metadata.len() == 0 {
+        return read_to_end(name, file);
+    }
     let size = usize::try_from(metadata.len())?;
     let region = Region::create(name, size, &Options::default())?;
-    let mut piece = vec![0; CHUNK.min(size)];
+    let mut piece = vec![0; CHUNK];
     let mut done = 0;
     loop {
         match file.read(&mut piece)? {
             0 if done == size => return Ok(region),
-            0 => break,
-            got if got > size - done => break,
-            got => region.write(done, &piece[..got])?,
+            got if got == 0 || got > size - done => {
+                return Err(format!("it was changed while it was read: it had {size} bytes").into());
+            }
+            got => {
+                region.write(done, &piece[..got])?;
+                done += got;
+            }
         }
-        done = (done + piece.len()).min(size);
     }
-    Err(format!("it was changed while it was read: it had {size} bytes").into())
+}
+
+fn read_to_end(name: &OsStr, mut from: impl Read) -> Result<Region, Box<dyn std::error::Error>> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Err("it is empty, and memory has at least 1 byte".into());
+    }
+    let region = Region::create(name, bytes.len(), &Options::default())?;
+    region.write(0, &bytes)?;
+    Ok(region)
 }
 
 /// Waits for somebody who listens.

@@ -85,13 +85,14 @@ fn what_cannot_be_sent_or_should_not_be_received() {
         let socket = directory.file("socket");
         let says = |arguments: &[&str], what: &str| {
             let ran = run(arguments).ends(1);
+            assert!(!ran.err.contains("os error"), "{}", ran.err);
             assert!(ran.sentence().contains(what) && ran.err.lines().count() == 1, "{}", ran.err);
         };
         let (file, empty) = (directory.write("file", &[1; 5000]), directory.write("empty", b""));
         says(&["send", &file, &socket], "cannot connect to ");
         says(&["send", &empty, &socket], "empty: it is empty");
         says(&["send", directory.path().to_str().unwrap(), &socket], "Is a directory");
-        says(&["send", "/nowhere", &socket], "cannot send /nowhere: No such file");
+        says(&["send", "/nowhere", &socket], "cannot send /nowhere: No such file or directory");
         says(&["receive", "/nowhere/socket"], "cannot listen on");
         says(&["receive", &socket, "--timeout", "0.05"], "timed out");
         says(&["receive", &file], "cannot listen on");
