@@ -46,7 +46,7 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test tool c valgrind asan go examples pairs old-kernel demo abi install readme docs
+CHECKS := format lint header test tool c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
@@ -228,7 +228,7 @@ D_ZSH := $(DESTDIR)$(ZSHDIR)
 D_FISH := $(DESTDIR)$(FISHDIR)
 # The Go package without its tests; where it finds the library is another file when it is installed.
 GO_SOURCES := $(patsubst bindings/go/%,%,$(filter-out %_test.go $(GO_LINK), \
-    $(wildcard $(addprefix bindings/go/,go.mod *.go internal/capi/[!_]*.go internal/capi/*.h))))
+    $(wildcard $(addprefix bindings/go/,go.mod *.go inspect/*.go internal/capi/[!_]*.go internal/capi/*.h))))
 INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
     $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%) \
     $(addprefix $(D_GO)/,$(GO_SOURCES) $(GO_LINK:bindings/go/%=%)) \
@@ -250,7 +250,7 @@ install: $(LIB) tool
 	@for page in $(MAN3); do $(man_names) man/$$page | grep -vx $$page | \
 	    while read -r name; do ln -sf $$page "$(D_MAN)/man3/$$name" || exit; done || exit; done
 	install -m 644 $(MAN7:%=man/%) "$(D_MAN)/man7"
-	install -d "$(D_GO)/internal/capi"
+	install -d "$(D_GO)/inspect" "$(D_GO)/internal/capi"
 	@for file in $(GO_SOURCES); do install -m 644 bindings/go/$$file "$(D_GO)/$$file" || exit; done
 	$(go_link) bindings/go/internal/capi/_link_installed.go >"$(D_GO)/internal/capi/link.go"
 	$(call pc,$(LIBDIR),$(INCLUDEDIR),$(GODIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
@@ -362,12 +362,17 @@ check-go: $(LIB)
 	$(call heading,the Go package; the fault guard of C in a Go program)
 	@tests/go.sh
 	@tests/go-guard.sh
-	test -z "$$(gofmt -l benches/go | tee /dev/stderr)"
-	GOTOOLCHAIN=local go -C benches/go vet ./...
 
 check-examples: $(EXAMPLES) $(GO_EXAMPLES) $(SENDERS) $(RECEIVERS) target/pairs/plain
 	$(call heading,examples)
-	@tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language)))
+	@{ tests/examples.sh $(foreach language,$(LANGUAGES),$(language)=$(EXAMPLES_$(language))); \
+	    echo $$? >target/examples.code; } | tee target/examples.out; exit $$(cat target/examples.code)
+
+check-claims: check-examples
+	$(call heading,claims)
+	@cargo test --quiet --locked --test claims --no-run
+	@cargo test --locked --test claims -- --show-output >target/claims.out 2>&1 || { cat target/claims.out; exit 1; }
+	@tests/claims.sh target/claims.out target/examples.out
 
 check-pairs: $(foreach pair,$(PAIRS),$(lastword $(subst =, ,$(pair))))
 	$(call heading,every pair)

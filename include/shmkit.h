@@ -13,6 +13,7 @@
  *     shm_region_from_fd      any descriptor of a file
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
+ * shm_sysv_sem_... and shm_sysv_queue_... are System V's semaphores and message queues.
  * shmkit_helpers.h adds typed pointers, closing at the end of a scope, and deadlines from now.
  * Compile with `pkg-config --cflags --libs shmkit`.
  *
@@ -46,7 +47,8 @@
  * broken.
  *
  * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
- * shm_handover(3), shm_sysv(3), shm_inspect(3), shm_error(3).
+ * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_inspect(3),
+ * shm_error(3).
  */
 
 
@@ -361,6 +363,36 @@
 #define SHMKIT_PLACE_INTERLEAVE 3
 
 /**
+ * shm_sysv_sem_create: open the set where it exists (the kernel's IPC_CREAT).
+ */
+#define SHMKIT_SEM_OR_OPEN 512
+
+/**
+ * An operation: the kernel takes it back when the process ends, however it ends (SEM_UNDO).
+ */
+#define SHMKIT_SEM_UNDO 4096
+
+/**
+ * shm_sysv_queue_create: open the queue where it exists (the kernel's IPC_CREAT).
+ */
+#define SHMKIT_QUEUE_OR_OPEN 512
+
+/**
+ * Receiving: the oldest message of the lowest type that is at most `type`.
+ */
+#define SHMKIT_QUEUE_AT_MOST 1
+
+/**
+ * Receiving: the oldest message of another type than `type` (MSG_EXCEPT).
+ */
+#define SHMKIT_QUEUE_EXCEPT 8192
+
+/**
+ * Receiving and peeking: cut off what the buffer has no room for (MSG_NOERROR).
+ */
+#define SHMKIT_QUEUE_TRUNCATE 4096
+
+/**
  * How many descriptors one message can carry at most (the kernel's SCM_MAX_FD).
  */
 #define SHMKIT_FDS_MAX 253
@@ -487,11 +519,6 @@
 #define SHMKIT_E_UNGUARDED -4103
 
 /**
- * No limit.
- */
-#define UNLIMITED UINT64_MAX
-
-/**
  * What a call of inspection has found, at one moment. Its strings live as long as it does.
  */
 typedef struct shm_list shm_list;
@@ -607,6 +634,110 @@ typedef struct shm_sysv_info {
      */
     uint32_t reserved;
 } shm_sysv_info;
+
+/**
+ * What is done to one semaphore: laid out as the kernel's struct sembuf.
+ */
+typedef struct shm_sysv_sem_op {
+    /**
+     * Of the semaphore in its set; the first has 0.
+     */
+    uint16_t index;
+    /**
+     * Added to its value, which never goes below 0: less than 0 waits until there is enough, 0
+     * waits until the value is 0.
+     */
+    int16_t change;
+    /**
+     * 0 or SHMKIT_SEM_UNDO.
+     */
+    uint16_t flags;
+} shm_sysv_sem_op;
+
+/**
+ * One semaphore. The four are asked for one after the other.
+ */
+typedef struct shm_sysv_sem_state {
+    int32_t value;
+    /**
+     * The process that set, changed or tested it last, in the caller's PID namespace; 0 for none.
+     */
+    int32_t last_pid;
+    /**
+     * How many wait for it to grow, and for it to be 0.
+     */
+    uint32_t waiting;
+    uint32_t waiting_for_zero;
+} shm_sysv_sem_state;
+
+/**
+ * What the kernel knows of a set of semaphores (IPC_STAT). Times are seconds since 1970, 0 for
+ * never.
+ */
+typedef struct shm_sysv_sem_info {
+    /**
+     * How many semaphores the set has.
+     */
+    uint64_t count;
+    /**
+     * Last operation; creation, or last change of owner, mode or values.
+     */
+    int64_t operated_at;
+    int64_t changed_at;
+    int32_t key;
+    int32_t id;
+    uint32_t owner_uid;
+    uint32_t owner_gid;
+    uint32_t creator_uid;
+    uint32_t creator_gid;
+    /**
+     * Permission bits, at most 0777.
+     */
+    uint32_t mode;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_sysv_sem_info;
+
+/**
+ * What the kernel knows of a message queue (IPC_STAT). Times are seconds since 1970, 0 for never;
+ * pids are those of the caller's PID namespace, 0 for a process that is not in it, and for none.
+ */
+typedef struct shm_sysv_queue_info {
+    /**
+     * How many messages are in the queue, how many bytes in all of them, and how many it holds at
+     * most.
+     */
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t bytes_max;
+    /**
+     * Last sending; last receiving; creation, or last change of owner, mode or limit.
+     */
+    int64_t sent_at;
+    int64_t received_at;
+    int64_t changed_at;
+    int32_t key;
+    int32_t id;
+    uint32_t owner_uid;
+    uint32_t owner_gid;
+    uint32_t creator_uid;
+    uint32_t creator_gid;
+    /**
+     * The processes that sent and received last.
+     */
+    int32_t sender_pid;
+    int32_t receiver_pid;
+    /**
+     * Permission bits, at most 0777.
+     */
+    uint32_t mode;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} shm_sysv_queue_info;
 
 /**
  * Who is at the other end of a Unix socket, as the kernel tells it.
@@ -1727,6 +1858,311 @@ int shm_sysv_lock(int id, struct shm_error *error);
  * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
  */
 int shm_sysv_unlock(int id, struct shm_error *error);
+
+/**
+ * ---- System V semaphores ----------------------------------------------------------------
+ *
+ * Creates a set of semaphores. It outlives every process until it is removed, or the machine
+ * restarts. Keys mean what they mean for segments.
+ *
+ * The values and the set appear together: who opens it by this library never sees it without them.
+ * semget(2) shows it before; a plain program has to wait for them by itself.
+ * `key`: 0 (IPC_PRIVATE) always makes a new set without a key. -1 is -EINVAL: it is what ftok
+ * returns when it fails.
+ * `values`, `count`: of the semaphores, 0 to 32767 each; NULL for zeros. A found set keeps its
+ * own, and one with less than `count` semaphores is -EINVAL.
+ * `flags`: SHMKIT_SEM_OR_OPEN, without which an existing set is -EEXIST. Then a set whose creator
+ * died half way is replaced, after a second.
+ * `mode`: permission bits, which the umask does not narrow; 0 is 0600. Execute bits are dropped.
+ * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
+ * argument, or a count over semmsl; -ERANGE a value; -ENOSPC semmni or semmns is reached (the
+ * message names the limit, its value and its file); -EAGAIN _OR_OPEN found another user's set that
+ * is not finished.
+ */
+int shm_sysv_sem_create(int32_t key,
+                        const uint16_t *values,
+                        size_t count,
+                        uint32_t flags,
+                        uint32_t mode,
+                        int *id,
+                        struct shm_error *error);
+
+/**
+ * Opens the set of semaphores that has this key. Its right is asked for when it is used.
+ *
+ * `key`: 0 and -1 are -EINVAL. `count_min`: a set with less semaphores is the kernel's -EINVAL.
+ * Returns 0, or: -ENOENT; -EINVAL; -EAGAIN its creator has not set the values within a second: it
+ * was stopped, or died (shm_sysv_sem_create with _OR_OPEN replaces it).
+ */
+int shm_sysv_sem_open(int32_t key, size_t count_min, int *id, struct shm_error *error);
+
+/**
+ * Removes a set (IPC_RMID), at once: whoever waits for it is told, by -EIDRM.
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
+ */
+int shm_sysv_sem_remove(int id, struct shm_error *error);
+
+/**
+ * Does all operations in one step, or none of them, and waits for it as long as need be.
+ *
+ * `ops`, `count`: in the order in which they are to be done.
+ * Returns 0, or, with nothing done: -EINVAL an argument, no such id; -EIDRM the set was removed,
+ * perhaps while the call waited; -EACCES; -EFBIG no such semaphore; -E2BIG more operations than
+ * semopm; -ERANGE a value over 32767; -ENOMEM.
+ */
+int shm_sysv_sem_operate(int id,
+                         const struct shm_sysv_sem_op *ops,
+                         size_t count,
+                         struct shm_error *error);
+
+/**
+ * shm_sysv_sem_operate until a deadline, as for shm_accept_until.
+ *
+ * Returns as shm_sysv_sem_operate, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_sysv_sem_operate_until(int id,
+                               const struct shm_sysv_sem_op *ops,
+                               size_t count,
+                               int64_t deadline_ns,
+                               struct shm_error *error);
+
+/**
+ * shm_sysv_sem_operate without waiting.
+ *
+ * Returns as shm_sysv_sem_operate, and: -EAGAIN it would have to wait.
+ */
+int shm_sysv_sem_try_operate(int id,
+                             const struct shm_sysv_sem_op *ops,
+                             size_t count,
+                             struct shm_error *error);
+
+/**
+ * The value of one semaphore (GETVAL).
+ *
+ * Returns the value, 0 to 32767, or: -EINVAL no such id, no such semaphore; -EIDRM; -EACCES.
+ */
+int shm_sysv_sem_value(int id, uint32_t index, struct shm_error *error);
+
+/**
+ * All values of a set, of the same moment (GETALL).
+ *
+ * `values`, `count`: room for exactly as many as there are (shm_sysv_sem_stat).
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES.
+ */
+int shm_sysv_sem_values(int id, uint16_t *values, size_t count, struct shm_error *error);
+
+/**
+ * Sets one semaphore (SETVAL), and wakes whom that lets go on. Operations on it with _UNDO are
+ * not taken back any more.
+ *
+ * Returns 0, or: -ERANGE a value that is not 0 to 32767; -EINVAL no such id, no such semaphore;
+ * -EIDRM; -EACCES.
+ */
+int shm_sysv_sem_set_value(int id, uint32_t index, int value, struct shm_error *error);
+
+/**
+ * Sets all semaphores of a set in one step (SETALL), as shm_sysv_sem_set_value does.
+ *
+ * `values`, `count`: exactly as many as there are.
+ * Returns 0, or: -ERANGE a value over 32767; -EINVAL an argument, no such id; -EIDRM; -EACCES, to
+ * read the set too.
+ */
+int shm_sysv_sem_set_values(int id, const uint16_t *values, size_t count, struct shm_error *error);
+
+/**
+ * Reads what the kernel knows of one semaphore.
+ *
+ * `state`, `state_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
+ * Returns 0, or: -EINVAL an argument, no such id, no such semaphore; -EIDRM; -EACCES.
+ */
+int shm_sysv_sem_get_state(int id,
+                           uint32_t index,
+                           struct shm_sysv_sem_state *state,
+                           size_t state_size,
+                           struct shm_error *error);
+
+/**
+ * Reads what the kernel knows of a set (IPC_STAT).
+ *
+ * `info`, `info_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read.
+ */
+int shm_sysv_sem_stat(int id,
+                      struct shm_sysv_sem_info *info,
+                      size_t info_size,
+                      struct shm_error *error);
+
+/**
+ * Changes a set's owner and permission bits (IPC_SET).
+ *
+ * `mode`: at most 0777; execute bits are dropped.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
+ */
+int shm_sysv_sem_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
+
+/**
+ * ---- System V message queues ------------------------------------------------------------
+ *
+ * Creates a message queue. It outlives every process, with what is in it, until it is removed, or
+ * the machine restarts. Keys mean what they mean for segments.
+ *
+ * `key`: 0 (IPC_PRIVATE) always makes a new queue without a key. -1 is -EINVAL: it is what ftok
+ * returns when it fails.
+ * `flags`: SHMKIT_QUEUE_OR_OPEN, without which an existing queue is -EEXIST.
+ * `mode`: permission bits, which the umask does not narrow; 0 is 0600. Execute bits are dropped.
+ * Returns 0, with _OR_OPEN 1 when it created and 0 when it found, or: -EEXIST; -EINVAL an
+ * argument; -ENOSPC msgmni is reached (the message names the limit, its value and its file);
+ * -ENOMEM.
+ */
+int shm_sysv_queue_create(int32_t key,
+                          uint32_t flags,
+                          uint32_t mode,
+                          int *id,
+                          struct shm_error *error);
+
+/**
+ * Opens the message queue that has this key. Its right is asked for when it is used.
+ *
+ * `key`: 0 and -1 are -EINVAL.
+ * Returns 0, or: -ENOENT; -EINVAL.
+ */
+int shm_sysv_queue_open(int32_t key, int *id, struct shm_error *error);
+
+/**
+ * Removes a queue and its messages (IPC_RMID), at once: whoever waits for it is told, by -EIDRM.
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator.
+ */
+int shm_sysv_queue_remove(int id, struct shm_error *error);
+
+/**
+ * Sends a message, and waits for room as long as need be.
+ *
+ * `type`: positive. `message`, `size`: NULL and 0 for an empty one.
+ * Returns 0, or: -EINVAL an argument, no such id, or a size over msgmax; -EIDRM the queue was
+ * removed, perhaps while the call waited; -EACCES; -ENOMEM.
+ */
+int shm_sysv_queue_send(int id,
+                        int64_t type,
+                        const void *message,
+                        size_t size,
+                        struct shm_error *error);
+
+/**
+ * shm_sysv_queue_send until a deadline, as for shm_accept_until. The kernel has no such call:
+ * this one tries, with pauses that grow to 4 ms.
+ *
+ * Returns as shm_sysv_queue_send, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_sysv_queue_send_until(int id,
+                              int64_t type,
+                              const void *message,
+                              size_t size,
+                              int64_t deadline_ns,
+                              struct shm_error *error);
+
+/**
+ * shm_sysv_queue_send without waiting.
+ *
+ * Returns as shm_sysv_queue_send, and: -EAGAIN the queue is full.
+ */
+int shm_sysv_queue_try_send(int id,
+                            int64_t type,
+                            const void *message,
+                            size_t size,
+                            struct shm_error *error);
+
+/**
+ * Receives a message, and waits for one as long as need be.
+ *
+ * `type`: 0 for the oldest message, else a positive type: the oldest message of this type, with
+ * SHMKIT_QUEUE_EXCEPT of any other type, with SHMKIT_QUEUE_AT_MOST of the lowest type up to it.
+ * `flags`: these, and SHMKIT_QUEUE_TRUNCATE, without which a message that is longer than the
+ * buffer is -E2BIG and stays.
+ * `buffer`, `size`: for the bytes; NULL and 0 for none. `received_type`: for the message's type;
+ * may be NULL.
+ * Returns the length of what is in the buffer, 0 or more, or: -EINVAL an argument, no such id;
+ * -EIDRM the queue was removed, perhaps while the call waited; -E2BIG; -EACCES; -ENOMEM.
+ */
+int shm_sysv_queue_receive(int id,
+                           int64_t type,
+                           uint32_t flags,
+                           void *buffer,
+                           size_t size,
+                           int64_t *received_type,
+                           struct shm_error *error);
+
+/**
+ * shm_sysv_queue_receive until a deadline, as for shm_accept_until. The kernel has no such call:
+ * this one tries, with pauses that grow to 4 ms; a process that waits in shm_sysv_queue_receive
+ * is served before it.
+ *
+ * Returns as shm_sysv_queue_receive, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_sysv_queue_receive_until(int id,
+                                 int64_t type,
+                                 uint32_t flags,
+                                 int64_t deadline_ns,
+                                 void *buffer,
+                                 size_t size,
+                                 int64_t *received_type,
+                                 struct shm_error *error);
+
+/**
+ * shm_sysv_queue_receive without waiting.
+ *
+ * Returns as shm_sysv_queue_receive, and: -ENOMSG there is none of this type.
+ */
+int shm_sysv_queue_try_receive(int id,
+                               int64_t type,
+                               uint32_t flags,
+                               void *buffer,
+                               size_t size,
+                               int64_t *received_type,
+                               struct shm_error *error);
+
+/**
+ * Copies a message, which stays in the queue (MSG_COPY). Never waits.
+ *
+ * `index`: 0 for the oldest. `flags`: 0 or SHMKIT_QUEUE_TRUNCATE. The rest as for
+ * shm_sysv_queue_receive.
+ * Returns the length of what is in the buffer, or: -ENOMSG there are not as many; -E2BIG; -EINVAL
+ * an argument, no such id; -EIDRM; -EACCES; -ENOSYS a kernel without CONFIG_CHECKPOINT_RESTORE.
+ */
+int shm_sysv_queue_peek(int id,
+                        uint32_t index,
+                        uint32_t flags,
+                        void *buffer,
+                        size_t size,
+                        int64_t *received_type,
+                        struct shm_error *error);
+
+/**
+ * Reads what the kernel knows of a queue (IPC_STAT).
+ *
+ * `info`, `info_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EACCES no right to read.
+ */
+int shm_sysv_queue_stat(int id,
+                        struct shm_sysv_queue_info *info,
+                        size_t info_size,
+                        struct shm_error *error);
+
+/**
+ * Changes a queue's owner, its permission bits, and how many bytes it holds (IPC_SET).
+ *
+ * `mode`: at most 0777; execute bits are dropped. `bytes_max`: 0 leaves it as it is, which takes
+ * the right to read.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator, or
+ * more than msgmnb without CAP_SYS_RESOURCE; -EACCES.
+ */
+int shm_sysv_queue_set(int id,
+                       uint32_t uid,
+                       uint32_t gid,
+                       uint32_t mode,
+                       uint64_t bytes_max,
+                       struct shm_error *error);
 
 /**
  * ---- Hand-over between processes --------------------------------------------------------

@@ -14,18 +14,22 @@
 //!
 //! C programs use the same through `shmkit.h`, made from [`capi`].
 //!
-//! Modules depend one way: `sys` < `region` < (`handover`, `inspect`) < `capi`; `error` is a leaf.
+//! Modules depend one way: `sys` < `region` < (`handover`, `sysv`, `inspect`) < `capi`; `error` is a leaf, and
+//! `deadline` needs no more than the clock.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(rust_2018_idioms)]
 
 #[doc(hidden)]
 pub mod capi;
+mod deadline;
 pub mod error;
 pub mod handover;
 pub mod inspect;
 pub mod region;
 mod sys;
+pub mod sysv;
 
 pub use bytemuck;
+pub use deadline::Deadline;
 pub use error::{Code, Error, Result};
 pub use region::{Advice, Flags, Kind, Options, Policy, Region, Rights, Seals};

@@ -441,6 +441,14 @@ END
 )" transient_name "shmkit-examples-$$"
 }
 
+semaphore_turns() {
+    ends 0 "$(cat <<'END'
+2000 lines of two writers, 2000 in their order
+killed in its turn: the turn is free again
+END
+)" semaphore_turns
+}
+
 row 'tour' tour
 [ -z "${programs[go]+go}" ] || row 'tour, go' tour "${programs[go]}" 'shmkit: Check: '
 kind=$(stat -f -c %T "$disk")
@@ -495,6 +503,7 @@ row 'publish' publish
 row 'guarded_read' guarded_read
 row 'huge_pages' huge_pages
 row 'transient_name' transient_name
+row 'D2.13 semaphore_turns' semaphore_turns
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -17,7 +17,6 @@ trap 'rm -rf "$temporary"' EXIT
 export CGO_ENABLED=1 GOTOOLCHAIN=local GOFLAGS=-mod=mod GOPROXY=off
 export CGO_CFLAGS="-I$PWD/include -O2 -Wall -Werror"
 export CGO_LDFLAGS="-L$PWD/target/lib -lshmkit -Wl,-rpath,$PWD/target/lib"
-test -z "$(gofmt -l tests/go-guard)"
 go -C tests/go-guard vet ./...
 go -C tests/go-guard build -o "$temporary/go-guard" .
 TMPDIR=$temporary timeout 60 "$temporary/go-guard"

@@ -19,7 +19,7 @@ unformatted=$(gofmt -l "${sources[@]}")
 [ -z "$unformatted" ] || fail "not formatted, gofmt -w does it: $unformatted"
 
 export CGO_CFLAGS="-O2 -g -Wall -Werror"
-for programs in examples-go tests/pairs/go; do
+for programs in examples-go tests/pairs/go benches/go; do
     (cd $programs && go vet ./... && staticcheck ./...)
 done
 cd bindings/go

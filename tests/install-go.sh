@@ -14,6 +14,7 @@ installed=$root$prefix/lib
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work"
+export TMPDIR=$work # cgo leaves files where it fails
 export CGO_ENABLED=1 GOTOOLCHAIN=local GOFLAGS=-mod=mod GOPROXY=off
 
 # The text of README's first block of a kind that follows a line.
@@ -37,6 +38,24 @@ shmkit: Check: 16 bytes at offset 4090 are beyond the memfd: it has 4096 bytes'
 printed=$(LD_LIBRARY_PATH=$installed sh -e commands 2>../log) || { cat ../log >&2; fail "README's three lines fail"; }
 [ "$printed" = "$expected" ] || fail "README's program prints: $printed"
 echo "Go: README's program, alone in an empty folder, runs"
+
+mkdir limits
+cat >limits/main.go <<'GO'
+package main
+
+import (
+	"fmt"
+	"shmkit/inspect"
+)
+
+func main() {
+	limits, err := inspect.Limits()
+	fmt.Println(len(limits) > 25, err)
+}
+GO
+printed=$(LD_LIBRARY_PATH=$installed go run ./limits)
+[ "$printed" = 'true <nil>' ] || fail "package inspect prints: $printed"
+echo "Go: package inspect too"
 
 # try NAME shared|static [ARGUMENT ...]: builds, runs, and asks the loader what it took.
 try() {

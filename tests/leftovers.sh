@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Runs a command and fails when it leaves something behind: POSIX objects, System V segments,
-# huge pages in the machine's pools, temporary files, processes.
+# Runs a command and fails when it leaves something behind: POSIX objects, System V segments, semaphores and
+# queues, huge pages in the machine's pools, temporary files, processes.
 #     tests/leftovers.sh COMMAND [ARGUMENT ...]
 set -euo pipefail
 
 objects() {
     find /dev/shm -mindepth 1 -printf 'POSIX object %p\n'
     awk 'NR > 1 { print "System V segment", $2, "with key", $1, "made by process", $5 }' /proc/sysvipc/shm
+    awk 'NR > 1 { print "System V semaphores", $2, "with key", $1 }' /proc/sysvipc/sem
+    awk 'NR > 1 { print "System V queue", $2, "with key", $1 }' /proc/sysvipc/msg
     grep -H . /sys/kernel/mm/hugepages/*/nr_hugepages 2>/dev/null || true
 }
 

@@ -216,7 +216,12 @@ func TestTruncatedAllTheTime(t *testing.T) {
 		func(p []byte) error { return r.Bytes(func(b []byte) error { copy(p, b[8*page:]); return nil }) },
 		func(p []byte) error { return r.Bytes(func(b []byte) error { clear(b); return nil }) },
 		func([]byte) error {
-			return shmkit.View(r, 8*page, func(v *atomic.Uint64) error { v.Add(1); return nil })
+			return shmkit.View(r, 8*page, func(v *atomic.Uint64) error {
+				if !raceBuild { // there C does it, whose faults Go cannot turn into panics
+					v.Add(1)
+				}
+				return nil
+			})
 		},
 		func([]byte) error {
 			return shmkit.Slice(r, 0, 16*page/8, func(v []uint64) error {

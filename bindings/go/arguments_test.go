@@ -282,6 +282,7 @@ func TestRanges(t *testing.T) {
 			"Protect":    func(offset, length int) error { return r.Protect(offset, length, shmkit.ReadWrite) },
 			"Place":      func(offset, length int) error { return r.Place(offset, length, shmkit.PlaceDefault) },
 			"Nodes":      func(offset, length int) error { _, err := r.Nodes(offset, length); return err },
+			"Residency":  func(offset, length int) error { _, err := r.Residency(offset, length); return err },
 		}
 		for op, call := range ranges {
 			for _, at := range [][2]int{{-1, 1}, {0, -1}, {-1, -1}, {math.MinInt, 1}, {0, math.MinInt}, {-page, page}} {
@@ -302,7 +303,7 @@ func TestRanges(t *testing.T) {
 		for _, op := range []string{"Advise", "Protect", "Place"} {
 			refused(t, ranges[op](1, 1), syscall.EINVAL, op, "offset", "1")
 		}
-		for _, op := range []string{"Check", "Flush", "FlushAsync", "Prefault", "Lock", "Unlock", "Nodes"} {
+		for _, op := range []string{"Check", "Flush", "FlushAsync", "Prefault", "Lock", "Unlock", "Nodes", "Residency"} {
 			ok(t, ranges[op](8190, 1))
 			if op != "Nodes" {
 				ok(t, ranges[op](size, 0))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"shmkit"
+	"shmkit/inspect"
 )
 
 // The Go names of the header's constants.
@@ -63,31 +64,36 @@ var constants = map[string]any{
 	"SHMKIT_PLACE_PREFERRED":       shmkit.PlacePreferred,
 	"SHMKIT_PLACE_BIND":            shmkit.PlaceBind,
 	"SHMKIT_PLACE_INTERLEAVE":      shmkit.PlaceInterleave,
+	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
+	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
+	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it
+	"SHMKIT_QUEUE_AT_MOST":         1,    // SysVWant.AtMost gives it
+	"SHMKIT_QUEUE_EXCEPT":          8192, // SysVWant.Except gives it
+	"SHMKIT_QUEUE_TRUNCATE":        4096, // SysVWant.Truncate gives it
 	"SHMKIT_FDS_MAX":               shmkit.FilesMax,
-	// The Go package does not inspect yet.
-	"SHMKIT_SELECT_SEGMENTS":      1,
-	"SHMKIT_SELECT_SEMAPHORES":    2,
-	"SHMKIT_SELECT_QUEUES":        4,
-	"SHMKIT_SELECT_POSIX":         8,
-	"SHMKIT_SELECT_MEMFDS":        16,
-	"SHMKIT_SELECT_ANONYMOUS":     32,
-	"SHMKIT_SELECT_FILES":         64,
-	"SHMKIT_SELECT_HOLDERS":       128,
-	"SHMKIT_UNIT_BYTES":           1,
-	"SHMKIT_UNIT_PAGES":           2,
-	"SHMKIT_UNIT_COUNT":           3,
-	"SHMKIT_UNIT_SETTING":         4,
-	"SHMKIT_KIND_SEMAPHORES":      7,
-	"SHMKIT_KIND_QUEUE":           8,
-	"SHMKIT_KIND_NAMED_SEMAPHORE": 9,
-	"SHMKIT_E_SHRUNK":             shmkit.ErrShrunk,
-	"SHMKIT_E_NOT_REGION":         shmkit.ErrNotRegion,
-	"SHMKIT_E_VERSION":            shmkit.ErrVersion,
-	"SHMKIT_E_UNSEALED":           shmkit.ErrUnsealed,
-	"SHMKIT_E_UNENFORCEABLE":      shmkit.ErrUnenforceable,
-	"SHMKIT_E_COLLISION":          shmkit.ErrCollision,
-	"SHMKIT_E_ON_DISK":            shmkit.ErrOnDisk,
-	"SHMKIT_E_UNGUARDED":          shmkit.ErrUnguarded,
+	"SHMKIT_SELECT_SEGMENTS":       inspect.Segments,
+	"SHMKIT_SELECT_SEMAPHORES":     inspect.Semaphores,
+	"SHMKIT_SELECT_QUEUES":         inspect.Queues,
+	"SHMKIT_SELECT_POSIX":          inspect.POSIX,
+	"SHMKIT_SELECT_MEMFDS":         inspect.Memfds,
+	"SHMKIT_SELECT_ANONYMOUS":      inspect.Anonymous,
+	"SHMKIT_SELECT_FILES":          inspect.Files,
+	"SHMKIT_SELECT_HOLDERS":        inspect.Holders,
+	"SHMKIT_UNIT_BYTES":            inspect.Bytes,
+	"SHMKIT_UNIT_PAGES":            inspect.Pages,
+	"SHMKIT_UNIT_COUNT":            inspect.Count,
+	"SHMKIT_UNIT_SETTING":          inspect.Setting,
+	"SHMKIT_KIND_SEMAPHORES":       inspect.SemaphoreSet,
+	"SHMKIT_KIND_QUEUE":            inspect.MessageQueue,
+	"SHMKIT_KIND_NAMED_SEMAPHORE":  inspect.NamedSemaphore,
+	"SHMKIT_E_SHRUNK":              shmkit.ErrShrunk,
+	"SHMKIT_E_NOT_REGION":          shmkit.ErrNotRegion,
+	"SHMKIT_E_VERSION":             shmkit.ErrVersion,
+	"SHMKIT_E_UNSEALED":            shmkit.ErrUnsealed,
+	"SHMKIT_E_UNENFORCEABLE":       shmkit.ErrUnenforceable,
+	"SHMKIT_E_COLLISION":           shmkit.ErrCollision,
+	"SHMKIT_E_ON_DISK":             shmkit.ErrOnDisk,
+	"SHMKIT_E_UNGUARDED":           shmkit.ErrUnguarded,
 }
 
 // Every constant of the header has its Go name and the same number; codes have their names and texts.

@@ -177,20 +177,35 @@ func TestFlagsOfAMapping(t *testing.T) {
 
 // vmFlags are the flags of the region's mapping.
 func vmFlags(t *testing.T, r *shmkit.Region) []string {
-	b, err := r.UnsafeBytes()
-	ok(t, err)
-	address := fmt.Sprintf("%x-", unsafe.Pointer(&b[0]))
+	t.Helper()
+	return strings.Fields(smaps(t, r)["VmFlags"])
+}
+
+// smaps are the kernel's figures of a region's mapping.
+func smaps(t *testing.T, r *shmkit.Region) map[string]string {
+	t.Helper()
+	figures := make(map[string]string)
 	found := false
+	head := fmt.Sprintf("%x-", address(t, r))
 	for _, line := range lines("/proc/self/smaps") {
-		if strings.HasPrefix(line, strings.TrimPrefix(address, "0x")) {
-			found = true
-		}
-		if flags, is := strings.CutPrefix(line, "VmFlags:"); is && found {
-			return strings.Fields(flags)
+		found = found || strings.HasPrefix(line, head)
+		if name, figure, is := strings.Cut(line, ":"); is && found {
+			figures[name] = figure
+			if name == "VmFlags" {
+				return figures
+			}
 		}
 	}
 	t.Fatalf("no mapping of %v", r)
 	return nil
+}
+
+// address is where a region begins.
+func address(t testing.TB, r *shmkit.Region) uintptr {
+	t.Helper()
+	b, err := r.UnsafeBytes()
+	ok(t, err)
+	return uintptr(unsafe.Pointer(&b[0]))
 }
 
 func TestSealsOfANewRegion(t *testing.T) {

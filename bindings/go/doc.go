@@ -28,9 +28,21 @@
 // gets ErrClosed. So no view can dangle, but one that a callback has kept: the build tag shmkit_debug,
 // for tests, makes its next use end the program there. UnsafeBytes is for those who need more.
 //
+// # Semaphores and queues
+//
+// SysVSemaphores and SysVQueue are System V's, by the same keys as its segments. A semaphore that was
+// taken with Undo goes back when its process ends, however it ends.
+//
 // # Waiting
 //
-// What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread.
+// What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread. What waits
+// for a semaphore or a queue tries, with pauses that grow to 4 milliseconds, and holds none either.
+//
+// # Inspection
+//
+// Region.Holders tells who has a region, Residency which of its pages are in memory, Usage what it takes
+// here, FileSystem where it lies; Fits whether one could be made. What the kernel knows beyond regions is
+// in package shmkit/inspect: limits, the objects of the machine, leftovers.
 //
 // # Building
 //

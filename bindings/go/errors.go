@@ -23,14 +23,24 @@ type Error struct {
 	Errno   syscall.Errno // where the kernel or POSIX has a name for the failure, else 0
 	Message string        // one sentence: "cannot open the POSIX object /frames: No such file or directory"
 
-	cause error
+	cause error // of another package; otherwise it is the Errno or the Code
 }
 
 // Error returns the sentence, with the operation in front.
 func (e *Error) Error() string { return "shmkit: " + e.Op + ": " + e.Message }
 
 // Unwrap returns the errno, the Code, or what else stands behind the failure.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error {
+	switch {
+	case e.cause != nil:
+		return e.cause
+	case e.Errno != 0:
+		return e.Errno
+	case e.Code != 0:
+		return e.Code
+	}
+	return nil
+}
 
 // Code is a failure that has no errno. It is an error itself, to be looked for with errors.Is.
 type Code int
@@ -60,10 +70,9 @@ func failure(op string, f *capi.Failure) error {
 	if f == nil {
 		return nil
 	}
-	e := &Error{Op: op, Code: Code(f.Code), Message: f.Message, cause: Code(f.Code)}
+	e := &Error{Op: op, Code: Code(f.Code), Message: f.Message}
 	if f.Code > int(ErrShrunk) {
 		e.Errno = syscall.Errno(-f.Code)
-		e.cause = e.Errno
 	}
 	return e
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 
 	"shmkit"
 )
@@ -195,4 +196,59 @@ func ExampleRegion_File() {
 	child.ExtraFiles = []*os.File{file}
 	fmt.Printf("%s\n", value(child.Output()))
 	// Output: hello
+}
+
+func ExampleFits() {
+	err := shmkit.Fits(shmkit.Memfd, 1<<50)
+	fmt.Println(errors.Is(err, syscall.ENOMEM)) // and the sentence says how much there is
+
+	fmt.Println(shmkit.Fits(shmkit.POSIX, 4096, shmkit.Mode(0o640)))
+	// Output:
+	// true
+	// <nil>
+}
+
+func ExampleRegion_Holders() {
+	region := value(shmkit.Create("frames", 4096))
+	defer region.Close()
+	file := value(region.File())
+	defer file.Close()
+	child := exec.Command("cat")
+	child.ExtraFiles = []*os.File{file}
+	wait := value(child.StdinPipe())
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
+	defer child.Wait()
+	defer wait.Close()
+
+	holders, gaps, err := region.Holders()
+	if err != nil {
+		panic(err)
+	}
+	for _, holder := range holders {
+		if holder.PID == child.Process.Pid {
+			fmt.Println(holder.FD) // holder.String() has all of it
+		}
+	}
+	for _, gap := range gaps {
+		fmt.Fprintln(os.Stderr, "there may be more:", gap)
+	}
+	// Output: 3
+}
+
+func ExampleRegion_Residency() {
+	page := os.Getpagesize()
+	region := value(shmkit.Create("sparse", 8*page, shmkit.NoReserve))
+	defer region.Close()
+	value(region.WriteAt([]byte("touched"), int64(2*page)))
+
+	residency := value(region.Residency(0, region.Size()))
+	for _, run := range residency.Runs {
+		fmt.Println(run.Length/page, "pages, in memory:", run.Resident)
+	}
+	// Output:
+	// 2 pages, in memory: false
+	// 1 pages, in memory: true
+	// 5 pages, in memory: false
 }

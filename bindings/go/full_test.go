@@ -39,10 +39,11 @@ func init() {
 	}
 }
 
-// inNamespaces starts a helper that may mount; as root of a user namespace where the user is none.
+// inNamespaces starts a helper that may mount, and has no System V objects of others; as root of a user
+// namespace where the user is none.
 func inNamespaces(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	attributes := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	attributes := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC}
 	if os.Getuid() != 0 {
 		attributes.Cloneflags |= syscall.CLONE_NEWUSER
 		attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}

@@ -53,7 +53,7 @@ func (f Flag) apply(s settings) settings {
 // finds.
 func Mode(permissions fs.FileMode) Option {
 	return option(func(s *settings) {
-		s.only("Mode", "Create", "CreateFile", "CreatePOSIX", "CreateSysV", "CreateSysVAt")
+		s.only("Mode", "Create", "CreateFile", "CreatePOSIX", "CreateSysV", "CreateSysVAt", "CreateSysVSemaphores", "CreateSysVQueue", "Fits", "FitsFile")
 		switch {
 		case permissions&^fs.ModePerm != 0:
 			s.refuse("mode %v has more than permission bits", permissions)
@@ -182,6 +182,13 @@ const (
 	SysV       Kind = 6 // a System V segment; no descriptor
 )
 
+// What package inspect lists too, and is no region.
+const (
+	semaphores     Kind = 7
+	queue          Kind = 8
+	namedSemaphore Kind = 9
+)
+
 func (k Kind) String() string {
 	switch k {
 	case Memfd:
@@ -196,6 +203,12 @@ func (k Kind) String() string {
 		return "POSIX object"
 	case SysV:
 		return "System V segment"
+	case semaphores:
+		return "System V semaphore set"
+	case queue:
+		return "System V queue"
+	case namedSemaphore:
+		return "named semaphore"
 	}
 	return fmt.Sprintf("Kind(%d)", int(k))
 }

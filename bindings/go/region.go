@@ -3,6 +3,7 @@ package shmkit
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -221,14 +222,18 @@ func (r *Region) String() string {
 }
 
 func (r *Region) what() string {
-	switch {
-	case r.name == "":
+	if r.name == "" {
 		return r.kind.String()
-	case strings.ContainsFunc(r.name, func(c rune) bool { return !unicode.IsPrint(c) }):
-		// What a stranger has put into a name does not reach a terminal.
-		return fmt.Sprintf("%v %q", r.kind, r.name)
 	}
-	return fmt.Sprintf("%v %s", r.kind, r.name)
+	return fmt.Sprintf("%v %s", r.kind, printable(r.name))
+}
+
+// printable keeps what a stranger has put into a name from a terminal.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // File returns a duplicate of the region's descriptor, which the caller closes: for

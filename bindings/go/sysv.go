@@ -1,6 +1,7 @@
 package shmkit
 
 import (
+	"context"
 	"io/fs"
 	"syscall"
 	"time"
@@ -8,10 +9,11 @@ import (
 	"shmkit/internal/capi"
 )
 
-// SysVKey is the number under which processes find a System V segment.
+// SysVKey is the number under which processes find a System V segment, a set of semaphores or a queue,
+// each by itself.
 type SysVKey int32
 
-// SysVPrivate is the key of segments that nobody finds by a key.
+// SysVPrivate is the key of what nobody finds by a key.
 const SysVPrivate SysVKey = 0
 
 // SysVID is the kernel's number for one System V segment, as ipcs(1) shows it.
@@ -112,8 +114,8 @@ func UnlockSysV(id SysVID) error { return failure("UnlockSysV", capi.UnlockSysV(
 // SetSysV changes a segment's owner and its permission bits, at most 0777.
 func SetSysV(id SysVID, uid, gid int, permissions fs.FileMode) error {
 	const op = "SetSysV"
-	if permissions&^fs.ModePerm != 0 || uid != int(uint32(uid)) || gid != int(uint32(gid)) {
-		return refused(op, syscall.EINVAL, "user %d, group %d or mode %v is out of range", uid, gid, permissions)
+	if err := isOwner(op, uid, gid, permissions); err != nil {
+		return err
 	}
 	return failure(op, capi.SetSysV(int(id), uint32(uid), uint32(gid), uint32(permissions)))
 }
@@ -140,12 +142,6 @@ func StatSysV(id SysVID) (SysVInfo, error) {
 	if f != nil {
 		return SysVInfo{}, failure("StatSysV", f)
 	}
-	at := func(seconds int64) time.Time {
-		if seconds == 0 {
-			return time.Time{}
-		}
-		return time.Unix(seconds, 0)
-	}
 	return SysVInfo{
 		Key:        SysVKey(info.Key),
 		ID:         SysVID(info.ID),
@@ -164,4 +160,67 @@ func StatSysV(id SysVID) (SysVInfo, error) {
 		Removed:    info.Removed != 0,
 		Locked:     info.Locked != 0,
 	}, nil
+}
+
+func isOwner(op string, uid, gid int, permissions fs.FileMode) error {
+	if permissions&^fs.ModePerm != 0 || uid != int(uint32(uid)) || gid != int(uint32(gid)) {
+		return refused(op, syscall.EINVAL, "user %d, group %d or mode %v is out of range", uid, gid, permissions)
+	}
+	return nil
+}
+
+// at is a time of the kernel's, zero for never.
+func at(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// creation is what the options of a call come to that creates semaphores or a queue.
+func creation(op string, options []Option) (orOpen bool, mode uint32, err error) {
+	s, err := settle(op, options)
+	if err != nil {
+		return false, 0, err
+	}
+	mode = s.options.Mode
+	orOpen = s.options.Flags&uint32(OrOpen) != 0
+	s.options.Mode = 0
+	s.options.Flags &^= uint32(OrOpen)
+	if s.options != (capi.Options{}) || s.size != 0 {
+		return false, 0, refused(op, syscall.EINVAL, "it takes the options OrOpen and Mode, and no others")
+	}
+	return orOpen, mode, nil
+}
+
+// retry tries until the kernel has an answer, with pauses in which no thread waits; ctx ends them.
+func retry(ctx context.Context, op string, busy syscall.Errno, try func() *capi.Failure) error {
+	if ctx.Err() != nil {
+		return ended(op, ctx)
+	}
+	const longest = 4 * time.Millisecond
+	var timer *time.Timer
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, longest) {
+		f := try()
+		switch {
+		case f == nil:
+			return nil
+		case f.Code == -int(syscall.EINVAL) && timer != nil:
+			// What was there and is not was removed.
+			return refused(op, syscall.EIDRM, "it was removed while the call waited")
+		case f.Code != -int(busy):
+			return failure(op, f)
+		}
+		if timer == nil {
+			timer = time.NewTimer(pause)
+			defer timer.Stop()
+		} else {
+			timer.Reset(pause)
+		}
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ended(op, ctx)
+		}
+	}
 }

@@ -16,6 +16,9 @@ import (
 // process can write any bytes, and nothing of package sync, which knows one process. Its layout is this Go program's: in C the same struct has the same
 // layout where its fields have the same sizes and alignments.
 //
+// In a program with the race detector, C does what atomic operations do: one on memory that a peer
+// takes away in that very moment still ends the process.
+//
 // EINVAL for another type, and for an offset that is not a multiple of its alignment; ERANGE for one
 // beyond the region.
 func View[T any](r *Region, offset int, use func(value *T) error) error {

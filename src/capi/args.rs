@@ -2,6 +2,7 @@
 //! C caller's promise in the header: a pointer is NULL or points to what its type says.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void, CStr, OsStr};
 use std::mem::{size_of, MaybeUninit};
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -9,9 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::list::shm_list;
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
+use super::semaphore::shm_sysv_sem_op;
 use crate::error::{Code, Error, Result};
 use crate::region::{Flags, Options, Region, Seals};
 use crate::sys::Errno;
+use crate::sysv::queue::Received;
+use crate::sysv::Operation;
 
 /// What went wrong: the caller's own memory, filled on failure by calls that take it. Nothing in it
 /// is to be freed.
@@ -119,7 +123,8 @@ pub(super) unsafe fn open(
     error: *mut shm_error,
     call: impl FnOnce() -> Result<Region>,
 ) -> c_int {
-    unsafe { give(out, error, || Ok(Box::into_raw(Box::new(shm_region(call()?))))) }
+    // A region is the handle.
+    unsafe { give(out.cast::<Region>(), error, call) }
 }
 
 /// A call that creates a region, and with _OR_OPEN tells whether it did.
@@ -137,6 +142,40 @@ pub(super) unsafe fn create(
     match unsafe { open(out, error, opened) } {
         0 => told,
         failed => failed,
+    }
+}
+
+/// A call that creates something with an id, and tells whether it is to say that it did.
+pub(super) unsafe fn create_id(
+    out: *mut c_int,
+    error: *mut shm_error,
+    call: impl FnOnce() -> Result<(c_int, bool)>,
+) -> c_int {
+    let checked = || not_null(out, "the pointer for the result").and_then(|_| call());
+    unsafe {
+        report_as(error, checked, |(id, created)| {
+            out.write(id);
+            created.into()
+        })
+    }
+}
+
+/// A call that receives a message into the caller's buffer: its length.
+pub(super) unsafe fn receive(
+    buffer: *mut c_void,
+    size: usize,
+    kind: *mut i64,
+    error: *mut shm_error,
+    call: impl FnOnce(&mut [u8]) -> Result<Received>,
+) -> c_int {
+    let received = || call(if size == 0 { &mut [] } else { unsafe { bytes_mut(buffer, size)? } });
+    unsafe {
+        report_as(error, received, |received| {
+            if !kind.is_null() {
+                kind.write(received.kind);
+            }
+            received.length as c_int
+        })
     }
 }
 
@@ -211,9 +250,13 @@ pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Optio
     })
 }
 
-pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+pub(super) unsafe fn string<'a>(pointer: *const c_char, what: &str) -> Result<&'a CStr> {
     not_null(pointer, what)?;
-    Ok(OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes()))
+    Ok(unsafe { CStr::from_ptr(pointer) })
+}
+
+pub(super) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a OsStr> {
+    Ok(OsStr::from_bytes(unsafe { string(pointer, what) }?.to_bytes()))
 }
 
 pub(super) unsafe fn fds<'a>(pointer: *const c_int, count: usize) -> Result<&'a [c_int]> {
@@ -234,6 +277,14 @@ pub(super) unsafe fn bytes_mut<'a>(pointer: *mut c_void, size: usize) -> Result<
     not_null(pointer, "the payload")?;
     in_memory(size)?;
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), size) })
+}
+
+/// A message to send; NULL is fine for an empty one.
+pub(super) unsafe fn message<'a>(pointer: *const c_void, size: usize) -> Result<&'a [u8]> {
+    if size == 0 {
+        return Ok(&[]);
+    }
+    unsafe { bytes(pointer, size) }
 }
 
 fn in_memory(size: usize) -> Result<()> {
@@ -272,19 +323,72 @@ pub(super) unsafe fn give_numbers(
     Ok(())
 }
 
+pub(super) unsafe fn values<'a>(pointer: *const u16, count: usize) -> Result<&'a [u16]> {
+    not_null(pointer, "the array of values")?;
+    in_memory(count.saturating_mul(size_of::<u16>()))?;
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+}
+
+/// The values of new semaphores; NULL is zeros, of which nobody needs more than the kernel can count.
+pub(super) unsafe fn initial_values<'a>(pointer: *const u16, count: usize) -> Result<Cow<'a, [u16]>> {
+    if pointer.is_null() {
+        return Ok(vec![0; count.min(SEMAPHORES_MAX + 1)].into());
+    }
+    unsafe { values(pointer, count.min(SEMAPHORES_MAX + 1)) }.map(Cow::from)
+}
+
+/// As many as an index of 16 bits can name. More of them the kernel refuses.
+const SEMAPHORES_MAX: usize = 1 << 16;
+
+/// Fills the caller's array of values, which has to have room for exactly as many as there are.
+pub(super) unsafe fn give_values(
+    out: *mut u16,
+    room: usize,
+    read: impl FnOnce() -> Result<Vec<u16>>,
+) -> Result<()> {
+    not_null(out, "the array for the result")?;
+    let values = read()?;
+    if room != values.len() {
+        return Err(invalid(format!("room for {room} values, and there are {} semaphores", values.len())));
+    }
+    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), out, room) };
+    Ok(())
+}
+
+/// Operations on semaphores. So many that no process could want them are a wild number.
+pub(super) unsafe fn operations(pointer: *const shm_sysv_sem_op, count: usize) -> Result<Vec<Operation>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    not_null(pointer, "the array of operations")?;
+    if count > SEMAPHORES_MAX {
+        return Err(Error::new(
+            Errno::E2BIG,
+            format!("{count} semaphore operations: at most {SEMAPHORES_MAX}"),
+        ));
+    }
+    let operations = unsafe { std::slice::from_raw_parts(pointer, count) };
+    operations.iter().map(|op| Operation::from_raw(op.index, op.change, op.flags.into())).collect()
+}
+
+/// The caller's handle, which is a [`Region`], or NULL.
+pub(super) trait Handle {}
+impl Handle for *const shm_region {}
+impl Handle for *mut shm_region {}
+
 /// The region behind a handle, where NULL is no error.
-pub(super) unsafe fn peek<'a>(pointer: *const shm_region) -> Option<&'a Region> {
-    unsafe { pointer.as_ref() }.map(|handle| &handle.0)
+pub(super) unsafe fn peek(handle: &impl Handle) -> Option<&Region> {
+    unsafe { &*std::ptr::from_ref(handle).cast::<Option<Region>>() }.as_ref()
 }
 
 /// The region behind a handle, for calls that return a code alone.
-pub(super) unsafe fn region<'a>(pointer: *const shm_region) -> Result<&'a Region, Code> {
-    unsafe { peek(pointer) }.ok_or(Code::from(Errno::EINVAL))
+pub(super) unsafe fn region(handle: &impl Handle) -> Result<&Region, Code> {
+    unsafe { peek(handle) }.ok_or(Code::from(Errno::EINVAL))
 }
 
 /// The region behind a handle, for calls that explain.
-pub(super) unsafe fn known<'a>(pointer: *const shm_region) -> Result<&'a Region> {
-    unsafe { peek(pointer) }.ok_or_else(|| invalid("the region is NULL"))
+pub(super) unsafe fn known(handle: &impl Handle) -> Result<&Region> {
+    unsafe { peek(handle) }.ok_or_else(|| invalid("the region is NULL"))
 }
 
 /// A call that makes a list.
@@ -325,9 +429,9 @@ pub(super) unsafe fn free(pointer: *mut shm_list) {
     }
 }
 
-/// The handle, which ends when this is dropped.
-pub(super) unsafe fn take(pointer: *mut shm_region) -> Option<Box<shm_region>> {
-    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
+/// The region itself: the handle has ended.
+pub(super) unsafe fn take(handle: *mut shm_region) -> Option<Region> {
+    unsafe { std::ptr::from_ref(&handle).cast::<Option<Region>>().read() }
 }
 
 /// A result that is a number or nothing, or a code.

@@ -26,7 +26,7 @@ pub unsafe extern "C" fn shm_region_grow(
     size: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.grow(size))
+    args::report(error, || args::known(&region)?.grow(size))
 }
 
 /// Takes over what others have grown: afterwards shm_region_size is the object's size (less the
@@ -37,5 +37,5 @@ pub unsafe extern "C" fn shm_region_grow(
 /// not growable; SHMKIT_E_SHRUNK the object is smaller than the region, whose size stays as it is.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_follow(region: *mut shm_region, error: *mut shm_error) -> c_int {
-    args::report_as(error, || args::known(region)?.follow(), c_int::from)
+    args::report_as(error, || args::known(&region)?.follow(), c_int::from)
 }

@@ -33,7 +33,7 @@ use crate::region;
 /// was installed later does not call ours; -EAGAIN, -ENOMEM as for shm_guard_check.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut shm_error) -> c_int {
-    args::report(error, || args::known(region)?.guard_enable())
+    args::report(error, || args::known(&region)?.guard_enable())
 }
 
 /// Begins a guarded section: until shm_guard_end, access through the region's pointer does not
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn shm_guard_enable(region: *mut shm_region, error: *mut s
 /// one that cannot shrink it need not be); -EOVERFLOW 16383 sections are open.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_begin(region: *mut shm_region) -> c_int {
-    args::answer(args::region(region).and_then(|region| region.guard_begin()))
+    args::answer(args::region(&region).and_then(|region| region.guard_begin()))
 }
 
 /// Ends a guarded section, whatever it answers but -EINVAL.
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn shm_guard_begin(region: *mut shm_region) -> c_int {
 /// lost; -EINVAL NULL, or no section is open.
 #[no_mangle]
 pub unsafe extern "C" fn shm_guard_end(region: *mut shm_region) -> c_int {
-    args::answer(args::region(region).and_then(|region| region.guard_end()))
+    args::answer(args::region(&region).and_then(|region| region.guard_end()))
 }
 
 /// Looks whether a fault still reaches our handler. Where another handler has been installed since,

@@ -260,7 +260,7 @@ pub unsafe extern "C" fn shm_send_region(
     region: *const shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || handover::send_region(&socket, args::known(region)?, Deadline::NEVER))
+    args::report(error, || handover::send_region(&socket, args::known(&region)?, Deadline::NEVER))
 }
 
 /// shm_send_region until a deadline, as for shm_accept_until.
@@ -274,7 +274,7 @@ pub unsafe extern "C" fn shm_send_region_until(
     error: *mut shm_error,
 ) -> c_int {
     args::report(error, || {
-        handover::send_region(&socket, args::known(region)?, Deadline::at_ns(deadline_ns)?)
+        handover::send_region(&socket, args::known(&region)?, Deadline::at_ns(deadline_ns)?)
     })
 }
 

@@ -185,7 +185,7 @@ pub unsafe extern "C" fn shm_region_holders(
     list: *mut *mut shm_list,
     error: *mut shm_error,
 ) -> c_int {
-    args::listed(list, error, || Ok(Survey::of_region(args::known(region)?)?.into()))
+    args::listed(list, error, || Ok(Survey::of_region(args::known(&region)?)?.into()))
 }
 
 /// The object of a number in a list of objects or leftovers.
@@ -333,7 +333,7 @@ pub unsafe extern "C" fn shm_region_residency(
 ) -> c_int {
     let mut partly = 0;
     let listed = args::listed(list, error, || {
-        let residency = args::known(region)?.residency(offset, length)?;
+        let residency = args::known(&region)?.residency(offset, length)?;
         partly = c_int::from(residency.basis != Basis::Object);
         Ok(residency.into())
     });
@@ -368,7 +368,7 @@ pub unsafe extern "C" fn shm_region_usage(
     usage_size: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::inform(usage, usage_size, error, || Ok(usage_from(&args::known(region)?.usage()?)))
+    args::inform(usage, usage_size, error, || Ok(usage_from(&args::known(&region)?.usage()?)))
 }
 
 /// The file system that a region's object lies on, with its free space.
@@ -381,7 +381,7 @@ pub unsafe extern "C" fn shm_region_file_system(
     list: *mut *mut shm_list,
     error: *mut shm_error,
 ) -> c_int {
-    args::listed(list, error, || Ok(args::known(region)?.file_system()?.into()))
+    args::listed(list, error, || Ok(args::known(&region)?.file_system()?.into()))
 }
 
 /// The file system in a list of shm_region_file_system; there is one.

@@ -10,6 +10,8 @@ mod publish;
 mod placement;
 mod guard;
 mod sysv;
+mod semaphore;
+mod queue;
 mod handover;
 mod inspect;
 mod list;
@@ -22,7 +24,9 @@ pub use inspect::*;
 pub use list::*;
 pub use placement::*;
 pub use publish::*;
+pub use queue::*;
 pub use region::*;
+pub use semaphore::*;
 pub use sysv::*;
 
 use std::ffi::{c_char, c_int};

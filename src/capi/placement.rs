@@ -43,7 +43,7 @@ pub unsafe extern "C" fn shm_region_place(
 ) -> c_int {
     args::report(error, || {
         let nodes = args::numbers(nodes, node_count, "the array of nodes")?;
-        args::known(region)?.place(offset, length, Policy::from_raw(policy)?, nodes)
+        args::known(&region)?.place(offset, length, Policy::from_raw(policy)?, nodes)
     })
 }
 
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn shm_region_nodes(
     error: *mut shm_error,
 ) -> c_int {
     args::report(error, || {
-        let region = args::known(region)?;
+        let region = args::known(&region)?;
         let expected = region.page_count(offset, length)?;
         args::give_numbers(nodes, node_count, expected, || region.nodes(offset, length))
     })

@@ -33,7 +33,7 @@ pub unsafe extern "C" fn shm_region_publish_read_only(
     region: *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.publish_read_only())
+    args::report(error, || args::known(&region)?.publish_read_only())
 }
 
 /// Freezes a memfd region for good: nobody can write to it any more, this process included, nor
@@ -50,5 +50,5 @@ pub unsafe extern "C" fn shm_region_publish_read_only(
 /// or a read-only descriptor; -EOPNOTSUPP no memfd, or a private region; -ENOMEM too many mappings.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_freeze(region: *mut shm_region, error: *mut shm_error) -> c_int {
-    args::report(error, || args::known(region)?.freeze())
+    args::report(error, || args::known(&region)?.freeze())
 }

@@ -141,7 +141,7 @@ pub const SHMKIT_ADVICE_NO_DUMP: c_int = 7;
 pub const SHMKIT_ADVICE_DUMP: c_int = 8;
 
 /// A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
-pub struct shm_region(pub(super) Region);
+pub struct shm_region(());
 
 /// How to make or open a region. NULL in its place means all defaults, and so does a field that is
 /// 0. Start from `shm_region_options o = { .size = sizeof o };`.
@@ -200,7 +200,9 @@ pub unsafe extern "C" fn shm_region_create(
     region: *mut *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::open(region, error, || Region::create(args::text(name, "name")?, size, &args::options(options)?))
+    args::open(region, error, || {
+        Region::create_c(args::string(name, "name")?, size, &args::options(options)?)
+    })
 }
 
 /// Makes a region of a descriptor from elsewhere: a file, a memfd, an object of shm_open(3).
@@ -269,7 +271,7 @@ pub unsafe extern "C" fn shm_file_create(
 ) -> c_int {
     args::create(region, error, || {
         let options = args::options(options)?;
-        Ok((Region::file_create(args::text(path, "path")?, size, &options)?, options))
+        Ok((Region::file_create_c(args::string(path, "path")?, size, &options)?, options))
     })
 }
 
@@ -292,7 +294,9 @@ pub unsafe extern "C" fn shm_file_open(
     region: *mut *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::open(region, error, || Region::file_open(args::text(path, "path")?, size, &args::options(options)?))
+    args::open(region, error, || {
+        Region::file_open_c(args::string(path, "path")?, size, &args::options(options)?)
+    })
 }
 
 /// Creates a POSIX shared memory object, its memory reserved, and maps it. shm_open(3) opens it
@@ -326,7 +330,7 @@ pub unsafe extern "C" fn shm_posix_create(
 ) -> c_int {
     args::create(region, error, || {
         let options = args::options(options)?;
-        Ok((Region::posix_create(args::text(name, "name")?, size, &options)?, options))
+        Ok((Region::posix_create_c(args::string(name, "name")?, size, &options)?, options))
     })
 }
 
@@ -346,7 +350,7 @@ pub unsafe extern "C" fn shm_posix_open(
     region: *mut *mut shm_region,
     error: *mut shm_error,
 ) -> c_int {
-    args::open(region, error, || Region::posix_open(args::text(name, "name")?, &args::options(options)?))
+    args::open(region, error, || Region::posix_open_c(args::string(name, "name")?, &args::options(options)?))
 }
 
 /// Removes a POSIX name (shm_unlink(3)), whatever it names by now: shm_region_unlink looks first.
@@ -373,7 +377,7 @@ pub unsafe extern "C" fn shm_posix_unlink(name: *const c_char, error: *mut shm_e
 /// second; -EACCES no right to remove from the directory, or to read it; -EPERM, -EROFS.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_unlink(region: *const shm_region, error: *mut shm_error) -> c_int {
-    args::report(error, || args::known(region)?.unlink())
+    args::report(error, || args::known(&region)?.unlink())
 }
 
 /// ---- Using a region ---------------------------------------------------------------------
@@ -382,20 +386,20 @@ pub unsafe extern "C" fn shm_region_unlink(region: *const shm_region, error: *mu
 /// other addresses: store offsets in a region, never pointers. Valid until shm_region_close.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_data(region: *const shm_region) -> *mut c_void {
-    args::peek(region).map_or(std::ptr::null_mut(), |region| region.as_ptr().cast())
+    args::peek(&region).map_or(std::ptr::null_mut(), |region| region.as_ptr().cast())
 }
 
 /// The region's size in bytes; 0 for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_size(region: *const shm_region) -> usize {
-    args::peek(region).map_or(0, Region::size)
+    args::peek(&region).map_or(0, Region::size)
 }
 
 /// How large the region can become in place, in bytes: with SHMKIT_REGION_GROWABLE what was set
 /// aside for it, otherwise its size; 0 for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_size_max(region: *const shm_region) -> usize {
-    args::peek(region).map_or(0, Region::size_max)
+    args::peek(&region).map_or(0, Region::size_max)
 }
 
 /// The size of the pages behind the region, in bytes: the ordinary page's, or 2 MiB or 1 GiB where
@@ -403,7 +407,7 @@ pub unsafe extern "C" fn shm_region_size_max(region: *const shm_region) -> usize
 /// kernel has put onto huge pages itself (SHMKIT_ADVICE_HUGE, _COLLAPSE) counts as ordinary.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_page_size(region: *const shm_region) -> usize {
-    args::peek(region).map_or(0, Region::page_size)
+    args::peek(&region).map_or(0, Region::page_size)
 }
 
 /// The region's descriptor. It stays the region's: do not close it; it is gone after
@@ -412,13 +416,13 @@ pub unsafe extern "C" fn shm_region_page_size(region: *const shm_region) -> usiz
 /// Returns the descriptor, or: -EINVAL NULL; -EOPNOTSUPP the kind has none (anonymous, System V).
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_fd(region: *const shm_region) -> c_int {
-    args::answer(args::region(region).and_then(Region::fd))
+    args::answer(args::region(&region).and_then(Region::fd))
 }
 
 /// Which mechanism stands behind the region: SHMKIT_KIND_…, or -EINVAL for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_kind(region: *const shm_region) -> c_int {
-    args::answer(args::region(region).map(|region| region.kind() as c_int))
+    args::answer(args::region(&region).map(|region| region.kind() as c_int))
 }
 
 /// What this process may do with the region: SHMKIT_RIGHTS_READ or _READ_WRITE, or -EINVAL for
@@ -426,14 +430,14 @@ pub unsafe extern "C" fn shm_region_kind(region: *const shm_region) -> c_int {
 /// shm_region_protect changes pages, not this; shm_region_freeze leaves _READ.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_rights(region: *const shm_region) -> c_int {
-    args::answer(args::region(region).map(|region| region.rights().bits() as c_int))
+    args::answer(args::region(&region).map(|region| region.rights().bits() as c_int))
 }
 
 /// The name or path that the region was made or opened with; NULL where it has none (anonymous,
 /// System V by key, received, from a descriptor). The region's string.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_name(region: *const shm_region) -> *const c_char {
-    args::peek(region).and_then(Region::name_c).map_or(std::ptr::null(), |name| name.as_ptr())
+    args::peek(&region).and_then(Region::name_c).map_or(std::ptr::null(), |name| name.as_ptr())
 }
 
 /// Whether the memory behind the region can be taken away, so that access through the pointer can
@@ -441,7 +445,7 @@ pub unsafe extern "C" fn shm_region_name(region: *const shm_region) -> *const c_
 /// of huge pages; 0 for sealed memfds, anonymous memory and System V; -EINVAL for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_can_shrink(region: *const shm_region) -> c_int {
-    args::answer(args::region(region).map(|region| c_int::from(region.can_shrink())))
+    args::answer(args::region(&region).map(|region| c_int::from(region.can_shrink())))
 }
 
 /// Copies bytes out of the region, checked: an error where access through the pointer would be out
@@ -462,7 +466,7 @@ pub unsafe extern "C" fn shm_region_read(
     buffer: *mut c_void,
     length: usize,
 ) -> c_int {
-    args::answer(args::region(region).and_then(|region| region.copy_out(offset, buffer.cast(), length)))
+    args::answer(args::region(&region).and_then(|region| region.copy_out(offset, buffer.cast(), length)))
 }
 
 /// Copies bytes into the region, checked as shm_region_read is. After a failure a prefix may have
@@ -477,7 +481,7 @@ pub unsafe extern "C" fn shm_region_write(
     buffer: *const c_void,
     length: usize,
 ) -> c_int {
-    args::answer(args::region(region).and_then(|region| region.copy_in(offset, buffer.cast(), length)))
+    args::answer(args::region(&region).and_then(|region| region.copy_in(offset, buffer.cast(), length)))
 }
 
 /// The address of `length` bytes at `offset`, after a check of the bounds and of the alignment. The
@@ -495,7 +499,9 @@ pub unsafe extern "C" fn shm_region_at(
     alignment: usize,
     pointer: *mut *mut c_void,
 ) -> c_int {
-    args::locate(pointer, || args::region(region).and_then(|region| region.locate(offset, length, alignment)))
+    args::locate(pointer, || {
+        args::region(&region).and_then(|region| region.locate(offset, length, alignment))
+    })
 }
 
 /// Says in a sentence whether these bytes can be read (and written, where the region is writable):
@@ -512,7 +518,7 @@ pub unsafe extern "C" fn shm_region_check(
     length: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.check(offset, length))
+    args::report(error, || args::known(&region)?.check(offset, length))
 }
 
 /// Writes a range to the file on disk and waits until it is there (msync(2), MS_SYNC). Other
@@ -523,7 +529,7 @@ pub unsafe extern "C" fn shm_region_check(
 /// Returns 0, or: -EINVAL NULL; -ERANGE beyond the region; -EIO the device.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_flush(region: *mut shm_region, offset: usize, length: usize) -> c_int {
-    args::answer(args::region(region).and_then(|region| region.flush_code(offset, length)))
+    args::answer(args::region(&region).and_then(|region| region.flush_code(offset, length)))
 }
 
 /// Starts to write a range to the file on disk and returns (sync_file_range(2); on Linux
@@ -536,7 +542,7 @@ pub unsafe extern "C" fn shm_region_flush_async(
     offset: usize,
     length: usize,
 ) -> c_int {
-    args::answer(args::region(region).and_then(|region| region.flush_async_code(offset, length)))
+    args::answer(args::region(&region).and_then(|region| region.flush_async_code(offset, length)))
 }
 
 /// Touches every page of a range now, so that later accesses do not wait for page faults
@@ -552,7 +558,7 @@ pub unsafe extern "C" fn shm_region_prefault(
     length: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.prefault(offset, length))
+    args::report(error, || args::known(&region)?.prefault(offset, length))
 }
 
 /// Tells the kernel how a range will be used (madvise(2)). Only advice that cannot lose data is on
@@ -570,7 +576,7 @@ pub unsafe extern "C" fn shm_region_advise(
     advice: c_int,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.advise(offset, length, Advice::from_raw(advice)?))
+    args::report(error, || args::known(&region)?.advise(offset, length, Advice::from_raw(advice)?))
 }
 
 /// No mutex: keeps the pages of a range from being swapped out (mlock(2)), until shm_region_unlock
@@ -585,7 +591,7 @@ pub unsafe extern "C" fn shm_region_lock(
     length: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.lock(offset, length))
+    args::report(error, || args::known(&region)?.lock(offset, length))
 }
 
 /// Ends shm_region_lock for a range (munlock(2)).
@@ -598,7 +604,7 @@ pub unsafe extern "C" fn shm_region_unlock(
     length: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.unlock(offset, length))
+    args::report(error, || args::known(&region)?.unlock(offset, length))
 }
 
 /// Changes what this process may do with a range (mprotect(2)). From then on access through the
@@ -619,7 +625,7 @@ pub unsafe extern "C" fn shm_region_protect(
     rights: u32,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.protect(offset, length, Rights::from_raw(rights)?))
+    args::report(error, || args::known(&region)?.protect(offset, length, Rights::from_raw(rights)?))
 }
 
 /// The seals that the region's object has: SHMKIT_SEAL_ bits.
@@ -628,7 +634,7 @@ pub unsafe extern "C" fn shm_region_protect(
 /// -EOPNOTSUPP the kind has no descriptor. POSIX objects always answer SHMKIT_SEAL_SEAL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_seals(region: *const shm_region) -> c_int {
-    args::answer(args::region(region).and_then(Region::seals_code).map(|seals| seals.bits() as c_int))
+    args::answer(args::region(&region).and_then(Region::seals_code).map(|seals| seals.bits() as c_int))
 }
 
 /// Adds seals to a memfd region, for every process and for good (fcntl(2), F_ADD_SEALS). All of
@@ -644,7 +650,7 @@ pub unsafe extern "C" fn shm_region_seal(
     seals: u32,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || args::known(region)?.seal(Seals::from_raw(seals)?))
+    args::report(error, || args::known(&region)?.seal(Seals::from_raw(seals)?))
 }
 
 /// Unmaps the region and closes its descriptor. Names, files and System V segments stay; but with
@@ -660,6 +666,6 @@ pub unsafe extern "C" fn shm_region_seal(
 /// is another user's: a name that was due stays, for the next who opens it to remove.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_close(region: *mut shm_region) -> c_int {
-    let may = args::peek(region).map_or(Ok(()), Region::may_close);
-    args::answer(may.and_then(|()| args::take(region).map_or(Ok(()), |mut handle| handle.0.close_code())))
+    let may = args::peek(&region).map_or(Ok(()), Region::may_close);
+    args::answer(may.and_then(|()| args::take(region).map_or(Ok(()), |mut region| region.close_code())))
 }

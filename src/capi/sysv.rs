@@ -168,7 +168,7 @@ pub unsafe extern "C" fn shm_sysv_attach_at(
 /// Returns the id, 0 or positive, or: -EINVAL NULL; -EOPNOTSUPP not a System V region.
 #[no_mangle]
 pub unsafe extern "C" fn shm_sysv_id(region: *const shm_region) -> c_int {
-    args::answer(args::region(region).and_then(Region::sysv_id))
+    args::answer(args::region(&region).and_then(Region::sysv_id))
 }
 
 /// Marks a segment removed (IPC_RMID): its key is free at once, its memory goes with its last user.

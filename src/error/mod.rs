@@ -67,16 +67,22 @@ impl fmt::Debug for Code {
 impl std::error::Error for Code {}
 
 /// A failure: its [`Code`], and one sentence that says what was tried, on what, and why it failed.
+// A pointer, so that a result which may be one fits into registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failure {
     code: Code,
     message: String,
 }
 
 impl Error {
     /// An error whose sentence already says why.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn new(code: impl Into<Code>, message: impl Into<String>) -> Error {
-        Error { code: code.into(), message: message.into() }
+        Error(Box::new(Failure { code: code.into(), message: message.into() }))
     }
 
     /// An error of this library's own, by its number in the table.
@@ -85,24 +91,24 @@ impl Error {
     }
 
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The kernel's number, positive, where the failure has one.
     pub fn errno(&self) -> Option<i32> {
-        self.code.errno()
+        self.0.code.errno()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.code)
+        Some(&self.0.code)
     }
 }
 
@@ -122,8 +128,15 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for Result<T, Errno> {
     fn during(self, tried: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|errno| Error::new(errno, format!("{}: {}", tried(), Code::from(errno))))
+        self.map_err(|errno| failed(errno, tried))
     }
+}
+
+/// Not inlined, so that no sentence stands between what is done where nothing fails.
+#[cold]
+#[inline(never)]
+fn failed(errno: Errno, tried: impl FnOnce() -> String) -> Error {
+    Error::new(errno, format!("{}: {}", tried(), Code::from(errno)))
 }
 
 /// A name from outside as a message may show it: printable, and short enough to leave room for the

@@ -1,16 +1,15 @@
 //! Handing regions and descriptors to another process over a Unix socket, and all distrust of the peer.
 //!
-//! `deadline` and `connection` are the ground, `message` carries descriptors and bytes all or nothing,
-//! `frame` says in 64 bytes what a region is, `regions` sends one and checks what arrives.
+//! `connection` is the ground, `message` carries descriptors and bytes all or nothing, `frame` says in 64
+//! bytes what a region is, `regions` sends one and checks what arrives.
 
 mod connection;
-mod deadline;
 mod frame;
 mod message;
 mod regions;
 
+pub use crate::deadline::Deadline;
 pub use connection::{accept, connect, listen, peer, Peer};
-pub use deadline::Deadline;
 pub(crate) use message::too_many;
 pub use message::{recv_fd, recv_fds, send_fd, send_fds};
 pub use regions::{recv_region, send_region};

@@ -134,4 +134,26 @@ mod tests {
             assert_eq!(place(bad, ""), None, "{bad}");
         }
     }
+
+    #[test]
+    fn the_files_of_a_group() {
+        let group = std::env::temp_dir().join(format!("shmkit-cgroup-{}", std::process::id()));
+        std::fs::create_dir(&group).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(group.join(name), text).unwrap();
+        write("memory.max", "1000000\n");
+        write("memory.current", "600000\n");
+        let left = |version| limit(&group, version).map(|(value, used, _)| (value, used));
+        assert_eq!(left(&V2), Some((1_000_000, 600_000)));
+        // Pages of disk files can go, those of memory files cannot.
+        write("memory.stat", "anon 1\nfile 500000\nfile_mapped 9\nshmem 100000\n");
+        assert_eq!(left(&V2), Some((1_000_000, 200_000)));
+        write("memory.max", "max\n");
+        assert_eq!(left(&V2), None);
+        write("memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(left(&V1), None);
+        write("memory.limit_in_bytes", "5000000\n");
+        write("memory.usage_in_bytes", "7000000\n");
+        assert_eq!(left(&V1), Some((5_000_000, 7_000_000)));
+        std::fs::remove_dir_all(&group).unwrap();
+    }
 }

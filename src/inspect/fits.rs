@@ -47,19 +47,28 @@ impl From<Obstacle> for Error {
 /// For files, see [`fits_file`].
 pub fn fits(kind: Kind, size: u64, options: &Options) -> Result<(), Obstacle> {
     let limits = Limits::read();
-    let region = Wish::new(&limits, kind, size, options)?;
-    match kind {
-        Kind::File | Kind::Descriptor => {
-            region.wrong("what it would lie on is not known: ask for a path with fits_file")
+    let on_pages = |huge| Wish::new(&limits, kind, size, huge, options);
+    let sizes = match options.flags & Flags::HUGE {
+        none if none.is_empty() => &[None][..],
+        _ if !matches!(kind, Kind::Memfd | Kind::SysV) => {
+            return on_pages(None)?.wrong("only memfds and System V segments take pages from a pool");
         }
-        _ => region.fits(),
+        Flags::HUGE_2M => &[Some(2 << 20), None],
+        Flags::HUGE_1G => &[Some(1 << 30), Some(2 << 20), None],
+        _ => return on_pages(None)?.wrong("HUGE_2M or HUGE_1G, not both"),
+    };
+    if matches!(kind, Kind::File | Kind::Descriptor) {
+        return on_pages(None)?.wrong("what it would lie on is not known: ask for a path with fits_file");
     }
+    let tried = if options.flags.contains(Flags::HUGE_FALLBACK) { sizes } else { &sizes[..1] };
+    // The last answer counts, as it does when a region is made.
+    tried[1..].iter().fold(on_pages(tried[0])?.fits(), |fits, &huge| fits.or_else(|_| on_pages(huge)?.fits()))
 }
 
 /// The same for a file that would be made at `path`.
 pub fn fits_file(path: impl AsRef<OsStr>, size: u64, options: &Options) -> Result<(), Obstacle> {
     let limits = Limits::read();
-    let region = Wish::new(&limits, Kind::File, size, options)?;
+    let region = Wish::new(&limits, Kind::File, size, None, options)?;
     region.fits()?;
     let path = Path::new(path.as_ref());
     let directory = match path.parent() {
@@ -101,12 +110,13 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn new(limits: &'a Limits, kind: Kind, size: u64, options: &'a Options) -> Result<Wish<'a>, Obstacle> {
-        let huge = match options.flags & Flags::HUGE {
-            Flags::HUGE_2M => Some(2 << 20),
-            Flags::HUGE_1G => Some(1 << 30),
-            _ => None,
-        };
+    fn new(
+        limits: &'a Limits,
+        kind: Kind,
+        size: u64,
+        huge: Option<u64>,
+        options: &'a Options,
+    ) -> Result<Wish<'a>, Obstacle> {
         let page = huge.unwrap_or(mmap::page_size() as u64);
         let memory = size.checked_next_multiple_of(page).filter(|&memory| i64::try_from(memory).is_ok());
         let wish = Wish { limits, kind, size, memory: memory.unwrap_or(0), huge, options };

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use super::mounts::mounts;
 use super::object::{Cause, Object};
 use super::survey::{self, Survey};
-use crate::sys::listing;
+use crate::error::Code;
+use crate::sys::{self, listing, Errno};
 
 /// The inode of the first PID namespace (PROC_PID_INIT_INO of linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: u64 = 0xeffffffc;
@@ -16,7 +17,10 @@ pub(super) fn tell_hidden(survey: &mut Survey) {
     // The last one lies on top.
     let proc = mounts().into_iter().rev().find(|mount| mount.point == b"/proc");
     let hidepid = proc.as_ref().and_then(|mount| mount.option("hidepid"));
-    if let Some(hidepid) = hidepid.filter(|&how| how != b"0" && how != b"off") {
+    // It hides nothing from root; in a user namespace, where root is no more than another user, process 1 is
+    // missing too.
+    let seen = sys::own_user() == 0 && survey::place(c"/proc/1").is_ok();
+    if let Some(hidepid) = hidepid.filter(|&how| !seen && how != b"0" && how != b"off") {
         let message = format!(
             "/proc is mounted with hidepid={}: processes of other users may be missing",
             String::from_utf8_lossy(hidepid)
@@ -38,6 +42,20 @@ pub(super) fn tell_denied(survey: &mut Survey, count: u64) {
             format!("processes that may not be looked into, other users' or protected ones: {count}");
         survey.gap(Cause::Permission, count, message);
     }
+}
+
+/// Processes that could not be looked at for another reason: too many open files, no memory.
+pub(super) fn tell_failed(survey: &mut Survey, errno: Errno, count: u64) {
+    let message = format!("processes that could not be looked at ({}): {count}", Code::from(errno));
+    survey.gap(Cause::Unreadable, count, message);
+}
+
+pub(super) fn tell_unknown_devices(survey: &mut Survey, errno: Errno) {
+    let message = format!(
+        "memfds, segments and anonymous memory cannot be told from files, because none could be made: {}",
+        Code::from(errno)
+    );
+    survey.gap(Cause::Unreadable, 0, message);
 }
 
 /// Objects that were met, and could not be looked at.

@@ -64,10 +64,7 @@ pub(super) fn at(path: &CStr) -> crate::sys::Result<FileSystem> {
 }
 
 fn describe(stat: &Stat, room: Room) -> FileSystem {
-    let mount = mounts().into_iter().rev().find(|mount| match stat.mount {
-        Some(id) => mount.id == id,
-        None => mount.device == stat.device,
-    });
+    let mount = mount_of(stat);
     let limited = |limit: u64, value: u64| (limit > 0).then_some(value);
     let kind = match (room.kind_name(), &mount) {
         (_, Some(mount)) => String::from_utf8_lossy(&mount.kind).into_owned(),
@@ -86,6 +83,14 @@ fn describe(stat: &Stat, room: Room) -> FileSystem {
         in_memory: room.in_memory(),
         options,
     }
+}
+
+/// The mount that a file was reached through.
+pub(super) fn mount_of(stat: &Stat) -> Option<Mount> {
+    mounts().into_iter().rev().find(|mount| match stat.mount {
+        Some(id) => mount.id == id,
+        None => mount.device == stat.device,
+    })
 }
 
 /// What is mounted where this process sees it; nothing where /proc does not tell.

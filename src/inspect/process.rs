@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::object::Process;
 use super::survey;
-use super::text::{field, lines, number, Words};
+use super::text::{lines, number, Words};
 use crate::sys::listing;
 
 /// Who a process is, by its directory in /proc.
@@ -22,15 +22,13 @@ pub(super) fn introduce(pid: i32, place: BorrowedFd<'_>, boot_time: i64) -> Proc
             process.started_at = boot_time.checked_add(seconds).filter(|_| boot_time > 0);
         }
     }
-    if listing::read(place, c"status", text).is_ok() {
-        // Real, effective, saved, file system.
-        process.uid = field(text, "Uid").and_then(|ids| Words(ids).nth(1).and_then(number)?.try_into().ok());
-    }
+    // The directory itself always belongs to the effective user, also where what is in it is root's.
+    process.uid = listing::stat_open(place).ok().map(|stat| stat.uid);
     process
 }
 
 /// Name and start of /proc/PID/stat. The name is in parentheses, and may have any in it.
-fn parse_stat(text: &[u8]) -> Option<(&[u8], u64)> {
+pub(super) fn parse_stat(text: &[u8]) -> Option<(&[u8], u64)> {
     let open = text.iter().position(|&byte| byte == b'(')?;
     let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
     // The 22nd field; the state behind the name is the third.

@@ -38,6 +38,8 @@ pub(super) struct Walk<'a> {
     own_ipc: Option<OsString>,
     boot_time: Option<i64>,
     denied: u64,
+    /// What else kept processes from being looked at, and how many.
+    failed: Vec<(Errno, u64)>,
     buffer: Vec<u8>,
     text: Vec<u8>,
 }
@@ -53,7 +55,11 @@ struct Current {
 
 impl<'a> Walk<'a> {
     pub fn new(survey: &'a mut Survey, select: Select, only: Only) -> Walk<'a> {
-        let (by_file, dev_shm) = (survey.by_file(), survey::dev_shm().map(|stat| stat.device));
+        let (by_file, dev_shm) = (survey.by_file(), survey::own_device_of_dev_shm());
+        let hidden = survey::hidden_devices();
+        if let Err(errno) = hidden {
+            gaps::tell_unknown_devices(survey, errno);
+        }
         let segments = survey.objects.iter().enumerate().filter(|(_, it)| it.kind == ObjectKind::Segment);
         let by_segment = segments.filter_map(|(at, object)| Some((object.id?, at))).collect();
         let own_ipc = survey::place(c"/proc/self/ns").and_then(|ns| listing::link(ns.as_fd(), c"ipc")).ok();
@@ -61,13 +67,14 @@ impl<'a> Walk<'a> {
             survey,
             select,
             only,
-            hidden: survey::hidden_devices(),
+            hidden: hidden.unwrap_or_default(),
             dev_shm,
             by_file,
             by_segment,
             own_ipc,
             boot_time: None,
             denied: 0,
+            failed: Vec::new(),
             buffer: Vec::new(),
             text: Vec::new(),
         }
@@ -84,9 +91,9 @@ impl<'a> Walk<'a> {
         match listed {
             Ok(proc) => {
                 for pid in pids {
-                    // Gone: it holds nothing any more.
-                    if let Ok(place) = listing::open_place(proc.as_fd(), &digits(pid)) {
-                        self.process(pid, place);
+                    match listing::open_place(proc.as_fd(), &digits(pid)) {
+                        Ok(place) => self.process(pid, place),
+                        Err(errno) => self.unseen(errno),
                     }
                 }
             }
@@ -94,6 +101,7 @@ impl<'a> Walk<'a> {
         }
         gaps::tell_hidden(self.survey);
         gaps::tell_denied(self.survey, self.denied);
+        self.failed.iter().for_each(|&(errno, count)| gaps::tell_failed(self.survey, errno, count));
         gaps::tell_unfollowed(self.survey);
         if self.select.contains(Select::HOLDERS) {
             gaps::tell_elsewhere(self.survey);
@@ -113,39 +121,80 @@ impl<'a> Walk<'a> {
         if self.denied > 0 {
             return Err(refused(Errno::EACCES));
         }
+        if let Some(&(errno, _)) = self.failed.first() {
+            return Err(refused(errno));
+        }
         gaps::tell_unfollowed(self.survey);
         Ok(())
     }
 
     fn process(&mut self, pid: i32, place: OwnedFd) {
         let mut current = Current { pid, place, known: None, same_ipc: None };
-        let seen = self.descriptors(&mut current).and_then(|()| self.mappings(&mut current));
-        match seen {
-            // It ended meanwhile.
-            Ok(()) | Err(Errno::ENOENT | Errno::ESRCH) => {}
-            Err(Errno::EACCES | Errno::EPERM) => self.denied += 1,
-            Err(errno) => self.survey.unreadable(&format!("/proc/{pid}"), errno),
+        if let Err(errno) = self.look_at(&mut current) {
+            self.unseen(errno);
         }
     }
 
-    fn descriptors(&mut self, current: &mut Current) -> crate::sys::Result<()> {
+    fn look_at(&mut self, current: &mut Current) -> crate::sys::Result<()> {
         let fds = listing::open_directory(current.place.as_fd(), c"fd")?;
+        let plain = self.descriptors(current, fds.as_fd())?;
+        self.mappings(current)?;
+        // Those that lead to files which turned out to be mapped.
+        for (name, stat) in plain {
+            if self.by_file.contains_key(&FileId { device: stat.device, inode: stat.inode }) {
+                self.descriptor(current, fds.as_fd(), &name, &stat);
+            }
+        }
+        Ok(())
+    }
+
+    fn unseen(&mut self, errno: Errno) {
+        match errno {
+            // It has ended, and holds nothing any more.
+            Errno::ENOENT | Errno::ESRCH => {}
+            Errno::EACCES | Errno::EPERM => self.denied += 1,
+            errno => match self.failed.iter_mut().find(|(known, _)| *known == errno) {
+                Some((_, count)) => *count += 1,
+                None => self.failed.push((errno, 1)),
+            },
+        }
+    }
+
+    /// Answers the descriptors of other files, where files are wanted.
+    fn descriptors(
+        &mut self,
+        current: &mut Current,
+        fds: BorrowedFd<'_>,
+    ) -> crate::sys::Result<Vec<(CString, Stat)>> {
+        let mut plain = Vec::new();
         let mut buffer = std::mem::take(&mut self.buffer);
-        let listed = listing::list(fds.as_fd(), &mut buffer, |name| {
-            if let Ok(stat) = listing::stat(fds.as_fd(), name) {
-                if self.is_wanted(stat.device, stat.inode) && stat.is_regular() {
-                    self.descriptor(current, fds.as_fd(), name, &stat);
-                }
+        let listed = listing::list(fds, &mut buffer, |name| {
+            let Some(stat) = listing::stat(fds, name).ok().filter(Stat::is_regular) else { return };
+            if self.is_wanted(stat.device, stat.inode) {
+                self.descriptor(current, fds, name, &stat);
+            } else if self.wants_files() {
+                plain.push((name.to_owned(), stat));
             }
         });
         self.buffer = buffer;
-        listed
+        listed.map(|()| plain)
+    }
+
+    fn wants_files(&self) -> bool {
+        self.select.contains(Select::FILES) && matches!(self.only, Only::Wanted)
     }
 
     fn is_wanted(&self, device: u64, inode: u64) -> bool {
         match self.only {
             Only::File(file) => file == FileId { device, inode },
-            Only::Wanted => self.hidden.contains(&device) || self.dev_shm == Some(device),
+            Only::Wanted => {
+                self.hidden.contains(&device)
+                    || match self.dev_shm {
+                        Some(dev_shm) => dev_shm == device,
+                        // Only what the directory lists.
+                        None => self.by_file.contains_key(&FileId { device, inode }),
+                    }
+            }
         }
     }
 
@@ -189,8 +238,7 @@ impl<'a> Walk<'a> {
     fn mapping(&mut self, current: &mut Current, line: &Line<'_>) {
         let file = FileId { device: line.device, inode: line.inode };
         let wanted = self.is_wanted(file.device, file.inode);
-        let all_files = self.select.contains(Select::FILES) && matches!(self.only, Only::Wanted);
-        let is_file = all_files && line.shared && line.inode != 0;
+        let is_file = self.wants_files() && line.shared && line.inode != 0;
         if !(wanted || is_file) {
             return;
         }

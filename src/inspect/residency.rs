@@ -90,11 +90,7 @@ fn mincore(start: usize, pages: usize, runs: &mut Runs) -> sys::Result<()> {
     let mut done = 0;
     while done < pages {
         let bytes = &mut bytes[..AT_ONCE.min(pages - done)];
-        match residency::mincore(start + done * mmap::page_size(), bytes) {
-            // No memory for a page of the kernel's own: soon.
-            Err(Errno::EAGAIN) => continue,
-            asked => asked?,
-        }
+        residency::mincore(start + done * mmap::page_size(), bytes)?;
         runs.take(bytes);
         done += bytes.len();
     }

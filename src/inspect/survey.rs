@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use super::mounts::mount_of;
 use super::object::{Cause, FileId, Gap, Holder, Object, ObjectKind, Owner, Process, Select};
 use super::processes::{Only, Walk};
 use super::sysvipc;
@@ -76,7 +77,10 @@ impl Survey {
     }
 
     fn of_inode(mut self, file: FileId) -> Survey {
-        if dev_shm().is_some_and(|place| place.device == file.device) {
+        if place(DEV_SHM)
+            .and_then(|place| listing::stat_open(place.as_fd()))
+            .is_ok_and(|it| it.device == file.device)
+        {
             // The directory knows its name.
             self.list(Select::POSIX);
             self.objects.retain(|object| object.file == Some(file));
@@ -156,9 +160,14 @@ impl Survey {
     }
 }
 
-/// Where the objects of /dev/shm lie.
-pub(super) fn dev_shm() -> Option<Stat> {
-    place(DEV_SHM).and_then(|place| listing::stat_open(place.as_fd())).ok()
+/// The device of /dev/shm, if nothing else lies on it: it is where a memory file system is mounted, whole, and
+/// no directory of a larger one, or of a disk.
+pub(super) fn own_device_of_dev_shm() -> Option<u64> {
+    let stat = |path: &CStr| place(path).and_then(|place| listing::stat_open(place.as_fd())).ok();
+    let own = stat(DEV_SHM)?;
+    let mount = mount_of(&own).filter(|mount| [&b"tmpfs"[..], b"ramfs"].contains(&&mount.kind[..]))?;
+    let top = stat(&CString::new(mount.point).ok()?)?;
+    (mount.root == b"/" && (top.device, top.inode) == (own.device, own.inode)).then_some(own.device)
 }
 
 pub(super) fn place(path: &CStr) -> crate::sys::Result<OwnedFd> {
@@ -213,13 +222,15 @@ pub(super) fn describe(object: &mut Object, stat: &Stat) {
 
 /// The devices of the kernel's own file systems: memfds, segments and anonymous memory lie there, and nothing
 /// else that has such a name. Known by making one.
-pub(super) fn hidden_devices() -> Vec<u64> {
-    const HUGE: [Option<usize>; 3] = [None, Some(2 << 20), Some(1 << 30)];
+pub(super) fn hidden_devices() -> crate::sys::Result<Vec<u64>> {
     let device = |huge| {
-        let fd = memfd::create(c"shmkit-inspect", false, huge).ok()?;
-        Some(listing::stat_open(fd.as_fd()).ok()?.device)
+        let fd = memfd::create(c"shmkit-inspect", false, huge)?;
+        Ok(listing::stat_open(fd.as_fd())?.device)
     };
-    HUGE.into_iter().filter_map(device).collect()
+    let mut devices = vec![device(None)?];
+    // Where the machine has such pages.
+    devices.extend([2 << 20, 1 << 30].into_iter().filter_map(|huge| device(Some(huge)).ok()));
+    Ok(devices)
 }
 
 /// What is sealed of the memfd behind a descriptor.

@@ -160,7 +160,7 @@ fn next(text: &mut impl BufRead, line: &mut Vec<u8>) -> crate::sys::Result<bool>
 
 /// The mappings between two addresses. What lies behind them is not read: the kernel walks page tables for
 /// each.
-fn parse(mut text: impl BufRead, start: u64, end: u64) -> crate::sys::Result<Vec<MappingUsage>> {
+pub(super) fn parse(mut text: impl BufRead, start: u64, end: u64) -> crate::sys::Result<Vec<MappingUsage>> {
     let mut mappings: Vec<MappingUsage> = Vec::new();
     let (mut line, mut within) = (Vec::new(), false);
     while next(&mut text, &mut line)? {

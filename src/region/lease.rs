@@ -163,6 +163,11 @@ pub(super) fn open(
         let fd = match file::open(path, flags, 0) {
             // Its mode does not keep what is left of it.
             Err(Errno::EACCES) if clear(path, &what)? => continue,
+            // Somebody asks the kernel who has it open: over in microseconds.
+            Err(Errno::EAGAIN) => {
+                std::thread::sleep(Duration::from_micros(50));
+                continue;
+            }
             opened => opened.during(tried)?,
         };
         let own = file::stat(fd.as_fd()).during(tried)?;
@@ -183,7 +188,7 @@ pub(super) fn open(
             }
         }
     }
-    Err(Error::new(Errno::EAGAIN, format!("{}: it is made and removed all the time", tried())))
+    Err(Error::new(Errno::EAGAIN, format!("{}: it is made and removed, or leased, all the time", tried())))
 }
 
 /// Removes what stands under a path if it is a leftover. Answers whether the path is worth another try.
@@ -198,7 +203,7 @@ pub(super) fn clear(path: &CStr, what: impl Fn() -> String) -> Result<bool> {
     };
     let fd = match opened {
         Ok(fd) => fd,
-        Err(errno) => return Ok(errno == Errno::ENOENT),
+        Err(errno) => return Ok([Errno::ENOENT, Errno::EAGAIN].contains(&errno)),
     };
     let own = file::stat(fd.as_fd()).during(tried)?;
     if !is_marked(&own) {

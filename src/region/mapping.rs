@@ -67,6 +67,8 @@ pub(crate) fn sharing(options: &Options) -> MapFlags {
 impl Mapping {
     /// A file's bytes, from the options' offset on. One that can grow is mapped as far as it may: what is
     /// beyond the file's end becomes memory when the file gets there.
+    // Inlined, as new() is: a Result<Mapping> in memory would be copied right behind the stores that make it.
+    #[inline(always)]
     pub(crate) fn of_file(fd: BorrowedFd<'_>, shape: Shape, options: &Options) -> sys::Result<Mapping> {
         let Shape { size, page_size } = shape;
         let flags = options.flags;
@@ -87,6 +89,7 @@ impl Mapping {
         Mapping::new(mmap::whole_pages(size), mmap::page_size(), options, None)
     }
 
+    #[inline(always)]
     fn new(
         length: Option<usize>,
         page_size: usize,

@@ -3,7 +3,6 @@
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use super::options::creatable;
@@ -19,18 +18,21 @@ const NAME_MAX: usize = 249;
 impl Region {
     /// Makes a region without a name in any directory, to be handed over: reserved, sealed, of mode 0600.
     pub fn create(name: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
+        Region::create_c(&c_name(name.as_ref(), "name")?, size, options)
+    }
+
+    pub(crate) fn create_c(name: &CStr, size: usize, options: &Options) -> Result<Region> {
         const CALL: &str = "shm_region_create";
-        let name = name.as_ref();
-        let what = || format!("the memfd {}", shown(name.as_bytes()));
+        let what = || format!("the memfd {}", shown(name.to_bytes()));
         let flags = Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE | Flags::HUGE | Flags::HUGE_FALLBACK;
         options.allow(CALL, flags)?;
         options.without_offset(CALL)?;
         creatable(size, what)?;
-        if name.len() > NAME_MAX {
+        if name.count_bytes() > NAME_MAX {
             let message = format!(
                 "cannot create {}: its name has {} bytes, and {NAME_MAX} are allowed",
                 what(),
-                name.len()
+                name.count_bytes()
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
@@ -52,9 +54,7 @@ impl Region {
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
-        let name = c_name(name, "name")?;
-
-        let make = |huge| create_on(huge, &name, size, seals, options);
+        let make = |huge| create_on(huge, name, size, seals, options);
         options.flags.on_pages(CALL, make, |_| false)
     }
 
@@ -128,7 +128,7 @@ fn create_on(
         }
         Some(_) => give_huge_size(fd.as_fd(), size, page_size, what)?,
     };
-    let (backing, name) = (Backing::Memfd(fd), Some(name.to_owned()));
+    let (backing, name) = (Backing::Memfd(fd), Some(name));
     let can_shrink = !seals.contains(Seals::SHRINK);
     let parts = Parts { backing, size, page_size, name, lease: None, created: true, can_shrink };
     // Mapped before it is sealed: FUTURE_WRITE leaves this region's own mapping writable.
@@ -138,6 +138,6 @@ fn create_on(
     })?;
     region.add_seals(seals).during(|| format!("cannot seal {}", what()))?;
     exposure.began_sealed(seals);
-    region.exposure = exposure;
+    region.0.exposure = exposure;
     Ok(region)
 }

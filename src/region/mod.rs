@@ -1,6 +1,6 @@
 //! Regions: one type over every mechanism that the kernel has. One file a kind, and what they share:
-//! `options`, `reserve`, `mapping`, `naming` (complete before it has a name), `lease` (names that go with
-//! their users), `unlink`; and what a region can do: `access` (checked copies), `guard` (SIGBUS), `typed`,
+//! `options`, `reserve`, `mapping`, `name`, `naming` (complete before it has a name), `lease` (names that go
+//! with their users), `unlink`; and what a region can do: `access` (checked copies), `guard` (SIGBUS), `typed`,
 //! `growth`, `publish` (for reading alone), `memory` (what the kernel does with pages), `placement` (on
 //! which).
 
@@ -14,13 +14,14 @@ mod lease;
 mod mapping;
 mod memfd;
 mod memory;
+mod name;
 mod naming;
 pub(crate) mod options;
 mod placement;
 mod posix;
 mod publish;
 mod reserve;
-mod segment;
+pub(crate) mod segment;
 pub mod sysv;
 mod typed;
 mod unlink;
@@ -34,6 +35,7 @@ pub use typed::{Array, Word};
 
 use std::ffi::{c_int, CStr, CString, OsStr};
 use std::fmt;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -42,6 +44,7 @@ use crate::error::{shown, Code, During, Error, Result};
 use crate::sys::{self, Errno};
 use lease::Lease;
 use mapping::{Mapping, Shape};
+use name::Name;
 use publish::Exposure;
 
 /// A range of memory that processes share. Dropping it unmaps; names, files and System V segments
@@ -50,7 +53,13 @@ use publish::Exposure;
 /// Every method may be called from any thread. What other processes do to the bytes is never behind
 /// a Rust reference: [`Region::read`] and [`Region::write`] copy, [`Region::array`] and
 /// [`Region::atomic`] give typed cells, [`Region::as_ptr`] a raw pointer.
-pub struct Region {
+// No more than a pointer: what is behind it is made in its place, and the pointer is the handle that C has.
+#[repr(transparent)]
+pub struct Region(Box<State>);
+
+/// Public because [`Region`] shows it to its own methods, and nothing to others.
+#[doc(hidden)]
+pub struct State {
     mapping: Mapping,
     backing: Backing,
     lease: Option<Box<Lease>>,
@@ -58,7 +67,7 @@ pub struct Region {
     size: AtomicUsize,
     options: Options,
     /// What it was made or opened with; of a POSIX object the path.
-    name: Option<CString>,
+    name: Name,
     created: bool,
     /// Whether the raw pointer can die of SIGBUS.
     can_shrink: AtomicBool,
@@ -131,12 +140,12 @@ impl Backing {
 }
 
 /// What a region is to be made of, once the kind has found or made it.
-pub(crate) struct Parts {
+pub(crate) struct Parts<'a> {
     pub backing: Backing,
     pub size: usize,
     /// Of the object's pages.
     pub page_size: usize,
-    pub name: Option<CString>,
+    pub name: Option<&'a CStr>,
     lease: Option<Box<Lease>>,
     pub created: bool,
     pub can_shrink: bool,
@@ -144,19 +153,19 @@ pub(crate) struct Parts {
 
 impl Region {
     /// Maps a file's bytes, or anonymous memory, and does to them what the options say.
-    pub(crate) fn map(parts: Parts, options: &Options) -> Result<Region> {
+    pub(crate) fn map(parts: Parts<'_>, options: &Options) -> Result<Region> {
         Region::map_as(parts, options, None)
     }
 
     /// The same, for what the caller knows by another name.
     pub(crate) fn map_as(
-        parts: Parts,
+        parts: Parts<'_>,
         options: &Options,
         what: Option<&dyn Fn() -> String>,
     ) -> Result<Region> {
         let mut options = *options;
         let shape = Shape { size: parts.size, page_size: parts.page_size };
-        options.shaped(parts.size, || parts.backing.describe(parts.name.as_deref()))?;
+        options.shaped(parts.size, || parts.backing.describe(parts.name))?;
         let mapped = match parts.backing.fd() {
             Some(fd) => match Mapping::of_file(fd, shape, &options) {
                 // Before Linux 6.7 a frozen memfd (F_SEAL_WRITE) opened read-write cannot be mapped shared, not
@@ -170,7 +179,7 @@ impl Region {
             None => Mapping::anonymous(parts.size, &options),
         };
         let mapping = mapped.during(|| {
-            let what = what.map_or_else(|| parts.backing.describe(parts.name.as_deref()), |what| what());
+            let what = what.map_or_else(|| parts.backing.describe(parts.name), |what| what());
             let ahead = match options.flags.contains(Flags::GROWABLE) {
                 true => format!(", and addresses for {} in all,", options.size_max),
                 false => String::new(),
@@ -180,23 +189,26 @@ impl Region {
         Region::finish(mapping, parts, options)
     }
 
-    fn finish(mapping: Mapping, parts: Parts, options: Options) -> Result<Region> {
+    fn finish(mapping: Mapping, parts: Parts<'_>, options: Options) -> Result<Region> {
         let Parts { backing, size, page_size: _, name, lease, created, can_shrink } = parts;
         let can_shrink = can_shrink || mapping.can_lack_pages();
-        let region = Region {
+        let mut region = Region(Box::new(State {
             mapping,
             backing,
             lease,
             size: AtomicUsize::new(size),
             options,
-            name,
+            name: Name::none(),
             created,
             can_shrink: AtomicBool::new(can_shrink),
             kept_by: AtomicU8::new(KeptBy::NOBODY),
             frozen: AtomicBool::new(false),
             exposure: Exposure::of_new(),
             guard: guard::Guard::default(),
-        };
+        }));
+        if let Some(name) = name {
+            region.0.name.set(c"", name);
+        }
         let flags = options.flags;
         if flags.is_empty() {
             return Ok(region);
@@ -260,7 +272,7 @@ impl Region {
     }
 
     pub(crate) fn name_c(&self) -> Option<&CStr> {
-        let name = self.name.as_deref()?;
+        let name = self.name.get()?;
         Some(if self.kind() == Kind::Posix { posix::name(name) } else { name })
     }
 
@@ -326,15 +338,15 @@ impl Region {
     /// What is dropped afterwards has nothing left to do.
     pub(crate) fn close_code(&mut self) -> Result<(), Code> {
         self.guard.retire()?;
-        let unmapped = self.mapping.release();
-        let closed = match std::mem::replace(&mut self.backing, Backing::Anonymous) {
+        let unmapped = self.0.mapping.release();
+        let closed = match std::mem::replace(&mut self.0.backing, Backing::Anonymous) {
             Backing::Memfd(fd) | Backing::Descriptor(fd) | Backing::File(fd) | Backing::Posix(fd) => {
                 sys::file::close(fd)
             }
             Backing::Anonymous | Backing::SysV(_) => Ok(()),
         };
         // After the descriptor: at the limit of descriptors it needs its place.
-        let left = self.lease.as_mut().map_or(Ok(()), |lease| lease.end());
+        let left = self.0.lease.as_mut().map_or(Ok(()), |lease| lease.end());
         unmapped.and(closed).and(left).map_err(Code::from)
     }
 
@@ -351,7 +363,7 @@ impl Region {
     }
 
     pub(crate) fn describe(&self) -> String {
-        self.backing.describe(self.name.as_deref())
+        self.backing.describe(self.name.get())
     }
 
     /// Whether it was nobody, or the same.
@@ -394,7 +406,16 @@ impl Region {
     }
 }
 
-impl Drop for Region {
+#[doc(hidden)]
+impl Deref for Region {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl Drop for State {
     fn drop(&mut self) {
         if self.guard.retire().is_err() {
             // Whoever is in the section uses the addresses, and its end the descriptor.
@@ -408,7 +429,7 @@ impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Region")
             .field("kind", &self.kind())
-            .field("name", &self.name)
+            .field("name", &self.name.get())
             .field("size", &self.size())
             .field("at", &self.as_ptr())
             .finish_non_exhaustive()

@@ -80,7 +80,7 @@ pub(super) fn create(
         let fd = region.file().expect("a region over a file has a descriptor");
         match file::link(fd, path) {
             Ok(()) => {
-                region.lease.iter_mut().for_each(|lease| lease.begin());
+                region.0.lease.iter_mut().for_each(|lease| lease.begin());
                 return Ok(region);
             }
             Err(Errno::EEXIST) if or_open => match find() {

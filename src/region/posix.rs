@@ -1,30 +1,33 @@
 //! POSIX shared memory objects: files of /dev/shm, as glibc's shm_open(3) makes them.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use super::descriptor;
 use super::lease;
+use super::name::Name;
 use super::naming::{self, Unnamed};
 use super::options::{creatable, window};
 use super::reserve::give_size;
-use super::{Backing, Flags, Options, Parts, Region};
+use super::{c_name, Backing, Flags, Options, Parts, Region};
 use crate::error::{shown, During, Error, Result, SHMKIT_E_ON_DISK};
 use crate::sys::file::{self, OFlag};
 use crate::sys::{mmap, Errno};
 
 const DIRECTORY: &CStr = c"/dev/shm";
+/// What stands before a name in its path.
+const BEFORE: &CStr = c"/dev/shm/";
 const NAME_MAX: usize = 255;
-/// What stands before a name in its path, slash included, in bytes.
-const BEFORE: usize = DIRECTORY.to_bytes().len() + 1;
 
 impl Region {
     /// Creates an object of `size` zero bytes, its memory reserved, and maps it.
     pub fn posix_create(name: impl AsRef<OsStr>, size: usize, options: &Options) -> Result<Region> {
+        Region::posix_create_c(&c_name(name.as_ref(), "name")?, size, options)
+    }
+
+    pub(crate) fn posix_create_c(name: &CStr, size: usize, options: &Options) -> Result<Region> {
         const CALL: &str = "shm_posix_create";
-        let name = name.as_ref();
         let what = || describe(name);
         let flags =
             Flags::WITH_DESCRIPTOR | Flags::REPLACE | Flags::OR_OPEN | Flags::NO_RESERVE | Flags::RISK_DISK;
@@ -33,37 +36,45 @@ impl Region {
         options.without_seals(CALL)?;
         options.without_offset(CALL)?;
         creatable(size, what)?;
-        let path = path(name)?;
+        check(name)?;
+        let mut path = Name::none();
+        let path = path.set(BEFORE, name);
         let make = || {
             let (fd, unnamed) = Unnamed::open(DIRECTORY, options.mode_or_default())
                 .during(|| format!("cannot create {}", what()))?;
             in_memory(fd.as_fd(), options, what)?;
             give_size(fd.as_fd(), size, options, what)?;
-            let lease = lease::prepare(fd.as_fd(), &path, options, what)?;
-            let (backing, page_size, name) = (Backing::Posix(fd), mmap::page_size(), Some(path.clone()));
+            let lease = lease::prepare(fd.as_fd(), path, options, what)?;
+            let (backing, page_size, name) = (Backing::Posix(fd), mmap::page_size(), Some(path));
             let parts = Parts { backing, size, page_size, name, lease, created: true, can_shrink: true };
             Ok((Region::map(parts, options)?, unnamed))
         };
-        naming::create(&path, options, what, make, || open(path.clone(), size, options))
+        naming::create(path, options, what, make, || open(path, size, options))
     }
 
     /// Maps all of an existing object.
     pub fn posix_open(name: impl AsRef<OsStr>, options: &Options) -> Result<Region> {
+        Region::posix_open_c(&c_name(name.as_ref(), "name")?, options)
+    }
+
+    pub(crate) fn posix_open_c(name: &CStr, options: &Options) -> Result<Region> {
         const CALL: &str = "shm_posix_open";
         options.allow(CALL, Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE | Flags::RISK_DISK)?;
         options.without_seals(CALL)?;
-        open(path(name.as_ref())?, 0, options)
+        check(name)?;
+        open(Name::none().set(BEFORE, name), 0, options)
     }
 }
 
 /// Removes a name. Whoever has the object mapped or open keeps it.
 pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
-    let name = name.as_ref();
-    file::unlink(&path(name)?).during(|| format!("cannot remove {}", describe(name)))
+    let name = c_name(name.as_ref(), "name")?;
+    check(&name)?;
+    file::unlink(Name::none().set(BEFORE, &name)).during(|| format!("cannot remove {}", describe(&name)))
 }
 
-fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
-    let what = || describe(OsStr::from_bytes(name(&path).to_bytes()));
+fn open(path: &CStr, size: usize, options: &Options) -> Result<Region> {
+    let what = || describe(name(path));
     let access = if options.flags.contains(Flags::READ_ONLY) || options.flags.contains(Flags::PRIVATE) {
         OFlag::O_RDONLY
     } else {
@@ -71,7 +82,7 @@ fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
     };
     // Whatever was planted under the name: not followed, not waited for.
     let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let (fd, stat, lease) = lease::open(&path, flags, what)?;
+    let (fd, stat, lease) = lease::open(path, flags, what)?;
     let object = descriptor::object(fd.as_fd(), &stat, options, what)?;
     in_memory(fd.as_fd(), options, what)?;
     let (size, page_size) = (window(object, size as u64, options, what)?, object.page_size);
@@ -79,17 +90,17 @@ fn open(path: CString, size: usize, options: &Options) -> Result<Region> {
     Region::map(Parts { backing, size, page_size, name, lease, created: false, can_shrink: true }, options)
 }
 
-fn describe(name: &OsStr) -> String {
-    format!("the POSIX object {}", shown(name.as_bytes()))
+fn describe(name: &CStr) -> String {
+    format!("the POSIX object {}", shown(name.to_bytes()))
 }
 
-/// Where the object of this name lies, by shm_open's rules. The name is the path's end, as it was given.
-pub(super) fn path(name: &OsStr) -> Result<CString> {
+/// Refuses what is no name by shm_open's rules. The name is its path's end, as it was given.
+fn check(name: &CStr) -> Result<()> {
     let refuse = |errno, why: String| {
-        let shown = shown(name.as_bytes());
+        let shown = shown(name.to_bytes());
         Err(Error::new(errno, format!("{shown} is no name of a POSIX object: {why}")))
     };
-    let bytes = name.as_bytes();
+    let bytes = name.to_bytes();
     let slashes = bytes.iter().take_while(|&&byte| byte == b'/').count();
     let bare = &bytes[slashes..];
     if bare.len() > NAME_MAX {
@@ -101,20 +112,16 @@ pub(super) fn path(name: &OsStr) -> Result<CString> {
     if bare.is_empty() || bare == b"." || bare == b".." {
         return refuse(Errno::EINVAL, "nothing is behind the slashes but a directory".to_string());
     }
-    if bare.contains(&b'/') || bare.contains(&0) {
-        return refuse(Errno::EINVAL, "only leading slashes are allowed, and no NUL".to_string());
+    if bare.contains(&b'/') {
+        return refuse(Errno::EINVAL, "only leading slashes are allowed".to_string());
     }
-    // Room for the NUL too, so that the path is allocated once.
-    let mut path = Vec::with_capacity(BEFORE + bytes.len() + 1);
-    path.extend_from_slice(DIRECTORY.to_bytes());
-    path.push(b'/');
-    path.extend_from_slice(bytes);
-    Ok(CString::new(path).expect("looked for NUL"))
+    Ok(())
 }
 
 /// The name that a path was made of.
 pub(super) fn name(path: &CStr) -> &CStr {
-    CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[BEFORE..]).expect("the end of a C string")
+    CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[BEFORE.count_bytes()..])
+        .expect("the end of a C string")
 }
 
 /// Where no memory file system is mounted on /dev/shm, shm_open silently uses the disk below it.

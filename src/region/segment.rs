@@ -13,7 +13,7 @@ use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
 use crate::sys::{self, clock, limits, segment, Errno};
 
 /// Two processes that create, find and remove the same key can keep each other from it for so long.
-const ROUNDS: usize = 100;
+pub(crate) const ROUNDS: usize = 100;
 
 impl Region {
     /// Creates a segment and attaches it. Key 0 (IPC_PRIVATE) always makes a new one.
@@ -147,7 +147,7 @@ fn allow(call: &str, options: &Options, more: Flags) -> Result<()> {
 }
 
 /// -1 is a valid key, and what ftok(3) answers when it fails: nobody means it.
-fn no_failed_key(key: i32) -> Result<()> {
+pub(crate) fn no_failed_key(key: i32) -> Result<()> {
     if key == -1 {
         let message = "the System V key -1 is what ftok() returns when it fails: use shm_sysv_key";
         return Err(Error::new(Errno::EINVAL, message));
@@ -238,7 +238,7 @@ fn finish_new(
             || format!("cannot give the System V segment {id} mode {:#o}", options.mode_or_default()),
         )?;
         let mut region = attach(id, Some(full), options)?;
-        *region.size.get_mut() = size;
+        *region.0.size.get_mut() = size;
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
         let removed = u32::from(stat.shm_perm.mode) & segment::SHM_DEST != 0;
         Ok((region, removed && !options.flags.contains(Flags::AUTO_REMOVE)))
@@ -263,7 +263,7 @@ fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> 
     })?;
     large_enough(size as u64, options, || format!("the System V segment of {place}"))?;
     let mut region = attach(id, None, options)?;
-    *region.size.get_mut() = size;
+    *region.0.size.get_mut() = size;
     Ok(region)
 }
 

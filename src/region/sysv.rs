@@ -138,7 +138,7 @@ pub(super) fn not_found(errno: Errno, under: impl fmt::Display, key: i32, size: 
 }
 
 /// A key, as messages name it.
-pub(super) fn shown_key(key: i32) -> String {
+pub(crate) fn shown_key(key: i32) -> String {
     format!("key {key:#x}")
 }
 
@@ -181,6 +181,10 @@ impl fmt::Display for Place {
     }
 }
 
+/// The execute bits of an object whose creator is not done. The kernel ignores them, finished objects of
+/// ours have none, and nobody else would set just these.
+pub(crate) const UNFINISHED: u32 = 0o101;
+
 /// What stands in the last 64 bytes of a segment that was created by path; docs/layout.md.
 ///
 /// | `ready` | meaning | written by | after a crash |
@@ -207,13 +211,9 @@ impl Identity {
     const VERSION: u64 = 1;
     const READY: u64 = u64::from_le_bytes(*b"complete");
 
-    /// The execute bits of a segment whose creator is not done. The kernel ignores them, finished segments
-    /// of ours have none, and nobody else would set just these.
-    const UNFINISHED: u32 = 0o101;
-
     /// The mode of such a segment: already open to those it will be open to, and to its creator.
     pub(super) fn unfinished_mode(mode: u32) -> u32 {
-        mode & 0o666 | 0o600 | Identity::UNFINISHED
+        mode & 0o666 | 0o600 | UNFINISHED
     }
 
     /// A segment's size that leaves room for the identity behind `size` bytes.
@@ -265,5 +265,5 @@ pub(super) fn is_unfinished(stat: &libc::shmid_ds) -> bool {
 
 /// The same, by its mode alone.
 pub(crate) fn is_unfinished_mode(mode: u32) -> bool {
-    mode & 0o111 == Identity::UNFINISHED && mode & segment::SHM_DEST == 0
+    mode & 0o111 == UNFINISHED && mode & segment::SHM_DEST == 0
 }

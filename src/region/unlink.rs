@@ -13,7 +13,7 @@ impl Region {
     /// object: ESTALE if it names another one.
     pub fn unlink(&self) -> Result<()> {
         let tried = || format!("cannot remove the name of {}", self.describe());
-        let (fd, path) = match (&self.backing, &self.name) {
+        let (fd, path) = match (&self.backing, self.name.get()) {
             (Backing::Posix(fd) | Backing::File(fd), Some(path)) => (fd, path),
             _ => {
                 let message = format!("{}: it has none in a file system", tried());

@@ -5,7 +5,7 @@
  *     static void test(void) { RUN(one_group); RUN(another_group); }
  *
  * main() below runs it in a process group of its own, under a time limit, and removes afterwards
- * whatever it left: processes, names, files, System V segments. Exit codes: 0 passed, 1 failed,
+ * whatever it left: processes, names, files, System V objects. Exit codes: 0 passed, 1 failed,
  * 77 skipped, wholly or in part, with the reason printed.
  */
 
@@ -32,9 +32,11 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -269,7 +271,7 @@ static UNUSED int lock_pools(void)
 
 /* ---- Names of our own, which the supervisor removes ---------------------------------------- */
 
-/* A System V key whose segment is removed in the end. */
+/* A System V key whose segment, semaphores and queue are removed in the end. */
 static UNUSED int32_t noted(int32_t key)
 {
     for (int at = 0; at < shared->keys; at++)
@@ -329,7 +331,7 @@ static int remove_one(const char *path, const struct stat *status UNUSED, int ty
     return remove(path);
 }
 
-/* Removes all files, names and segments of ours; tells whether there were any. */
+/* Removes all files, names and System V objects of ours; tells whether there were any. */
 static bool sweep(void)
 {
     const char *prefix = test_name("");
@@ -355,6 +357,14 @@ static bool sweep(void)
         if (id != -1) {
             printf("left behind: System V segment with key %#x\n", (unsigned)shared->key[at]);
             found = shmctl(id, IPC_RMID, NULL) == 0 || found;
+        }
+        if ((id = semget(shared->key[at], 0, 0)) != -1) {
+            printf("left behind: System V semaphores with key %#x\n", (unsigned)shared->key[at]);
+            found = semctl(id, 0, IPC_RMID) == 0 || found;
+        }
+        if ((id = msgget(shared->key[at], 0)) != -1) {
+            printf("left behind: System V queue with key %#x\n", (unsigned)shared->key[at]);
+            found = msgctl(id, IPC_RMID, NULL) == 0 || found;
         }
     }
     return found;

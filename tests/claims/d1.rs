@@ -196,6 +196,33 @@ fn d1_6_a_bad_number_fails_in_the_kernel_and_is_named() {
 }
 
 #[test]
+fn d1_7_a_region_of_any_size_puts_64_bytes_into_the_socket() {
+    own_process!(5, || {
+        let (here, there) = Link::pair();
+        for size in [1, 16 << 20] {
+            let region = Region::create("d1_7", size, &Options::default()).unwrap();
+            region.write(0, &pattern(size)).unwrap();
+            send_region(&here, &region, NEVER).unwrap();
+            assert_eq!(waiting(&there), 64);
+            let mut seen = vec![0; size];
+            recv_region(&there, &Options::default(), NEVER).unwrap().read(0, &mut seen).unwrap();
+            assert_eq!(seen, pattern(size));
+        }
+        // What is sent itself lies in the socket, byte for byte.
+        sendmsg::<()>(here.as_raw_fd(), &[IoSlice::new(&pattern(SIZE))], &[], MsgFlags::empty(), None)
+            .unwrap();
+        assert_eq!(waiting(&there), SIZE);
+    });
+}
+
+/// How many bytes the next read from a socket takes.
+fn waiting(socket: &Link) -> usize {
+    let mut bytes: libc::c_int = 0;
+    good(unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &mut bytes) });
+    bytes as usize
+}
+
+#[test]
 fn d1_8_a_memfd_is_a_regular_file_of_mode_0777_without_a_name() {
     own_process!(5, || {
         let fd = raw_memfd(0);

@@ -11,6 +11,7 @@ use shmkit::bytemuck::{Pod, Zeroable};
 use shmkit::error::SHMKIT_E_SHRUNK;
 use shmkit::handover::{recv_region, send_region, Deadline};
 use shmkit::region::{sysv, Rights};
+use shmkit::sysv::{Creation, Operation, Semaphores};
 use shmkit::{Advice, Flags, Options, Region};
 
 use crate::kernel::{dirty, page_frame, Mapping};
@@ -343,6 +344,59 @@ fn d2_10_a_segment_outlives_its_processes_until_it_is_removed() {
         let (code, message) = refused(Region::sysv_attach(key.get(), &Options::default()));
         assert_eq!(code, -libc::ENOENT);
         assert!(message.contains(&key.hex()), "{message}");
+    });
+}
+
+#[test]
+fn d2_13_without_a_semaphore_writes_are_lost_and_with_one_they_are_not() {
+    const ROUNDS: u64 = 2000;
+    own_process!(20, || {
+        // Where this is permitted, what is left of a failure goes with the process.
+        let _ = own_ipc();
+        let region = Region::sysv_create(0, 16, &Options::with_flags(Flags::AUTO_REMOVE)).unwrap();
+        let count = |add| region.store(0, &(region.load::<u64>(0).unwrap() + add)).unwrap();
+        let (here, there) = Link::pair();
+
+        // Read, add, write, in two processes at once: the order that loses a write.
+        let other = fork(|| {
+            assert_eq!(there.hear(), "read");
+            count(1);
+            there.say("written");
+        });
+        let read = region.load::<u64>(0).unwrap();
+        here.say("read");
+        assert_eq!(here.hear(), "written");
+        region.store(0, &(read + 1)).unwrap();
+        other.join();
+        assert_eq!(region.load::<u64>(0).unwrap(), 1, "two were counted");
+
+        // The same with a semaphore, which nobody can hold at that point but one.
+        region.store(0, &0_u64).unwrap();
+        let (turn, _) = Semaphores::create(0, &[1], Creation::default()).unwrap();
+        let (take, give) = (Operation::new(0, -1).with_undo(), Operation::new(0, 1).with_undo());
+        let counters = [(); 2].map(|()| {
+            fork(|| {
+                for _ in 0..ROUNDS {
+                    turn.operate(&[take], Deadline::NEVER).unwrap();
+                    count(1);
+                    turn.operate(&[give], Deadline::NEVER).unwrap();
+                }
+            })
+        });
+        counters.into_iter().for_each(Child::join);
+        assert_eq!(region.load::<u64>(0).unwrap(), 2 * ROUNDS);
+
+        // Its holder is killed: the next one has its turn.
+        let holder = fork(|| {
+            turn.operate(&[take], Deadline::NEVER).unwrap();
+            there.say("holds");
+            unsafe { libc::pause() };
+        });
+        assert_eq!(here.hear(), "holds");
+        assert_eq!(refused(turn.try_operate(&[take])).0, -libc::EAGAIN);
+        holder.slay();
+        turn.try_operate(&[take]).unwrap();
+        turn.remove().unwrap();
     });
 }
 

@@ -72,4 +72,6 @@ mod publish;
 mod room;
 mod sysv;
 mod sysv_at;
+mod sysv_queue;
+mod sysv_sem;
 mod unlink;

@@ -214,3 +214,37 @@ fn a_name_that_its_users_were_to_remove_says_so() {
         left.remove().unwrap();
     });
 }
+
+#[test]
+fn who_opens_an_object_while_others_look_for_leftovers_gets_it() {
+    own_process!(60, || {
+        let child = fork(|| {
+            if let Err(why) = own_dev_shm("size=1m") {
+                return skip(why);
+            }
+            let options = Options::default();
+            drop(Region::posix_create("/asked", 4096, &options).unwrap());
+            let told = Line::new();
+            // What leftovers() asks the kernel, and nothing else, so that the two meet.
+            let asking = fork(|| loop {
+                const F_SETSIG: i32 = 10;
+                let fd = open("/dev/shm/asked", libc::O_RDONLY | libc::O_NONBLOCK);
+                unsafe {
+                    good(libc::fcntl(fd.as_raw_fd(), F_SETSIG, libc::SIGURG));
+                    libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK);
+                    libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK);
+                }
+                if !told.is_told() {
+                    told.tell(0);
+                }
+            });
+            told.hear();
+            for _ in 0..30_000 {
+                drop(Region::posix_open("/asked", &options).unwrap());
+            }
+            asking.slay();
+            posix_unlink("/asked").unwrap();
+        });
+        child.join();
+    });
+}

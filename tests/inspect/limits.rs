@@ -151,6 +151,35 @@ fn a_question_that_makes_no_sense_is_einval() {
 }
 
 #[test]
+fn huge_pages_are_asked_of_their_pools() {
+    own_process!(20, || {
+        let huge = |flags| Options::with_flags(flags);
+        for kind in [Kind::Posix, Kind::Anonymous] {
+            let refused = obstacle(kind, HUGE_2M, &huge(Flags::HUGE_2M));
+            assert_eq!(refused.error.errno(), Some(libc::EINVAL), "{refused}");
+        }
+        assert_eq!(
+            obstacle(Kind::Memfd, 1, &huge(Flags::HUGE_2M | Flags::HUGE_1G)).error.errno(),
+            Some(libc::EINVAL)
+        );
+        let pools = match Pools::lock() {
+            Ok(pools) => pools,
+            Err(why) => return skip(why),
+        };
+        if let Err(why) = pools.offer(HUGE_2M, 2) {
+            return skip(why);
+        }
+        let limits = Limits::read();
+        assert_eq!(limits.get("hugepages-2048kB").unwrap().free(), Some(2));
+        for kind in [Kind::Memfd, Kind::SysV] {
+            agree(kind, 2 * HUGE_2M, &huge(Flags::HUGE_2M), None);
+            agree(kind, 2 * HUGE_2M + 1, &huge(Flags::HUGE_2M), Some("hugepages-2048kB"));
+            agree(kind, 2 * HUGE_2M + 1, &huge(Flags::HUGE_2M | Flags::HUGE_FALLBACK), None);
+        }
+    });
+}
+
+#[test]
 fn files_are_asked_of_their_directory() {
     own_process!(5, || {
         let (directory, none) = (Directory::new(), Options::default());

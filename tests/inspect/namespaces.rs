@@ -118,9 +118,15 @@ fn a_hidden_proc_is_a_gap() {
             if let Err(why) = proc {
                 return skip(why);
             }
-            let survey = Survey::of(Select::MACHINE);
-            let gap = survey.gaps.iter().find(|gap| gap.cause == Cause::Hidden).expect("a gap");
-            assert!(gap.message.contains("hidepid"), "{gap}");
+            let stranger = fork_as_nobody(|| {
+                let survey = Survey::of(Select::MACHINE);
+                let gap = survey.gaps.iter().find(|gap| gap.cause == Cause::Hidden).expect("a gap");
+                assert!(gap.message.contains("hidepid"), "{gap}");
+            });
+            match stranger {
+                Ok(stranger) => stranger.join(),
+                Err(why) => skip(why),
+            }
         });
         child.join();
     });
@@ -167,6 +173,43 @@ fn sets_and_queues_are_listed() {
             assert_eq!((queues.id, queues.key), (Some(queue), Some(78)));
             assert_eq!((queues.size_bytes, queues.count), (Some(10), Some(1)));
             assert_eq!(queues.last_pid, Some(std::process::id() as i32));
+        });
+        child.join();
+    });
+}
+
+#[test]
+fn where_dev_shm_is_a_part_of_a_larger_file_system_only_its_own_files_are_objects() {
+    own_process!(10, || {
+        let child = fork(|| {
+            let directory = Directory::new();
+            let plain = directory.path().to_str().unwrap();
+            let bound = own_mounts().and_then(|()| mount(plain, "/dev/shm", "", libc::MS_BIND, ""));
+            if let Err(why) = bound {
+                return skip(why);
+            }
+            std::fs::write("/dev/shm/object", "of a disk").unwrap();
+            let (_inside, outside) = (open("/dev/shm/object", libc::O_RDONLY), Directory::new());
+            let _outside = open(outside.write("file", b"elsewhere"), libc::O_RDONLY);
+            let pid = std::process::id() as i32;
+            let survey = Survey::of_process(pid, Select::POSIX).unwrap();
+            let names: Vec<_> = survey.objects.iter().map(|object| object.name.clone().unwrap()).collect();
+            assert_eq!(names, ["/object"]);
+        });
+        child.join();
+    });
+}
+
+#[test]
+fn without_descriptors_the_rest_is_a_gap() {
+    own_process!(10, || {
+        let _held = std::fs::File::open("/dev/null").unwrap();
+        let child = fork(|| {
+            let _limit = Limit::lower(libc::RLIMIT_NOFILE, 0);
+            let survey = Survey::of(Select::MACHINE);
+            assert!(survey.objects.is_empty());
+            let told = |word: &str| survey.gaps.iter().any(|gap| gap.message.contains(word));
+            assert!(told("Too many open files") && told("/proc/sysvipc/shm"), "{:#?}", survey.gaps);
         });
         child.join();
     });

@@ -51,11 +51,10 @@ fn of_a_file_that_is_not_ones_own_only_ones_own_touches_are_told() {
     own_process!(10, || {
         let directory = Directory::new();
         let path = directory.write("foreign", &vec![7; 4 * page()]);
-        let set = |path: &str, mode| unsafe { good(libc::chmod(c(path).as_ptr(), mode)) };
-        set(directory.path().to_str().unwrap(), 0o755);
-        set(&path, 0o644);
+        // Opened before: TMPDIR may be a directory that nobody else may enter.
+        let file = std::fs::File::open(&path).unwrap();
         let stranger = fork_as_nobody(|| {
-            let region = Region::file_open(&path, 0, &Options::with_flags(Flags::READ_ONLY)).unwrap();
+            let region = Region::from_fd(&file, 0, &Options::with_flags(Flags::READ_ONLY)).unwrap();
             // What mincore would have us believe.
             let mut lie = [0; 4];
             good(unsafe { libc::mincore(region.as_ptr().cast(), 4 * page(), lie.as_mut_ptr()) });
@@ -124,5 +123,35 @@ fn the_file_system_behind_each_kind() {
         if posix.in_memory {
             assert_eq!((posix.kind.as_str(), posix.mount_point), ("tmpfs", Some("/dev/shm".into())));
         }
+    });
+}
+
+#[test]
+fn pages_of_a_pool_are_told_as_far_as_this_process_has_touched_them() {
+    own_process!(20, || {
+        let pools = match Pools::lock() {
+            Ok(pools) => pools,
+            Err(why) => return skip(why),
+        };
+        if let Err(why) = pools.offer(HUGE_2M, 2) {
+            return skip(why);
+        }
+        let region = Region::create("pool", 2 * HUGE_2M, &Options::with_flags(Flags::HUGE_2M)).unwrap();
+        let residency = || region.residency(0, 2 * HUGE_2M).unwrap();
+        assert_eq!((residency().basis, residency().resident_bytes), (Basis::OwnTouchHuge, 0));
+        region.write(HUGE_2M, b"x").unwrap();
+        let pages = HUGE_2M / page();
+        assert_eq!(residency().runs, [run(0, pages, false), run(pages, pages, true)]);
+        let usage = region.usage().unwrap();
+        assert_eq!((usage.total.huge, usage.total.resident), (HUGE_2M as u64, 0));
+        assert_eq!(usage.mappings[0].page_size, HUGE_2M as u64);
+        assert_eq!(region.file_system().unwrap().kind, "hugetlbfs");
+        let survey = shmkit::inspect::Survey::of_region(&region).unwrap();
+        assert_eq!(survey.objects[0].kind, shmkit::inspect::ObjectKind::Memfd);
+        drop(region);
+        let options = Options::with_flags(Flags::HUGE_2M | Flags::AUTO_REMOVE);
+        let segment = Region::sysv_create(0, HUGE_2M, &options).unwrap();
+        let survey = shmkit::inspect::Survey::of_region(&segment).unwrap();
+        assert_eq!(survey.objects[0].holders.len(), 1, "{survey:#?}");
     });
 }

@@ -114,7 +114,7 @@ impl Drop for PosixName {
     }
 }
 
-/// A System V key that no segment has. Whatever has it when this is dropped is removed.
+/// A System V key that nothing has. Whatever has it when this is dropped is removed.
 pub struct Key {
     key: i32,
     maker: u32,
@@ -127,7 +127,10 @@ impl Key {
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let key = (std::process::id() << 8 ^ count ^ 0x5300_0000) as i32;
-            if key > 0 && unsafe { libc::shmget(key, 0, 0) } == -1 {
+            let free = unsafe {
+                [libc::shmget(key, 0, 0), libc::semget(key, 0, 0), libc::msgget(key, 0)] == [-1; 3]
+            };
+            if key > 0 && free {
                 return Key { key, maker: std::process::id() };
             }
         }
@@ -145,9 +148,14 @@ impl Key {
 
 impl Drop for Key {
     fn drop(&mut self) {
-        let id = unsafe { libc::shmget(self.key, 0, 0) };
-        if self.maker == std::process::id() && id != -1 {
-            drop(Segment(id));
+        if self.maker != std::process::id() {
+            return;
+        }
+        // What is not there has the id -1, of which the kernel knows nothing.
+        unsafe {
+            drop(Segment(libc::shmget(self.key, 0, 0)));
+            libc::semctl(libc::semget(self.key, 0, 0), 0, libc::IPC_RMID);
+            libc::msgctl(libc::msgget(self.key, 0), libc::IPC_RMID, std::ptr::null_mut());
         }
     }
 }

@@ -28,7 +28,7 @@ impl Drop for CRegion {
 const UNTOUCHED: u8 = 0xa5;
 
 /// Calls with a shm_error.
-fn explained(call: impl FnOnce(*mut shm_error) -> c_int) -> Answer<c_int> {
+pub(super) fn explained(call: impl FnOnce(*mut shm_error) -> c_int) -> Answer<c_int> {
     let mut error = MaybeUninit::<shm_error>::uninit();
     unsafe { error.as_mut_ptr().cast::<u8>().write_bytes(UNTOUCHED, size_of::<shm_error>()) };
     let code = call(error.as_mut_ptr());
@@ -45,7 +45,7 @@ fn explained(call: impl FnOnce(*mut shm_error) -> c_int) -> Answer<c_int> {
 }
 
 /// Calls with a place for the result, which must stay as it is on failure.
-fn gives<T: Copy + PartialEq + std::fmt::Debug>(
+pub(super) fn gives<T: Copy + PartialEq + std::fmt::Debug>(
     before: T,
     call: impl FnOnce(*mut T, *mut shm_error) -> c_int,
 ) -> Answer<(c_int, T)> {
@@ -111,7 +111,7 @@ fn coded(code: c_int) -> Answer<c_int> {
     Err(Failure { code, message: text.to_str().unwrap().to_string() })
 }
 
-fn done(answer: Answer<c_int>) -> Answer<()> {
+pub(super) fn done(answer: Answer<c_int>) -> Answer<()> {
     answer.map(|code| assert_eq!(code, 0))
 }
 

@@ -1,6 +1,7 @@
 //! The library's verbs, and the two doors that lead to them.
 
 mod c;
+pub mod ipc;
 mod rust;
 
 pub use c::C;

@@ -22,7 +22,7 @@ impl From<Code> for Failure {
     }
 }
 
-fn deadline(wait: Wait) -> Answer<Deadline> {
+pub(super) fn deadline(wait: Wait) -> Answer<Deadline> {
     Ok(match wait {
         None => Deadline::NEVER,
         Some(ns) => Deadline::at_ns(ns)?,

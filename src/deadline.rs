@@ -1,3 +1,4 @@
+//! Until when a call may wait.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

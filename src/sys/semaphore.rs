@@ -1,0 +1,119 @@
+//! System V semaphores: semget(2), semop(2), semctl(2).
+
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use super::{Errno, Result};
+
+pub(crate) use libc::{seminfo, IPC_CREAT, IPC_EXCL, SEM_UNDO};
+
+/// The largest value of a semaphore (SEMVMX of linux/sem.h), no setting.
+pub(crate) const VALUE_MAX: u16 = 32767;
+
+extern "C" {
+    // glibc's libc crate lacks it.
+    fn semtimedop(id: c_int, ops: *mut libc::sembuf, count: usize, timeout: *const libc::timespec) -> c_int;
+}
+
+pub(crate) fn get(key: i32, count: c_int, flags: c_int) -> Result<c_int> {
+    // SAFETY (kernel): numbers only.
+    Errno::result(unsafe { libc::semget(key, count, flags) })
+}
+
+/// Does all operations at once, or none; waits at most so long, None for ever. EAGAIN when it may wait no
+/// longer.
+pub(crate) fn operate(id: c_int, ops: &[libc::sembuf], timeout: Option<Duration>) -> Result<()> {
+    let timeout = timeout.map(|time| libc::timespec {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY (kernel): it reads so many operations, and the time.
+    Errno::result(unsafe { semtimedop(id, ops.as_ptr().cast_mut(), ops.len(), timeout) }).map(drop)
+}
+
+pub(crate) fn stat(id: c_int) -> Result<libc::semid_ds> {
+    let mut data = MaybeUninit::<libc::semid_ds>::uninit();
+    // SAFETY (kernel): IPC_STAT fills the struct when it succeeds.
+    unsafe {
+        Errno::result(libc::semctl(id, 0, libc::IPC_STAT, data.as_mut_ptr()))?;
+        Ok(data.assume_init())
+    }
+}
+
+/// Changes owner and permission bits.
+pub(crate) fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
+    // SAFETY: all zeros is a valid semid_ds; (kernel) IPC_SET reads uid, gid and mode alone.
+    unsafe {
+        let mut data = MaybeUninit::<libc::semid_ds>::zeroed().assume_init();
+        data.sem_perm.uid = uid;
+        data.sem_perm.gid = gid;
+        data.sem_perm.mode = mode as _;
+        Errno::result(libc::semctl(id, 0, libc::IPC_SET, &raw mut data)).map(drop)
+    }
+}
+
+pub(crate) fn remove(id: c_int) -> Result<()> {
+    // SAFETY (kernel): IPC_RMID takes no argument.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::IPC_RMID) }).map(drop)
+}
+
+/// What can be asked of one semaphore.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(crate) enum Ask {
+    Value = libc::GETVAL,
+    LastPid = libc::GETPID,
+    /// How many wait for it to grow.
+    Waiting = libc::GETNCNT,
+    /// How many wait for it to be 0.
+    WaitingForZero = libc::GETZCNT,
+}
+
+pub(crate) fn ask(id: c_int, index: c_int, what: Ask) -> Result<c_int> {
+    // SAFETY (kernel): these commands take no argument.
+    Errno::result(unsafe { libc::semctl(id, index, what as c_int) })
+}
+
+pub(crate) fn set_value(id: c_int, index: c_int, value: c_int) -> Result<()> {
+    // SAFETY (kernel): SETVAL takes a number. As part of a union it is passed with the width of a pointer.
+    Errno::result(unsafe { libc::semctl(id, index, libc::SETVAL, libc::c_long::from(value)) }).map(drop)
+}
+
+/// All values, of the same moment.
+pub(crate) fn values(id: c_int) -> Result<Vec<u16>> {
+    let mut values = vec![0_u16; stat(id)?.sem_nsems as usize];
+    // SAFETY (kernel): GETALL fills as many as the set has semaphores, which never changes; and an id is not
+    // given again before some 2^15 others.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr()) })?;
+    Ok(values)
+}
+
+/// EINVAL when there are not as many values as semaphores.
+pub(crate) fn set_values(id: c_int, values: &[u16]) -> Result<()> {
+    if stat(id)?.sem_nsems as usize != values.len() {
+        return Err(Errno::EINVAL);
+    }
+    // SAFETY (kernel): SETALL reads as many; as above.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::SETALL, values.as_ptr()) }).map(drop)
+}
+
+fn info(command: c_int) -> Result<seminfo> {
+    let mut info = MaybeUninit::<seminfo>::zeroed();
+    // SAFETY (kernel): both commands fill a struct seminfo.
+    unsafe {
+        Errno::result(libc::semctl(0, 0, command, info.as_mut_ptr()))?;
+        Ok(info.assume_init())
+    }
+}
+
+/// The limits of this IPC namespace.
+pub(crate) fn limits() -> Result<seminfo> {
+    info(libc::IPC_INFO)
+}
+
+/// How many sets there are, and how many semaphores in all of them.
+pub(crate) fn used() -> Result<(c_int, c_int)> {
+    info(libc::SEM_INFO).map(|info| (info.semusz, info.semaem))
+}
