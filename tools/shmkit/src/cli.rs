@@ -39,9 +39,10 @@ pub enum Command {
     Fits(Fits),
     /// A live view of `list`, or of `show` with an object; q or Ctrl-C ends it
     Watch(Watch),
-    /// Remove one System V segment or POSIX object
+    /// Remove one System V object, POSIX object or named semaphore
     ///
-    /// It is removed only if it still is the object that was found, is this user's, and nobody holds it.
+    /// It is removed only if it still is the object that was found, is this user's, and nobody holds it. Of
+    /// semaphore sets and queues the kernel does not tell who uses them: they take --force.
     Remove(Remove),
     /// Remove what nobody holds; without --yes or --ask, only say what that is
     ///

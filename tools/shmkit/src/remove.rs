@@ -1,6 +1,8 @@
 //! One object is removed, under the identity that it was found with.
 
-use shmkit::inspect::{Leftover, ObjectKind};
+use nix::unistd::Uid;
+use shmkit::inspect::{Leftover, Object, ObjectKind};
+use shmkit::sysv::{Queue, Semaphores};
 
 use crate::cli::Remove;
 use crate::text::printable;
@@ -22,18 +24,44 @@ pub fn run(arguments: &Remove) -> Answer {
             );
         }
     };
-    if !objects::has_holders(&object) {
-        let option = if object.kind == ObjectKind::Queue { "-q" } else { "-s" };
-        let remedy = format!("ipcrm {option} {} removes it unasked", objects::id(&object));
-        return Err(format!("cannot remove {object}: the kernel does not tell who uses it; {remedy}").into());
-    }
     let removed = object.to_string();
-    let found = Leftover { object, reasons: Vec::new() };
-    if arguments.force {
-        found.remove_in_use()?;
+    if objects::has_holders(&object) {
+        let found = Leftover { object, reasons: Vec::new() };
+        if arguments.force {
+            found.remove_in_use()?
+        } else {
+            found.remove()?
+        }
+    } else if arguments.force {
+        remove_unseen(&object)?;
     } else {
-        found.remove()?;
+        let why = "the kernel does not tell who uses it; --force removes it all the same";
+        return Err(format!("cannot remove {removed}: {why}").into());
     }
     out::print(&format!("removed {removed}\n"))?;
     Ok(true)
+}
+
+/// A semaphore set or a queue, if it still is the one that was found.
+fn remove_unseen(object: &Object) -> Result<(), Box<dyn std::error::Error>> {
+    let (id, creator) = (object.id.unwrap_or(-1), object.creator.map(|creator| creator.uid));
+    let found = (object.key, creator, object.changed_at);
+    let (set, queue) = (Semaphores::from_id(id), Queue::from_id(id));
+    let (now, owner) = if object.kind == ObjectKind::Queue {
+        let now = queue.stat()?;
+        ((Some(now.key), Some(now.creator_uid), Some(now.changed_at)), now.owner_uid)
+    } else {
+        let now = set.stat()?;
+        ((Some(now.key), Some(now.creator_uid), Some(now.changed_at)), now.owner_uid)
+    };
+    if now != found {
+        return Err(
+            format!("cannot remove {object}: it was changed since it was found, or is another one").into()
+        );
+    }
+    if owner != Uid::effective().as_raw() {
+        return Err(format!("cannot remove {object}: it belongs to user {owner}").into());
+    }
+    let removed = if object.kind == ObjectKind::Queue { queue.remove() } else { set.remove() };
+    removed.map_err(Into::into)
 }

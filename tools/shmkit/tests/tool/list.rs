@@ -76,12 +76,13 @@ fn semaphores_and_queues() {
         let text = run(&["show", "0x77"]).ends(0).out;
         assert!(text.starts_with(&format!("System V semaphore set {set}, key 0x77\n")), "{text}");
         assert!(text.contains("  count     3 semaphores\n") && !text.contains("in memory"), "{text}");
-        let ran = run(&["remove", &queue, "--kind", "queue"]).ends(1);
-        assert!(ran.sentence().ends_with(&format!("ipcrm -q {queue} removes it unasked")), "{}", ran.err);
-        unsafe {
-            good(libc::semctl(set.parse().unwrap(), 0, libc::IPC_RMID));
-            good(libc::msgctl(queue.parse().unwrap(), libc::IPC_RMID, std::ptr::null_mut()));
+        for (target, kind) in [(&queue, "queue"), (&"0x77".to_string(), "semaphores")] {
+            let ran = run(&["remove", target, "--kind", kind]).ends(1);
+            assert!(ran.sentence().contains("does not tell who uses it; --force"), "{}", ran.err);
+            run(&["remove", target, "--kind", kind, "--force"]).ends(0);
+            run(&["remove", target, "--kind", kind, "--force"]).ends(1);
         }
+        assert_eq!(run(&["list", "-k", "semaphores,queue"]).ends(0).out, "no shared objects\n");
     });
 }
 
