@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,8 +97,11 @@ pub fn receive(arguments: &Receive) -> Answer {
     let deadline = arguments
         .timeout
         .map_or(Deadline::NEVER, |seconds| Deadline::after(Duration::from_secs_f64(seconds)));
+    let has_file = !arguments.socket.as_bytes().starts_with(b"@");
+    // Before there is something that a signal could leave behind.
+    let signals = if has_file { Some(Signals::new([SIGINT, SIGTERM, SIGHUP])?) } else { None };
     let listener = handover::listen(&arguments.socket)?;
-    let name = Name::of(&arguments.socket)?;
+    let name = signals.map(|signals| Name::of(&arguments.socket, signals)).transpose()?;
     tell(format_args!("waiting on {}", printable(&arguments.socket)));
     let socket = handover::accept(&listener, deadline);
     drop((name, listener));
@@ -127,19 +130,19 @@ fn write(region: &Region, mut to: impl Write) -> io::Result<()> {
 }
 
 /// The file of the socket, which goes when this is dropped, or when a signal ends the program.
-struct Name(Option<(std::path::PathBuf, u64)>);
+#[derive(Clone)]
+struct Name {
+    path: PathBuf,
+    inode: u64,
+}
 
 impl Name {
-    fn of(socket: &OsStr) -> io::Result<Name> {
-        if socket.as_bytes().starts_with(b"@") {
-            return Ok(Name(None));
-        }
-        let name = Name(Some((socket.into(), fs::symlink_metadata(socket)?.ino())));
-        let gone = Name(name.0.clone());
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    fn of(socket: &OsStr, mut signals: Signals) -> io::Result<Name> {
+        let name = Name { path: socket.into(), inode: fs::symlink_metadata(socket)?.ino() };
+        let theirs = name.clone();
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                drop(gone);
+                drop(theirs);
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
         });
@@ -149,10 +152,8 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        if let Some((path, inode)) = &self.0 {
-            if fs::symlink_metadata(path).is_ok_and(|now| now.ino() == *inode) {
-                let _ = fs::remove_file(path);
-            }
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| now.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

@@ -68,7 +68,6 @@ fn look(arguments: &Watch) -> (String, String) {
         }
         Some(target) => {
             let found = find::anything(target, &arguments.kinds);
-            // The text that does not fit is not worth waiting for.
             let text =
                 if found.is_empty() { "nothing of that name\n".to_string() } else { found.text(look, 16) };
             (title(&printable(target)), text)
