@@ -8,10 +8,15 @@ GO_MIN := $(shell sed -n 's/^go //p' bindings/go/go.mod)
 SONAME := libshmkit.so.0
 
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 GODIR ?= $(PREFIX)/share/shmkit/go
+# Where the shells look for completions.
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR ?=
 
 CFLAGS ?= -O2 -g
@@ -26,6 +31,10 @@ STATIC := target/lib/libshmkit.a
 SHARED := target/lib/libshmkit.so.$(VERSION)
 GO_LINK := bindings/go/internal/capi/link.go
 LIB := $(STATIC) $(SHARED) target/lib/$(SONAME) target/lib/libshmkit.so target/lib/shmkit-uninstalled.pc $(GO_LINK)
+# The program, and what is made from its arguments.
+TOOL := target/tool/shmkit
+TOOL_RUST := $(RUST) $(shell find tools/shmkit -name target -prune -o -type f -print)
+TOOL_ASSETS := $(addprefix target/tool/,shmkit.1 shmkit.bash _shmkit shmkit.fish)
 # Where a language's examples are.
 EXAMPLES_c := target/examples-c
 EXAMPLES_rust := target/debug/examples
@@ -37,12 +46,12 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
+CHECKS := format lint header test tool c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: lib demo check bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
+.PHONY: lib tool demo check bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
 
 # $(call example,LANGUAGE,NAME): a program of `make demo`.
 example = $(or $(EXAMPLES_$1),$(error no examples in '$1': the languages are c, rust and go))/$2
@@ -103,6 +112,9 @@ heading = @printf '\n== %s ==\n' '$1'
 ## the libraries and their .pc file, in target/lib (the default)
 lib: $(LIB)
 
+## shmkit, the command-line tool, in target/tool
+tool: $(TOOL) $(TOOL_ASSETS)
+
 ## two processes and a region between them [FILE=what is sent] [LANG_SENDER=, LANG_RECEIVER= c, rust or go]
 demo: $(SENDER) $(RECEIVER) $(SHARED)
 	@tests/demo.sh $(SENDER) $(RECEIVER) "$(or $(FILE),$(SHARED))"
@@ -137,7 +149,7 @@ header:
 
 ## remove what was built
 clean:
-	rm -rf target benches/target
+	rm -rf target benches/target tools/shmkit/target
 
 ## this list
 help:
@@ -190,6 +202,17 @@ target/lib/shmkit-uninstalled.pc: bindings/c/shmkit.pc.in Cargo.toml
 	@$(call pc,$(CURDIR)/target/lib,$(CURDIR)/include,$(CURDIR)/bindings/go) | \
 	    sed -e '/^Cflags:/s|$$| -I$(CURDIR)/bindings/c|' -e '/^Libs:/s|$$| -Wl,-rpath,$${libdir}|' >$@
 
+# ---- The tool ----------------------------------------------------------------------------
+
+$(TOOL): $(TOOL_RUST)
+	$(need_rust)
+	cargo build --locked --release --manifest-path tools/shmkit/Cargo.toml
+	@install -D tools/shmkit/target/release/shmkit $@
+
+$(TOOL_ASSETS) &: $(TOOL_RUST)
+	$(need_rust)
+	cargo run --quiet --locked --manifest-path tools/shmkit/Cargo.toml --example assets target/tool
+
 # ---- Installation ------------------------------------------------------------------------
 
 MAN3 := $(notdir $(wildcard man/*.3))
@@ -197,23 +220,28 @@ MAN7 := $(notdir $(wildcard man/*.7))
 # The names that a page goes by: its functions, one a line below .SH NAME.
 man_names = sed -n '/^\.SH NAME/,/^\.SH LIB/s/^\(shm_[a-z_]*\).*/\1.3/p'
 MAN3_NAMES := $(shell $(man_names) $(MAN3:%=man/%))
+D_BIN := $(DESTDIR)$(BINDIR)
 D_LIB := $(DESTDIR)$(LIBDIR)
 D_INCLUDE := $(DESTDIR)$(INCLUDEDIR)
 D_MAN := $(DESTDIR)$(MANDIR)
 D_GO := $(DESTDIR)$(GODIR)
+D_BASH := $(DESTDIR)$(BASHDIR)
+D_ZSH := $(DESTDIR)$(ZSHDIR)
+D_FISH := $(DESTDIR)$(FISHDIR)
 # The Go package without its tests; where it finds the library is another file when it is installed.
 GO_SOURCES := $(patsubst bindings/go/%,%,$(filter-out %_test.go $(GO_LINK), \
     $(wildcard $(addprefix bindings/go/,go.mod *.go inspect/*.go internal/capi/[!_]*.go internal/capi/*.h))))
 INSTALLED := $(addprefix $(D_LIB)/,$(notdir $(SHARED)) $(SONAME) libshmkit.so libshmkit.a pkgconfig/shmkit.pc) \
     $(addprefix $(D_INCLUDE)/,$(notdir $(HEADERS))) $(MAN3_NAMES:%=$(D_MAN)/man3/%) $(MAN7:%=$(D_MAN)/man7/%) \
-    $(addprefix $(D_GO)/,$(GO_SOURCES) $(GO_LINK:bindings/go/%=%))
+    $(addprefix $(D_GO)/,$(GO_SOURCES) $(GO_LINK:bindings/go/%=%)) \
+    $(D_BIN)/shmkit $(D_MAN)/man1/shmkit.1 $(D_BASH)/shmkit $(D_ZSH)/_shmkit $(D_FISH)/shmkit.fish
 
 # The loader finds the library once its cache knows it; a DESTDIR is not where it will be.
 ldconfig = @if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; \
     else echo "where the library is used, run as root: ldconfig"; fi
 
-## to PREFIX=/usr/local; LIBDIR=, INCLUDEDIR=, MANDIR=, GODIR=, DESTDIR= also count
-install: $(LIB)
+## to PREFIX=/usr/local; BINDIR=, LIBDIR=, INCLUDEDIR=, MANDIR=, GODIR=, DESTDIR= also count
+install: $(LIB) tool
 	install -d "$(D_LIB)/pkgconfig" "$(D_INCLUDE)" "$(D_MAN)/man3" "$(D_MAN)/man7"
 	install $(SHARED) "$(D_LIB)"
 	ln -sf $(notdir $(SHARED)) "$(D_LIB)/$(SONAME)"
@@ -228,6 +256,11 @@ install: $(LIB)
 	@for file in $(GO_SOURCES); do install -m 644 bindings/go/$$file "$(D_GO)/$$file" || exit; done
 	$(go_link) bindings/go/internal/capi/_link_installed.go >"$(D_GO)/internal/capi/link.go"
 	$(call pc,$(LIBDIR),$(INCLUDEDIR),$(GODIR)) >"$(D_LIB)/pkgconfig/shmkit.pc"
+	install -D $(TOOL) "$(D_BIN)/shmkit"
+	install -D -m 644 target/tool/shmkit.1 "$(D_MAN)/man1/shmkit.1"
+	install -D -m 644 target/tool/shmkit.bash "$(D_BASH)/shmkit"
+	install -D -m 644 target/tool/_shmkit "$(D_ZSH)/_shmkit"
+	install -D -m 644 target/tool/shmkit.fish "$(D_FISH)/shmkit.fish"
 	$(ldconfig)
 
 ## remove what install brought, with the same variables
@@ -291,12 +324,14 @@ check-format:
 	$(call heading,format: cargo fmt)
 	cargo fmt --check
 	cargo fmt --check --manifest-path benches/Cargo.toml
+	cargo fmt --check --manifest-path tools/shmkit/Cargo.toml
 
 check-lint:
 	$(call heading,lint: cargo clippy; cargo doc)
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps
 	cargo clippy --locked --all-targets --manifest-path benches/Cargo.toml -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path tools/shmkit/Cargo.toml -- -D warnings
 
 check-header:
 	$(call heading,header: fresh; plain C and C++)
@@ -305,6 +340,11 @@ check-header:
 check-test:
 	$(call heading,Rust tests)
 	cargo test --locked
+
+check-tool:
+	$(call heading,the tool)
+	cargo test --locked --manifest-path tools/shmkit/Cargo.toml
+	@! grep -q '^name = "clap' Cargo.lock || { echo "clap is in the library's Cargo.lock" >&2; exit 1; }
 
 check-c: $(TESTS)
 	$(call heading,C tests)

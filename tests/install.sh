@@ -14,11 +14,12 @@ root=$temporary/root
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # ---- Files: default directories, and each directory chosen -------------------------------
-install_and_compare() { # LIBDIR INCLUDEDIR MANDIR GODIR [VARIABLE=VALUE ...]
-    local lib=$1 include=$2 man=$3 go=$4
-    shift 4
+install_and_compare() { # BINDIR LIBDIR INCLUDEDIR MANDIR GODIR BASHDIR ZSHDIR FISHDIR [VARIABLE=VALUE ...]
+    local bin=$1 lib=$2 include=$3 man=$4 go=$5 bash=$6 zsh=$7 fish=$8
+    shift 8
     make -s install DESTDIR="$root" "$@" >"$temporary/log" 2>&1 || { cat "$temporary/log" >&2; fail "make install $*"; }
     {
+        echo "$bin/shmkit $man/man1/shmkit.1 $bash/shmkit $zsh/_shmkit $fish/shmkit.fish" | tr ' ' '\n'
         printf "$lib/%s\n" "libshmkit.so.$version" libshmkit.so.0 libshmkit.so libshmkit.a pkgconfig/shmkit.pc
         printf "$include/%s\n" shmkit.h shmkit_helpers.h
         find bindings/go -type f ! -name '_*' ! -name '*_test.go' -printf "$go/%P\n"
@@ -33,15 +34,18 @@ uninstall() { # [VARIABLE=VALUE ...]
     [ -z "$(find "$root" ! -type d)" ] || fail "make uninstall $* leaves files: $(find "$root" ! -type d)"
 }
 
-chosen=(PREFIX=/opt/shmkit LIBDIR=/opt/lib64 INCLUDEDIR=/opt/shmkit/c MANDIR=/opt/man GODIR=/opt/shmkit/go)
-install_and_compare /opt/lib64 /opt/shmkit/c /opt/man /opt/shmkit/go "${chosen[@]}"
+chosen=(PREFIX=/opt/shmkit BINDIR=/opt/tools LIBDIR=/opt/lib64 INCLUDEDIR=/opt/shmkit/c MANDIR=/opt/man
+    GODIR=/opt/shmkit/go BASHDIR=/opt/bash ZSHDIR=/opt/zsh FISHDIR=/opt/fish)
+install_and_compare /opt/tools /opt/lib64 /opt/shmkit/c /opt/man /opt/shmkit/go /opt/bash /opt/zsh /opt/fish "${chosen[@]}"
 for want in prefix=/opt/shmkit libdir=/opt/lib64 'includedir=${prefix}/c' 'godir=${prefix}/go'; do
     grep -qxF "$want" "$root/opt/lib64/pkgconfig/shmkit.pc" || fail "shmkit.pc lacks the line $want"
 done
 uninstall "${chosen[@]}"
 
 prefix=/opt/shmkit
-install_and_compare $prefix/lib $prefix/include $prefix/share/man $prefix/share/shmkit/go PREFIX=$prefix
+install_and_compare $prefix/bin $prefix/lib $prefix/include $prefix/share/man $prefix/share/shmkit/go \
+    $prefix/share/bash-completion/completions $prefix/share/zsh/site-functions \
+    $prefix/share/fish/vendor_completions.d PREFIX=$prefix
 echo "files: $(wc -l <"$temporary/expected"), where they should be"
 
 # ---- A stranger's program ----------------------------------------------------------------
@@ -104,6 +108,13 @@ static=$(pkg-config --cflags --libs --static shmkit)
 cd - >/dev/null
 
 tests/install-go.sh "$root" "$prefix"
+
+# ---- The tool ----------------------------------------------------------------------------
+[ "$("$root$prefix/bin/shmkit" --version)" = "shmkit $version" ] || fail "shmkit --version is not $version"
+"$root$prefix/bin/shmkit" fits 1 >/dev/null || fail "shmkit fits 1: exit code $?"
+bash -c '. "$1" && complete -p shmkit' bash "$root$prefix/share/bash-completion/completions/shmkit" >/dev/null ||
+    fail "bash does not take the completions"
+echo "shmkit: runs, and bash completes it"
 
 # The uninstalled .pc, for use from the tree.
 unset PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_LIBDIR

@@ -159,15 +159,26 @@ fn is_open_anywhere(object: &Object) -> sys::Result<bool> {
 
 /// Whether it is the object that was listed, and nobody has written to it or changed it since.
 fn is_same(object: &Object, now: &Stat) -> bool {
+    is_of(object, now) && object.changed_ns == now.changed_ns
+}
+
+/// Whether it is the object that was listed, whatever was done to it.
+fn is_of(object: &Object, now: &Stat) -> bool {
     let file = object.file.map(|file| (file.device, file.inode));
-    file == Some((now.device, now.inode))
-        && (object.changed_ns, object.born_ns) == (now.changed_ns, now.born_ns)
+    file == Some((now.device, now.inode)) && object.born_ns == now.born_ns
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Look,
+    Remove,
+    RemoveInUse,
 }
 
 impl Leftover {
     /// Whether [`Leftover::remove`] would do it now: it looks at everything, and removes nothing.
     pub fn check(&self) -> Result<()> {
-        self.act(false)
+        self.act(Act::Look)
     }
 
     /// Removes the object if it still is the one that was listed, and nobody has it: EBUSY it is in use;
@@ -176,14 +187,20 @@ impl Leftover {
     /// Between the last look and the removal is a moment. Who attaches or opens the object in it keeps its
     /// memory, and finds that it has no name any more.
     pub fn remove(&self) -> Result<()> {
-        self.act(true)
+        self.act(Act::Remove)
     }
 
-    fn act(&self, remove: bool) -> Result<()> {
+    /// As [`Leftover::remove`], but also what somebody has: they keep its memory, and nobody else finds it. It
+    /// may have been written to since it was listed.
+    pub fn remove_in_use(&self) -> Result<()> {
+        self.act(Act::RemoveInUse)
+    }
+
+    fn act(&self, act: Act) -> Result<()> {
         let object = &self.object;
         match object.kind {
-            ObjectKind::Segment => self.act_on_segment(remove),
-            ObjectKind::Posix | ObjectKind::NamedSemaphore => self.act_on_file(remove),
+            ObjectKind::Segment => self.act_on_segment(act),
+            ObjectKind::Posix | ObjectKind::NamedSemaphore => self.act_on_file(act),
             _ => Err(Error::new(
                 Errno::EINVAL,
                 format!("cannot remove {object}: it has no name that keeps it"),
@@ -202,7 +219,7 @@ impl Leftover {
         }
     }
 
-    fn act_on_segment(&self, remove: bool) -> Result<()> {
+    fn act_on_segment(&self, act: Act) -> Result<()> {
         let object = &self.object;
         let (Some(id), Some(creator)) = (object.id, object.creator) else {
             return self.refuse(Errno::EINVAL, "it was not listed");
@@ -216,17 +233,17 @@ impl Leftover {
         if !same || Some(now.shm_segsz as u64) != object.size_bytes {
             return self.refuse(Errno::ESTALE, "it was changed since it was listed, or is another one");
         }
-        if now.shm_nattch > 0 {
+        if now.shm_nattch > 0 && act != Act::RemoveInUse {
             return self.refuse(Errno::EBUSY, format!("its attach count is {}", now.shm_nattch));
         }
         self.own(now.shm_perm.uid)?;
-        if remove {
+        if act != Act::Look {
             segment::remove(id).during(|| format!("cannot remove {object}"))?;
         }
         Ok(())
     }
 
-    fn act_on_file(&self, remove: bool) -> Result<()> {
+    fn act_on_file(&self, act: Act) -> Result<()> {
         let object = &self.object;
         let tried = || format!("cannot remove {object}");
         let Some(path) = path(object) else { return self.refuse(Errno::EINVAL, "it has no name") };
@@ -236,21 +253,31 @@ impl Leftover {
             Err(Errno::ENOENT) => return self.refuse(Errno::ENOENT, "it is gone"),
             now => now.during(tried)?,
         };
-        if !is_same(object, &now) {
+        let same = match act {
+            Act::RemoveInUse => is_of(object, &now),
+            _ => is_same(object, &now),
+        };
+        if !same {
             return self
                 .refuse(Errno::ESTALE, "it was changed since it was listed, or another object stands there");
         }
         self.own(now.uid)?;
-        match is_open_anywhere(object) {
-            Ok(false) => {}
-            Ok(true) => return self.refuse(Errno::EBUSY, "somebody has it open or mapped"),
-            // Its mode keeps it from its owner too, or the file system knows no leases.
-            Err(errno) => self.unseen(errno)?,
+        if act != Act::RemoveInUse {
+            self.unused()?;
         }
-        if remove {
+        if act != Act::Look {
             file::unlink_in(place.directory.as_fd(), &place.name).during(tried)?;
         }
         Ok(())
+    }
+
+    fn unused(&self) -> Result<()> {
+        match is_open_anywhere(&self.object) {
+            Ok(false) => Ok(()),
+            Ok(true) => self.refuse(Errno::EBUSY, "somebody has it open or mapped"),
+            // Its mode keeps it from its owner too, or the file system knows no leases.
+            Err(errno) => self.unseen(errno),
+        }
     }
 
     fn unseen(&self, errno: Errno) -> Result<()> {

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::maps::Line;
 use super::object::FileId;
 use super::text::kib;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, During, Error, Result};
 use crate::region::{Region, Rights};
 use crate::sys::{listing, Errno};
 
@@ -69,13 +69,34 @@ impl Region {
         let (start, end) = addresses(self);
         let file = open("smaps", self)?;
         let mappings = parse(file, start, end).map_err(|errno| failed("smaps", self, errno))?;
-        if mappings.is_empty() {
+        Usage::of(mappings).ok_or_else(|| {
             let message = format!("no mapping of {} is in /proc/self/smaps", self.describe());
-            return Err(Error::new(Errno::ENOENT, message));
-        }
+            Error::new(Errno::ENOENT, message)
+        })
+    }
+}
+
+impl Usage {
+    /// What a process has mapped between two addresses takes, such as a [`By::Mapping`](super::By): the figures
+    /// of /proc/PID/smaps. ENOENT: nothing is mapped there, or there is no such process; EACCES: it may not be
+    /// looked into.
+    pub fn of_process(pid: i32, start: u64, length_bytes: u64) -> Result<Usage> {
+        let path = format!("/proc/{pid}/smaps");
+        let file =
+            File::open(&path).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
+        let mappings = file
+            .and_then(|file| parse(BufReader::new(file), start, start.saturating_add(length_bytes)))
+            .during(|| format!("cannot read {path}"))?;
+        Usage::of(mappings).ok_or_else(|| {
+            let message = format!("nothing is mapped at {start:#x} in {path}");
+            Error::new(Errno::ENOENT, message)
+        })
+    }
+
+    fn of(mappings: Vec<MappingUsage>) -> Option<Usage> {
         let mut total = Figures::default();
         mappings.iter().for_each(|mapping| total += mapping.figures);
-        Ok(Usage { total, mappings })
+        (!mappings.is_empty()).then_some(Usage { total, mappings })
     }
 }
 
@@ -252,6 +273,18 @@ Rss:                   4 kB
         assert_eq!((figures.shared_dirty, figures.huge, figures.locked), (8192, 3072, 4096));
         assert_eq!(figures.swapped, 0, "over 2^64 bytes is no number");
         assert_eq!((all[1].offset, all[1].figures.resident), (0x2000, 4096));
+    }
+
+    #[test]
+    fn a_process_is_asked_as_the_region_is() {
+        let region = Region::create("usage", 8192, &Default::default()).unwrap();
+        region.write(0, b"x").unwrap();
+        let (own, start) = (std::process::id() as i32, region.as_ptr() as u64);
+        let asked = Usage::of_process(own, start, 8192).unwrap();
+        assert_eq!(asked, region.usage().unwrap());
+        let code = |pid, start| Usage::of_process(pid, start, 1).unwrap_err().errno();
+        assert_eq!(code(own, 0), Some(libc::ENOENT));
+        assert_eq!(code(0, start), Some(libc::ENOENT));
     }
 
     #[test]

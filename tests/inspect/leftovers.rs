@@ -76,6 +76,39 @@ fn an_object_that_was_made_anew_or_changed_is_not_removed() {
 }
 
 #[test]
+fn what_is_in_use_is_removed_only_where_that_is_said_and_only_if_it_is_the_same() {
+    own_process!(10, || {
+        let (name, key) = (PosixName::new(), Key::new());
+        let make = || Region::posix_create(name.as_str(), 4096, &Options::default()).unwrap();
+        let found = || {
+            let all = shmkit::inspect::Survey::of(shmkit::inspect::Select::POSIX).objects;
+            let object = all.into_iter().find(|it| it.name.as_ref().is_some_and(|it| it == name.as_str()));
+            Leftover { object: object.unwrap(), reasons: Vec::new() }
+        };
+        let first = make();
+        let (_held, former) = (first.descriptor().unwrap().try_clone_to_owned().unwrap(), found());
+        posix_unlink(name.as_str()).unwrap();
+        let region = make();
+        assert_eq!(refused(former.remove_in_use()).0, -libc::ESTALE, "another one has its name");
+        let left = found();
+        assert_eq!(refused(left.remove()).0, -libc::EBUSY);
+        std::fs::write(name.path(), b"written to meanwhile").unwrap();
+        left.remove_in_use().unwrap();
+        assert!(!name.path().exists());
+        assert_eq!(refused(left.remove_in_use()).0, -libc::ENOENT);
+        drop((first, region));
+
+        let region = Region::sysv_create(key.get(), 5000, &Options::default()).unwrap();
+        let all = shmkit::inspect::Survey::of(shmkit::inspect::Select::SEGMENTS).objects;
+        let object = all.into_iter().find(|it| it.id == region.sysv_id().ok()).unwrap();
+        let left = Leftover { object, reasons: Vec::new() };
+        assert_eq!(refused(left.remove()).0, -libc::EBUSY);
+        left.remove_in_use().unwrap();
+        assert!(sysv::stat(region.sysv_id().unwrap()).unwrap().removed);
+    });
+}
+
+#[test]
 fn a_segment_is_left_when_nobody_is_attached() {
     own_process!(10, || {
         let key = Key::new();
