@@ -1,6 +1,7 @@
 //! A live view, drawn anew until it is ended.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use comfy_table::Color;
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
 use crossterm::{cursor, execute, queue};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::Watch;
 use crate::out::Look;
@@ -28,7 +30,8 @@ pub fn run(arguments: &Watch) -> Answer {
         return Err("watch needs a terminal: `shmkit list` tells the same once".into());
     }
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    // Not SIGHUP: there is no terminal to put right then.
+    for number in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(number, signal.clone(), number as usize)?;
     }
     let screen = Screen::take()?;
@@ -96,6 +99,7 @@ fn draw((title, text): &(String, String), first: usize) -> io::Result<usize> {
 fn wait(next: Instant, signal: &AtomicUsize, first: &mut usize) -> io::Result<Act> {
     /// A signal waits no longer.
     const SLICE: Duration = Duration::from_millis(50);
+    let stdin = io::stdin();
     loop {
         if signal.load(Ordering::Relaxed) != 0 {
             return Ok(Act::End);
@@ -104,7 +108,14 @@ fn wait(next: Instant, signal: &AtomicUsize, first: &mut usize) -> io::Result<Ac
         if left.is_zero() {
             return Ok(Act::Look);
         }
-        if !event::poll(left.min(SLICE))? {
+        // First by ourselves: crossterm reads a terminal that is gone again and again, and never returns.
+        let mut keys = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let slice = PollTimeout::try_from(left.min(SLICE)).unwrap_or(PollTimeout::ZERO);
+        let ready = poll(&mut keys, slice).unwrap_or(0);
+        if ready > 0 && keys[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
+            return Ok(Act::End);
+        }
+        if !event::poll(Duration::ZERO)? {
             continue;
         }
         let page = usize::from(terminal::size()?.1).saturating_sub(3);

@@ -112,18 +112,43 @@ fn a_signal_gives_the_terminal_back() {
     own_process!(60, || {
         let Some(mut child) = on_terminal("watch", &[]) else { return skip("script(1) is missing") };
         until(&mut child, "HELD BY");
-        let of = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let group = unsafe { libc::getpgrp() };
-        let mut pids =
-            std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().into_string().ok());
-        let watch = pids.find(|pid| {
-            of(pid).starts_with(&format!("{}\0watch\0", env!("CARGO_BIN_EXE_shmkit"))) && descends(pid, group)
-        });
-        good(unsafe { libc::kill(watch.unwrap().parse().unwrap(), libc::SIGTERM) });
+        good(unsafe { libc::kill(watching(), libc::SIGTERM) });
         let rest = until(&mut child, "ended: 143");
         assert!(rest.contains(GIVE_BACK), "{rest:?}");
         all(child);
     });
+}
+
+#[test]
+fn the_live_view_ends_with_its_terminal() {
+    own_process!(60, || {
+        let Some(mut child) = on_terminal("watch --interval 0.1", &[]) else {
+            return skip("script(1) is missing");
+        };
+        until(&mut child, "HELD BY");
+        let pid = watching();
+        let watch = good(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) as i32 });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut ended = libc::pollfd { fd: watch, events: libc::POLLIN, revents: 0 };
+        let ready = good(unsafe { libc::poll(&mut ended, 1, 20_000) });
+        if ready == 0 {
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        assert_eq!(ready, 1, "it goes on without a terminal");
+    });
+}
+
+/// The process of the live view that this test has started.
+fn watching() -> i32 {
+    let of = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let group = unsafe { libc::getpgrp() };
+    let mut pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().into_string().ok());
+    let watch = pids.find(|pid| {
+        of(pid).starts_with(&format!("{}\0watch\0", env!("CARGO_BIN_EXE_shmkit"))) && descends(pid, group)
+    });
+    watch.unwrap().parse().unwrap()
 }
 
 /// Whether a process comes from one of the group: script gives its child a session of its own.
