@@ -132,6 +132,7 @@ fn the_live_view_ends_with_its_terminal() {
         child.wait().unwrap();
         let mut ended = libc::pollfd { fd: watch, events: libc::POLLIN, revents: 0 };
         let ready = good(unsafe { libc::poll(&mut ended, 1, 20_000) });
+        good(unsafe { libc::close(watch) });
         if ready == 0 {
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
