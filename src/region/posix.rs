@@ -96,26 +96,27 @@ fn describe(name: &CStr) -> String {
 
 /// Refuses what is no name by shm_open's rules. The name is its path's end, as it was given.
 fn check(name: &CStr) -> Result<()> {
-    let refuse = |errno, why: String| {
-        let shown = shown(name.to_bytes());
-        Err(Error::new(errno, format!("{shown} is no name of a POSIX object: {why}")))
+    let mut bare = name.to_bytes();
+    while let [b'/', rest @ ..] = bare {
+        bare = rest;
+    }
+    let good = !matches!(bare, [] | b"." | b"..") && bare.len() <= NAME_MAX && !bare.contains(&b'/');
+    match good {
+        true => Ok(()),
+        false => Err(no_name(name, bare)),
+    }
+}
+
+#[cold]
+fn no_name(name: &CStr, bare: &[u8]) -> Error {
+    let (errno, why) = match bare {
+        _ if bare.len() > NAME_MAX => {
+            (Errno::ENAMETOOLONG, format!("it has {} bytes, and {NAME_MAX} are allowed", bare.len()))
+        }
+        [] | b"." | b".." => (Errno::EINVAL, "nothing is behind the slashes but a directory".to_string()),
+        _ => (Errno::EINVAL, "only leading slashes are allowed".to_string()),
     };
-    let bytes = name.to_bytes();
-    let slashes = bytes.iter().take_while(|&&byte| byte == b'/').count();
-    let bare = &bytes[slashes..];
-    if bare.len() > NAME_MAX {
-        return refuse(
-            Errno::ENAMETOOLONG,
-            format!("it has {} bytes, and {NAME_MAX} are allowed", bare.len()),
-        );
-    }
-    if bare.is_empty() || bare == b"." || bare == b".." {
-        return refuse(Errno::EINVAL, "nothing is behind the slashes but a directory".to_string());
-    }
-    if bare.contains(&b'/') {
-        return refuse(Errno::EINVAL, "only leading slashes are allowed".to_string());
-    }
-    Ok(())
+    Error::new(errno, format!("{} is no name of a POSIX object: {why}", shown(name.to_bytes())))
 }
 
 /// The name that a path was made of.
