@@ -254,8 +254,10 @@ pub fn file_open_cycle(path: &CStr) -> Result<()> {
 }
 
 /// shm_posix_open, shm_region_close
-pub fn posix_open_cycle(path: &CStr) -> Result<()> {
-    let fd = open(path, libc::O_NONBLOCK | libc::O_NOFOLLOW)?;
+pub fn posix_open_cycle(name: &CStr) -> Result<()> {
+    // By the name, as shm_posix_open has it: shm_open(3) makes the path, and adds O_NOFOLLOW and O_CLOEXEC.
+    // SAFETY: the name is a string, the rest are numbers.
+    let fd = ok(unsafe { libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_NONBLOCK, 0) })?;
     let size = regular_size(fd)?;
     in_memory(fd)?;
     map_and_close(fd, size)

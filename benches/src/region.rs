@@ -137,7 +137,7 @@ fn posix_open(bench: &Bench) -> Result<Vec<Run>> {
             c::made(|region, error| unsafe { c::shm_posix_open(object.name.as_ptr(), null(), region, error) })
                 .map(drop)
         }),
-        each(|| Ok(raw::posix_open_cycle(&object.path)?)),
+        each(|| Ok(raw::posix_open_cycle(&object.name)?)),
     )
 }
 
