@@ -100,7 +100,7 @@ fn check(name: &CStr) -> Result<()> {
     while let [b'/', rest @ ..] = bare {
         bare = rest;
     }
-    let good = !matches!(bare, [] | b"." | b"..") && bare.len() <= NAME_MAX && !bare.contains(&b'/');
+    let good = !matches!(bare, [] | b"." | b"..") && bare.len() <= NAME_MAX && !file::has_slash(bare);
     match good {
         true => Ok(()),
         false => Err(no_name(name, bare)),

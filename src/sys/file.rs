@@ -277,3 +277,9 @@ pub(crate) fn close(fd: OwnedFd) -> Result<()> {
         closed => closed,
     }
 }
+
+/// By memchr(3): the standard library looks byte by byte.
+pub(crate) fn has_slash(name: &[u8]) -> bool {
+    // SAFETY: it reads as many bytes as there are.
+    !unsafe { libc::memchr(name.as_ptr().cast(), b'/'.into(), name.len()) }.is_null()
+}
