@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -220,16 +222,20 @@ func TestSysVSemaphoresWait(t *testing.T) {
 		const many = 200
 		before := threads()
 		var group sync.WaitGroup
+		var started atomic.Int32
 		for range many {
 			group.Add(1)
 			go func() {
 				defer group.Done()
+				started.Add(1)
 				if err := set.Operate(context.Background(), take); err != nil {
 					t.Error(err)
 				}
 			}()
 		}
-		time.Sleep(20 * time.Millisecond)
+		for int(started.Load()) < many {
+			runtime.Gosched()
+		}
 		if now := threads(); now > before+many/4 {
 			t.Errorf("%d threads before, %d now", before, now)
 		}
