@@ -70,11 +70,7 @@ func failure(op string, f *capi.Failure) error {
 	if f == nil {
 		return nil
 	}
-	e := &Error{Op: op, Code: Code(f.Code), Message: f.Message}
-	if f.Code > int(ErrShrunk) {
-		e.Errno = syscall.Errno(-f.Code)
-	}
-	return e
+	return &Error{Op: op, Code: Code(f.Code), Errno: f.Errno(), Message: f.Message}
 }
 
 // refused is a failure that this package notices itself.

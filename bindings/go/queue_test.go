@@ -125,16 +125,16 @@ func TestSysVQueueRefuses(t *testing.T) {
 
 func TestSysVQueueWait(t *testing.T) {
 	receiving := func(ctx context.Context, queue shmkit.SysVQueue) chan error {
-		result := make(chan error)
+		result, watching := make(chan error), watch(ctx)
 		go func() {
 			buffer := make([]byte, 10)
-			n, kind, err := queue.Receive(ctx, shmkit.SysVWant{Type: 2}, buffer)
+			n, kind, err := queue.Receive(watching, shmkit.SysVWant{Type: 2}, buffer)
 			if err == nil && (kind != 2 || string(buffer[:n]) != "two") {
 				err = fmt.Errorf("%q of type %d", buffer[:n], kind)
 			}
 			result <- err
 		}()
-		time.Sleep(time.Millisecond)
+		<-watching.waits
 		return result
 	}
 	queue := ipcQueue(t)
@@ -155,17 +155,21 @@ func TestSysVQueueWait(t *testing.T) {
 	defer cancel()
 	ipcFails(t, queue.Send(ctx, 2, []byte("two")), context.DeadlineExceeded)
 	sent := make(chan error)
-	go func() { sent <- queue.Send(context.Background(), 2, []byte("two")) }()
-	time.Sleep(time.Millisecond)
+	watching := watch(context.Background())
+	go func() { sent <- queue.Send(watching, 2, []byte("two")) }()
+	<-watching.waits
 	_, _, err := queue.Receive(context.Background(), shmkit.SysVWant{Type: 1, Truncate: true}, nil)
 	ipcOK(t, err)
 	ipcOK(t, <-sent)
 
+	buffer := make([]byte, 10)
+	n, _, err := queue.Receive(context.Background(), shmkit.SysVWant{Type: 2}, buffer)
+	ipcOK(t, err)
+	equal(t, string(buffer[:n]), "two")
 	result = receiving(context.Background(), queue)
-	ipcOK(t, <-result)
-	result = receiving(context.Background(), queue)
-	go func() { sent <- queue.Send(context.Background(), 3, []byte("12345")) }() // never fits
-	time.Sleep(time.Millisecond)
+	watching = watch(context.Background())
+	go func() { sent <- queue.Send(watching, 3, []byte("12345")) }() // never fits
+	<-watching.waits
 	ipcOK(t, queue.Remove())
 	ipcFails(t, <-result, syscall.EIDRM, "removed")
 	ipcFails(t, <-sent, syscall.EIDRM, "removed")

@@ -8,11 +8,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -172,9 +170,9 @@ func TestSysVSemaphoresRefuse(t *testing.T) {
 func TestSysVSemaphoresWait(t *testing.T) {
 	take := shmkit.SysVOp{Change: -1}
 	waiting := func(ctx context.Context, set shmkit.SysVSemaphores) chan error {
-		result := make(chan error)
-		go func() { result <- set.Operate(ctx, take) }()
-		time.Sleep(time.Millisecond)
+		result, watching := make(chan error), watch(ctx)
+		go func() { result <- set.Operate(watching, take) }()
+		<-watching.waits
 		return result
 	}
 	t.Run("until it can", func(t *testing.T) {
@@ -222,19 +220,19 @@ func TestSysVSemaphoresWait(t *testing.T) {
 		const many = 200
 		before := threads()
 		var group sync.WaitGroup
-		var started atomic.Int32
-		for range many {
+		watching := make([]*watched, many)
+		for i := range many {
+			watching[i] = watch(context.Background())
 			group.Add(1)
 			go func() {
 				defer group.Done()
-				started.Add(1)
-				if err := set.Operate(context.Background(), take); err != nil {
+				if err := set.Operate(watching[i], take); err != nil {
 					t.Error(err)
 				}
 			}()
 		}
-		for int(started.Load()) < many {
-			runtime.Gosched()
+		for _, w := range watching {
+			<-w.waits
 		}
 		if now := threads(); now > before+many/4 {
 			t.Errorf("%d threads before, %d now", before, now)

@@ -275,3 +275,17 @@ func (g *group) start(work func()) {
 		work()
 	}()
 }
+
+// watched is a context that tells when a call looks at its end, which it does once it has to wait.
+type watched struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{}
+}
+
+func watch(ctx context.Context) *watched { return &watched{Context: ctx, waits: make(chan struct{})} }
+
+func (w *watched) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.waits) })
+	return w.Context.Done()
+}

@@ -29,11 +29,7 @@ func failure(op string, f *capi.Failure) error {
 	if f == nil {
 		return nil
 	}
-	err := &shmkit.Error{Op: op, Code: shmkit.Code(f.Code), Message: f.Message}
-	if err.Code > shmkit.ErrShrunk {
-		err.Errno = syscall.Errno(-f.Code)
-	}
-	return err
+	return &shmkit.Error{Op: op, Code: shmkit.Code(f.Code), Errno: f.Errno(), Message: f.Message}
 }
 
 func refused(op string, errno syscall.Errno, format string, values ...any) error {

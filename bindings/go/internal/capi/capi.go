@@ -160,6 +160,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"unsafe"
 )
 
@@ -167,6 +168,14 @@ import (
 type Failure struct {
 	Code    int
 	Message string
+}
+
+// Errno is the kernel's number, where the code is one; the library's own are at or below -4096.
+func (f *Failure) Errno() syscall.Errno {
+	if f.Code <= -4096 {
+		return 0
+	}
+	return syscall.Errno(-f.Code)
 }
 
 // Handle is a region of C.
