@@ -14,7 +14,7 @@
 //!
 //! C programs use the same through `shmkit.h`, made from [`capi`].
 //!
-//! Modules depend one way: `sys` < `region` < (`handover`, `sysv`, `inspect`) < `capi`; `error` is a leaf, and
+//! Modules depend one way: `sys` < `region` < (`handover`, `sysv`, `inspect`, `sync`) < `capi`; `error` is a leaf, and
 //! `deadline` needs no more than the clock.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(rust_2018_idioms)]
@@ -26,6 +26,7 @@ pub mod error;
 pub mod handover;
 pub mod inspect;
 pub mod region;
+pub mod sync;
 mod sys;
 pub mod sysv;
 

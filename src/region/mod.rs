@@ -38,7 +38,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, AtomicUsize, Ordering};
 
 use crate::error::{shown, Code, During, Error, Result};
 use crate::sys::{self, Errno};
@@ -76,6 +76,8 @@ pub struct State {
     frozen: AtomicBool,
     exposure: Exposure,
     guard: guard::Guard,
+    /// How many use the addresses behind the handle's back, so that it may not be closed.
+    users: AtomicU32,
 }
 
 /// Who keeps the pages as they are, so that nobody else may: the first, for good.
@@ -205,6 +207,7 @@ impl Region {
             frozen: AtomicBool::new(false),
             exposure: Exposure::of_new(),
             guard: guard::Guard::default(),
+            users: AtomicU32::new(0),
         }));
         if let Some(name) = name {
             region.0.name.set(c"", name);
@@ -323,13 +326,15 @@ impl Region {
     /// Unmaps, removes the name where that is due, and tells what the kernel had to say. Dropping the
     /// region does the same in silence.
     ///
-    /// EBUSY while a guarded section is open: then, as when it is dropped, the memory stays mapped for good.
+    /// EBUSY while a guarded section is open or a party is joined: then, as when it is dropped, the memory stays
+    /// mapped for good.
     pub fn close(mut self) -> Result<()> {
         let described = self.describe();
         let and_name = if self.lease.is_some() { " and remove its name" } else { "" };
         self.close_code().map_err(|code| match code.errno() {
             Some(libc::EBUSY) => {
-                Error::new(code, format!("cannot close {described}: a guarded section is open"))
+                let what = if self.users() > 0 { "a party is joined" } else { "a guarded section is open" };
+                Error::new(code, format!("cannot close {described}: {what}"))
             }
             _ => Error::new(code, format!("cannot close {described}{and_name}: {code}")),
         })
@@ -337,6 +342,9 @@ impl Region {
 
     /// What is dropped afterwards has nothing left to do.
     pub(crate) fn close_code(&mut self) -> Result<(), Code> {
+        if self.users() > 0 {
+            return Err(Errno::EBUSY.into());
+        }
         self.guard.retire()?;
         let unmapped = self.0.mapping.release();
         let closed = match std::mem::replace(&mut self.0.backing, Backing::Anonymous) {
@@ -352,10 +360,15 @@ impl Region {
 
     /// EBUSY where close() would refuse.
     pub(crate) fn may_close(&self) -> Result<(), Code> {
-        match self.guard.has_open_sections() {
+        match self.users() > 0 || self.guard.has_open_sections() {
             true => Err(Errno::EBUSY.into()),
             false => Ok(()),
         }
+    }
+
+    /// The addresses stay, until [`State::dismiss`].
+    pub(crate) fn engage(&self) {
+        self.users.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -406,6 +419,21 @@ impl Region {
     }
 }
 
+impl State {
+    pub(crate) fn dismiss(&self) {
+        self.users.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn users(&self) -> u32 {
+        self.users.load(Ordering::Acquire)
+    }
+
+    /// In bytes, as [`Region::size`].
+    pub(crate) fn size_now(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+}
+
 #[doc(hidden)]
 impl Deref for Region {
     type Target = State;
@@ -417,8 +445,8 @@ impl Deref for Region {
 
 impl Drop for State {
     fn drop(&mut self) {
-        if self.guard.retire().is_err() {
-            // Whoever is in the section uses the addresses, and its end the descriptor.
+        if self.users() > 0 || self.guard.retire().is_err() {
+            // Whoever is in the section, or joined, uses the addresses; the section's end the descriptor.
             self.mapping.keep();
             std::mem::forget(std::mem::replace(&mut self.backing, Backing::Anonymous));
         }

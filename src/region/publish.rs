@@ -134,6 +134,10 @@ impl Region {
             let message = format!("{}: it is private, and nobody else sees what is written to it", tried());
             return Err(Error::new(Errno::EOPNOTSUPP, message));
         }
+        if self.users() > 0 {
+            let message = format!("{}: a party is joined, and writes to it", tried());
+            return Err(Error::new(Errno::EBUSY, message));
+        }
         if self.guard.is_enabled() {
             let message = format!("{}: the fault guard is enabled, and would put it back writable", tried());
             return Err(Error::new(Errno::EINVAL, message));

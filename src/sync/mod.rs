@@ -1,0 +1,51 @@
+//! Locks that live in a region: owned by a process, released by the kernel.
+//!
+//! A [`Party`] is a process's place among those who use the locks of a region; objects are bytes of the region
+//! that are used through it.
+//!
+//! ```
+//! use shmkit::sync::{Locked, Party, PartyOptions};
+//! use shmkit::{Options, Region};
+//!
+//! let region = Region::create("board", 1 << 16, &Options::default())?;
+//! let party = Party::join(&region, 0, &PartyOptions::default())?;
+//! let mutex = party.mutex(32 << 10)?;
+//! if mutex.lock()? == Locked::OwnerDied {
+//!     // Repair what the lock guards.
+//!     mutex.consistent()?;
+//! }
+//! mutex.unlock()?;
+//! party.leave()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each party of a process has a thread of the library, its keeper, which sleeps for ever: the kernel releases
+//! what bears the keeper's number when the process dies. A thread that ends while it holds a lock releases
+//! nothing; executing another program is a death; a child made by fork owns nothing, and joins by itself when it
+//! first uses the party. A child made by vfork must not use it.
+//!
+//! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
+//! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
+//! (zeros become one), `party`; and the objects.
+
+mod keeper;
+mod lock;
+mod mutex;
+mod nodes;
+mod object;
+mod party;
+mod pending;
+mod port;
+mod settle;
+mod table;
+mod wait;
+
+pub use mutex::{Locked, Mutex};
+pub use party::{Party, PartyFlags, PartyOptions};
+pub use wait::{pretend_without_waitv, Wake};
+
+/// How many bytes a party's table has, whatever joins it: 0 means the default, 64 slots and 32 cells. None for
+/// more than 4096 of either.
+pub fn party_size(slots: u32, cells: u32) -> Option<usize> {
+    table::Shape::new(slots, cells).map(table::Shape::size)
+}

@@ -1,0 +1,281 @@
+//! The lock of a process: any of its threads may give it back. When the process dies, the next one who wants
+//! the lock has it, and is told.
+
+use std::fmt;
+
+use super::lock::{self, Caller, Refused, Slept, Taken, Words, TM};
+use super::object::{Head, Kind};
+use super::party::{Party, State};
+use super::pending::Pending;
+use super::wait;
+use crate::deadline::Deadline;
+use crate::error::{Code, Result};
+use crate::sys::{futex, thread, Errno};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// In shared memory: a [`Head`], and zeros.
+const SIZE: usize = 40;
+
+static KIND: Kind =
+    Kind { name: "mutex", magic: Kind::magic(b'M'), size: SIZE, blank_from: size_of::<Head>() };
+
+/// How a lock was got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Locked {
+    Clean,
+    /// It is ours, and the process that had it died. What it guards may be half done: repair it, and call
+    /// [`Mutex::consistent`]; whoever unlocks without makes it ENOTRECOVERABLE for all, for ever.
+    OwnerDied,
+}
+
+impl From<Taken> for Locked {
+    fn from(taken: Taken) -> Locked {
+        match taken {
+            Taken::Clean => Locked::Clean,
+            Taken::OwnerDied => Locked::OwnerDied,
+        }
+    }
+}
+
+/// A mutex that lies in a region and is owned by one process of a party at a time. All methods work through
+/// any handle on the same 40 bytes.
+#[derive(Clone, Copy)]
+pub struct Mutex<'p> {
+    state: &'p State,
+    offset: usize,
+    made: bool,
+}
+
+impl Party<'_> {
+    /// The mutex at an offset of the region, which is made where there are 40 bytes of zeros. EINVAL for other
+    /// bytes.
+    pub fn mutex(&self, offset: usize) -> Result<Mutex<'_>> {
+        self.mutex_at(self.state().at(offset))
+    }
+
+    pub(crate) fn mutex_at(&self, at: *const u8) -> Result<Mutex<'_>> {
+        let (state, offset) = self.state().place(at, &KIND)?;
+        let made = state.make(offset, &KIND, || Ok(()))?;
+        Ok(Mutex { state, offset, made })
+    }
+
+    /// The same for calls that do not explain. Its bytes are looked at when it is first locked.
+    #[allow(dead_code)]
+    #[inline(always)]
+    pub(crate) fn mutex_known(&self, at: *const u8) -> Result<Mutex<'_>, Code> {
+        let state = self.state();
+        let offset = state.offset_of(at, SIZE).ok_or(Code::from(Errno::EINVAL))?;
+        Ok(Mutex { state, offset, made: false })
+    }
+}
+
+impl<'p> Mutex<'p> {
+    /// Whether [`Party::mutex`] made it, rather than found it.
+    pub fn made(&self) -> bool {
+        self.made
+    }
+
+    #[inline(always)]
+    fn words(&self) -> Words<'p> {
+        // SAFETY: inside the region, and aligned; all fields are atomic.
+        unsafe { &*self.state.at::<Head>(self.offset) }.words()
+    }
+
+    /// Waits for it as long as need be. ENOTRECOVERABLE; EDEADLK where this thread has it.
+    #[inline(always)]
+    pub fn lock(&self) -> Result<Locked, Code> {
+        match self.fast() {
+            true => Ok(Locked::Clean),
+            false => self.lock_slow(Deadline::NEVER),
+        }
+    }
+
+    /// Waits for it until a deadline: ETIMEDOUT. One that is over tries once.
+    #[inline(always)]
+    pub fn lock_until(&self, deadline: Deadline) -> Result<Locked, Code> {
+        match self.fast() {
+            true => Ok(Locked::Clean),
+            false => self.lock_slow(deadline),
+        }
+    }
+
+    /// EBUSY where somebody has it, this process included.
+    #[inline(always)]
+    pub fn try_lock(&self) -> Result<Locked, Code> {
+        match self.fast() {
+            true => Ok(Locked::Clean),
+            false => self.try_slow(),
+        }
+    }
+
+    /// EPERM where this process does not own it through this party.
+    #[inline(always)]
+    pub fn unlock(&self) -> Result<(), Code> {
+        let node = self.state.node(self.offset);
+        let own = node.tid();
+        if own != 0 {
+            node.holder.store(0, Ordering::Relaxed);
+            if lock::unlock_fast(self.words(), own) {
+                return Ok(());
+            }
+        }
+        self.unlock_slow()
+    }
+
+    /// Says that what the dead owner left is repaired. EINVAL where no owner died, EPERM where this process does
+    /// not own it.
+    pub fn consistent(&self) -> Result<(), Code> {
+        let own = self.state.node(self.offset).tid();
+        lock::consistent(self.words(), own).map_err(|refused| self.code(refused, Errno::EINVAL))
+    }
+
+    /// The process that has it now, by its number in its own PID namespace; None for nobody. Old news as soon
+    /// as it is told.
+    pub fn owner(&self) -> Result<Option<u32>, Code> {
+        self.check()?;
+        let tid = self.words().word.load(Ordering::Relaxed) & TM;
+        // One that nobody has is nobody's that we could name.
+        Ok((tid != 0).then(|| self.state.process_of(tid).unwrap_or(0)))
+    }
+
+    #[inline(always)]
+    fn fast(&self) -> bool {
+        let (node, words) = (self.state.node(self.offset), self.words());
+        let own = node.tid();
+        if own == 0 || !lock::try_fast(words, own) {
+            return false;
+        }
+        if !lock::is_recoverable(words) {
+            self.pass_on(own);
+            return false;
+        }
+        node.holder.store(thread::identity(), Ordering::Relaxed);
+        true
+    }
+
+    /// Taken by the fast path, and not recoverable: the slow path finds out again, and says so.
+    #[cold]
+    fn pass_on(&self, own: u32) {
+        let _ = lock::unlock(self.words(), own, &Thread::new(self.state, Deadline::NEVER));
+    }
+
+    /// The keeper's number by which this process owns it.
+    fn own(&self) -> Result<u32, Code> {
+        match self.state.node(self.offset).tid() {
+            0 => self.state.enlist(self.offset, &KIND),
+            own => Ok(own),
+        }
+    }
+
+    /// EINVAL where there is no mutex.
+    fn check(&self) -> Result<(), Code> {
+        if self.state.node(self.offset).tid() == 0 {
+            // SAFETY: inside the region, and aligned; all fields are atomic.
+            let head = unsafe { &*self.state.at::<Head>(self.offset) };
+            if !head.is(&KIND, self.state.table_from(self.offset)) {
+                return Err(Errno::EINVAL.into());
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self, deadline: Deadline) -> Result<Locked, Code> {
+        let own = self.own()?;
+        let (node, words) = (self.state.node(self.offset), self.words());
+        if words.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node) {
+            return Err(Errno::EDEADLK.into());
+        }
+        let taken = lock::lock(words, own, &Thread::new(self.state, deadline));
+        self.got(taken, Errno::ETIMEDOUT)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_slow(&self) -> Result<Locked, Code> {
+        let own = self.own()?;
+        let now = Deadline::after(std::time::Duration::ZERO);
+        let taken = lock::try_lock(self.words(), own, &Thread::new(self.state, now));
+        self.got(taken, Errno::EBUSY)
+    }
+
+    fn got(&self, taken: Result<Taken, Refused>, busy: Errno) -> Result<Locked, Code> {
+        let taken = taken.map_err(|refused| self.code(refused, busy))?;
+        self.state.node(self.offset).holder.store(thread::identity(), Ordering::Relaxed);
+        Ok(taken.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_slow(&self) -> Result<(), Code> {
+        self.check()?;
+        let own = self.state.node(self.offset).tid();
+        let unlocked = lock::unlock(self.words(), own, &Thread::new(self.state, Deadline::NEVER));
+        unlocked.map_err(|refused| self.code(refused, Errno::EPERM))
+    }
+
+    fn code(&self, refused: Refused, busy: Errno) -> Code {
+        match refused {
+            Refused::Busy => busy,
+            Refused::NotRecoverable => Errno::ENOTRECOVERABLE,
+            Refused::NotOwner => Errno::EPERM,
+            Refused::Consistent => Errno::EINVAL,
+        }
+        .into()
+    }
+}
+
+impl fmt::Debug for Mutex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").field("offset", &self.offset).field("owner", &self.owner()).finish()
+    }
+}
+
+/// A thread that locks or unlocks.
+pub(super) struct Thread<'a> {
+    state: &'a State,
+    deadline: Deadline,
+    pending: Pending,
+}
+
+impl<'a> Thread<'a> {
+    pub(super) fn new(state: &'a State, deadline: Deadline) -> Thread<'a> {
+        Thread { state, deadline, pending: Pending::new() }
+    }
+}
+
+impl Caller for Thread<'_> {
+    fn pend(&self, word: &AtomicU32) {
+        self.pending.set(word);
+    }
+
+    fn unpend(&self) {
+        self.pending.reset();
+    }
+
+    fn is_over(&self) -> bool {
+        wait::is_over(self.deadline)
+    }
+
+    fn sleep(&self, word: &AtomicU32, value: u32) -> Slept {
+        match wait::sleep(word, value, self.deadline) {
+            true => Slept::Woken,
+            false => Slept::Slice,
+        }
+    }
+
+    fn wake(&self, word: &AtomicU32) -> bool {
+        // EFAULT: nobody sleeps on what is gone, and it is not to be touched.
+        futex::wake(word, 1).map_or(true, |woken| woken > 0)
+    }
+
+    fn is_stranger(&self, owner: u32) -> bool {
+        self.state.table().find(owner).is_none()
+    }
+
+    fn settle(&self) -> bool {
+        self.state.table().settle(self.deadline)
+    }
+}

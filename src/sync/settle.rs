@@ -1,0 +1,141 @@
+//! A process ends thread by thread: the keeper may be gone, and its locks free, while another thread is still
+//! in the middle of a long read(2) into the region. So whoever takes a dead owner's lock waits until the whole
+//! process has ended, and then marks the slot.
+//!
+//! What a slot says of its process is a peer's claim. It decides how long we look, which has an end, and
+//! nothing else.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::table::{Slot, Table};
+use crate::deadline::Deadline;
+use crate::sys::{self, process, Errno};
+
+/// A process, as a slot tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub pid: u32,
+    pub namespace: u64,
+    pub start: u64,
+}
+
+/// Where nothing can be seen of the process: longer than a large read(2) takes.
+const BLIND: Duration = Duration::from_millis(200);
+
+/// A process that executes another program does not end: how often we look whether that is so.
+const SLICE: Duration = Duration::from_millis(4);
+
+impl Identity {
+    pub(super) fn own() -> Identity {
+        let pid = sys::own_process() as u32;
+        let start = process::start_time(pid).ok().flatten().unwrap_or(0);
+        Identity { pid, namespace: process::own_pid_namespace(), start }
+    }
+
+    /// Waits until no thread of the process, which has begun to die, can write any more.
+    fn has_stopped(self, deadline: Deadline) -> bool {
+        let own_namespace = process::own_pid_namespace();
+        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return true };
+        if self.namespace != own_namespace || own_namespace == 0 {
+            return blindly(deadline);
+        }
+        // This program has come into its place.
+        if pid == sys::own_process() {
+            return true;
+        }
+        let descriptor = match process::descriptor(pid) {
+            Err(Errno::ESRCH | Errno::EINVAL) => return true,
+            descriptor => descriptor.ok(),
+        };
+        match process::start_time(self.pid) {
+            Ok(Some(start)) if start == self.start => {}
+            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return true,
+            // It cannot be told from another one of this number.
+            _ if !process::exists(pid) => return true,
+            _ => return blindly(deadline),
+        }
+        loop {
+            let left = deadline.left().unwrap_or(Duration::MAX);
+            match &descriptor {
+                Some(descriptor) if process::ends_within(descriptor, left.min(SLICE)) => return true,
+                Some(_) => {}
+                None => std::thread::sleep(left.min(Duration::from_millis(1))),
+            }
+            // All threads of the old program have a SIGKILL to come until they have stopped; one that executes
+            // a new program has not.
+            match process::is_being_killed(self.pid) {
+                Some(true) => {}
+                Some(false) => return true,
+                None => return blindly(deadline),
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+    }
+}
+
+fn blindly(deadline: Deadline) -> bool {
+    match deadline.left() {
+        Some(left) if left < BLIND => {
+            std::thread::sleep(left);
+            false
+        }
+        _ => {
+            std::thread::sleep(BLIND);
+            true
+        }
+    }
+}
+
+impl Slot {
+    /// Only by whoever has just claimed it.
+    pub(super) fn identify(&self, own: Identity, tid: u32) {
+        let claim = (self.identity.load(Ordering::Acquire) >> 32) as u32;
+        self.tid.store(tid, Ordering::Relaxed);
+        self.namespace.store(own.namespace, Ordering::Relaxed);
+        self.start.store(own.start, Ordering::Relaxed);
+        let identity = u64::from(claim.wrapping_add(1)) << 32 | u64::from(own.pid);
+        self.identity.store(identity, Ordering::Release);
+    }
+
+    /// Before it is left: there is nothing to wait for.
+    pub(super) fn forget_identity(&self) {
+        self.identity.fetch_and(!u64::from(u32::MAX), Ordering::AcqRel);
+    }
+
+    /// Of a dead slot: waits until its process has ended, and says so in the slot.
+    pub(super) fn settle(&self, deadline: Deadline) -> bool {
+        let identity = self.identity.load(Ordering::Acquire);
+        let pid = identity as u32;
+        if pid == 0 {
+            return true;
+        }
+        let (namespace, start) = (self.namespace.load(Ordering::Relaxed), self.start.load(Ordering::Acquire));
+        // Claimed anew meanwhile: then somebody else has waited.
+        if self.identity.load(Ordering::Acquire) != identity {
+            return true;
+        }
+        if !(Identity { pid, namespace, start }).has_stopped(deadline) {
+            return false;
+        }
+        let settled = identity & !u64::from(u32::MAX);
+        let _ = self.identity.compare_exchange(identity, settled, Ordering::AcqRel, Ordering::Relaxed);
+        true
+    }
+}
+
+impl Table {
+    /// Waits until all who are marked dead have ended.
+    pub(super) fn settle(&self, deadline: Deadline) -> bool {
+        (0..self.used()).all(|index| {
+            let slot = self.slot(index);
+            if !slot.is_dead() {
+                return true;
+            }
+            self.note_death(index);
+            slot.settle(deadline)
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! The party's table in shared memory: who is here, one slot for each keeper; and each process's cells, numbers
+//! that count for the objects of the party only as long as the process lives.
+//!
+//! `word` of a slot:
+//!
+//! | word | meaning | written by | after a crash |
+//! |---|---|---|---|
+//! | 0 | free | who leaves | – |
+//! | t (·W) | the keeper t lives (somebody watches) | who joins; a watcher adds W | kernel: OD, OD·W, wakes one watcher |
+//! | OD (·W) | died | kernel | the next who joins takes it, once its process has ended as a whole |
+//!
+//! `identity`: a count of claims << 32 | pid. pid 0: not yet, or no more. Only while the word is t it is the
+//! claimer's to store; from then on pid becomes 0 by a compare-and-swap of whoever has seen the process ended.
+//!
+//! `counted`: the claim whose death is in `changes`, stored by whoever saw it first.
+//!
+//! Cells are their slot's owner's alone to write; the next owner begins by making them 0, and says so in
+//! `changes`. Those of a slot whose word is not t count as 0.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::lock::{OD, TM, W};
+use crate::sys::futex;
+
+#[repr(C)]
+pub(super) struct Header {
+    /// 0, or [`MAGIC`]: stored last.
+    pub magic: AtomicU64,
+    /// cells << 32 | slots, stored once.
+    pub shape: AtomicU64,
+    /// How often somebody has joined, left, or was found dead: those who wait for more than a word sleep here.
+    pub changes: AtomicU32,
+    /// One more than the highest slot that was ever taken.
+    used: AtomicU32,
+    /// How many cells' numbers are given to objects.
+    allotted: AtomicU32,
+    reserved: [u32; 9],
+}
+
+#[repr(C)]
+pub(super) struct Slot {
+    pub word: AtomicU32,
+    /// The keeper's number, also after its death.
+    pub tid: AtomicU32,
+    pub identity: AtomicU64,
+    /// The process's PID namespace, and when it started there.
+    pub namespace: AtomicU64,
+    pub start: AtomicU64,
+    pub counted: AtomicU32,
+    /// 1: one more keeper of a process that has a slot already.
+    pub flags: AtomicU32,
+    reserved: [u64; 3],
+}
+
+/// "shmkit", party, version 1.
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"shmkitP\x01");
+
+pub(super) const SLOTS: u32 = 64;
+pub(super) const CELLS: u32 = 32;
+const SLOTS_MAX: u32 = 4096;
+const CELLS_MAX: u32 = 4096;
+
+/// How a table is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub slots: u32,
+    /// A multiple of 16: the cells of two processes are on no line together.
+    pub cells: u32,
+}
+
+impl Shape {
+    /// 0: the default.
+    pub(super) fn new(slots: u32, cells: u32) -> Option<Shape> {
+        let or = |number: u32, default| if number == 0 { default } else { number };
+        let shape = Shape { slots: or(slots, SLOTS), cells: or(cells, CELLS).checked_next_multiple_of(16)? };
+        (shape.slots <= SLOTS_MAX && shape.cells <= CELLS_MAX).then_some(shape)
+    }
+
+    /// What somebody has stored.
+    pub(super) fn of(bits: u64) -> Option<Shape> {
+        let shape = Shape { slots: bits as u32, cells: (bits >> 32) as u32 };
+        let (slots, cells) = (shape.slots, shape.cells);
+        let good = (1..=SLOTS_MAX).contains(&slots) && (16..=CELLS_MAX).contains(&cells) && cells % 16 == 0;
+        good.then_some(shape)
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        u64::from(self.cells) << 32 | u64::from(self.slots)
+    }
+
+    pub(super) fn size(self) -> usize {
+        let (slots, cells) = (self.slots as usize, self.cells as usize);
+        size_of::<Header>() + slots * (size_of::<Slot>() + cells * size_of::<AtomicU32>())
+    }
+}
+
+/// A table in mapped memory. Its shape is our own copy: a peer can write the one that is there.
+#[derive(Clone, Copy)]
+pub(super) struct Table {
+    start: *const u8,
+    pub shape: Shape,
+}
+
+impl Table {
+    /// # Safety
+    /// `shape.size()` bytes at `start`, 8-aligned, stay mapped for writing as long as this is used.
+    pub(super) unsafe fn new(start: *const u8, shape: Shape) -> Table {
+        Table { start, shape }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: new()'s promise; all fields are atomic.
+        unsafe { &*self.start.cast() }
+    }
+
+    fn slot_offset(index: u32) -> usize {
+        size_of::<Header>() + index as usize * size_of::<Slot>()
+    }
+
+    /// Where a slot is from the table's first byte on.
+    pub(super) fn offset_of(&self, index: u32) -> usize {
+        Table::slot_offset(index)
+    }
+
+    pub(super) fn slot(&self, index: u32) -> &Slot {
+        assert!(index < self.shape.slots);
+        // SAFETY: inside the table.
+        unsafe { &*self.start.add(Table::slot_offset(index)).cast() }
+    }
+
+    pub(super) fn cell(&self, slot: u32, cell: u32) -> &AtomicU32 {
+        let Shape { slots, cells } = self.shape;
+        assert!(slot < slots && cell < cells);
+        let index = slot as usize * cells as usize + cell as usize;
+        // SAFETY: inside the table.
+        unsafe { &*self.start.add(Table::slot_offset(slots)).cast::<AtomicU32>().add(index) }
+    }
+
+    /// The slots that were ever taken.
+    pub(super) fn used(&self) -> u32 {
+        self.header().used.load(Ordering::Acquire).min(self.shape.slots)
+    }
+
+    pub(super) fn note_used(&self, index: u32) {
+        self.header().used.fetch_max(index + 1, Ordering::AcqRel);
+    }
+
+    /// A cell for an object, in each slot; None where all are given away.
+    // For the objects that count by process.
+    #[allow(dead_code)]
+    pub(super) fn allot(&self) -> Option<u32> {
+        let more = |given: u32| (given < self.shape.cells).then_some(given + 1);
+        self.header().allotted.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()
+    }
+
+    /// Whoever waits for more than a word looks again.
+    pub(super) fn announce(&self) {
+        let changes = &self.header().changes;
+        changes.fetch_add(1, Ordering::AcqRel);
+        let _ = futex::wake(changes, i32::MAX);
+    }
+
+    /// Makes sure that a death is in `changes`.
+    pub(super) fn note_death(&self, index: u32) {
+        let slot = self.slot(index);
+        let claim = (slot.identity.load(Ordering::Acquire) >> 32) as u32;
+        let counted = slot.counted.load(Ordering::Acquire);
+        if counted != claim
+            && slot.counted.compare_exchange(counted, claim, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            self.announce();
+        }
+    }
+
+    /// Looks for those who died, so that all hear of it.
+    pub(super) fn scan(&self) {
+        for index in 0..self.used() {
+            if self.slot(index).is_dead() {
+                self.note_death(index);
+            }
+        }
+    }
+
+    /// The slot of a keeper that lives.
+    pub(super) fn find(&self, tid: u32) -> Option<u32> {
+        (0..self.used()).find(|&index| self.slot(index).owner() == Some(tid))
+    }
+}
+
+impl Slot {
+    /// The keeper's number, while it lives.
+    pub(super) fn owner(&self) -> Option<u32> {
+        let tid = self.word.load(Ordering::Acquire) & TM;
+        (tid != 0).then_some(tid)
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.word.load(Ordering::Acquire) & (OD | TM) == OD
+    }
+
+    /// What to wait for, so that the kernel wakes us at its death; None where nobody lives there.
+    pub(super) fn watch(&self) -> Option<u32> {
+        let mut seen = self.word.load(Ordering::Acquire);
+        loop {
+            if seen & TM == 0 {
+                return None;
+            }
+            if seen & W != 0 {
+                return Some(seen);
+            }
+            match self.word.compare_exchange(seen, seen | W, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(seen | W),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Sleeping until a word changes; and until that, or somebody of the party dies: futex_waitv on the word, on
+//! `changes`, and on every slot. The kernel wakes one who sleeps on a dead slot, who tells all others by
+//! `changes`.
+//!
+//! Where the kernel has no futex_waitv (before Linux 5.16, and in some containers) the word is waited for in
+//! short slices, and the slots are looked at in between.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::table::Table;
+use crate::deadline::Deadline;
+use crate::sys::futex::{self, Expected, WAITV_MAX};
+use crate::sys::{clock, Errno};
+
+/// No sleep is longer: what a dead process should have woken is found then.
+const SLICE_NS: i64 = 1_000_000_000;
+/// Without futex_waitv.
+const SHORT_SLICE_NS: i64 = 10_000_000;
+
+/// futex_waitv is not to be had.
+static WITHOUT_WAITV: AtomicBool = AtomicBool::new(false);
+
+/// For tests: waits as on a kernel without futex_waitv, or as it is found again.
+#[doc(hidden)]
+pub fn pretend_without_waitv(without: bool) {
+    WITHOUT_WAITV.store(without, Ordering::Relaxed);
+}
+
+/// Why a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The word was woken, or has another value. Look again.
+    Word,
+    /// Somebody has joined, left or died since `seen`.
+    Party,
+    /// The deadline is over.
+    TimedOut,
+}
+
+fn slice(deadline: Deadline, slice_ns: i64) -> i64 {
+    let end = clock::monotonic_ns() + slice_ns;
+    deadline.ns().map_or(end, |deadline| deadline.min(end))
+}
+
+pub(super) fn is_over(deadline: Deadline) -> bool {
+    deadline.ns().is_some_and(|deadline| clock::monotonic_ns() >= deadline)
+}
+
+/// Sleeps while the word has this value, for a slice: false when that is over, and the deadline is not.
+pub(super) fn sleep(word: &AtomicU32, value: u32, deadline: Deadline) -> bool {
+    let until = slice(deadline, SLICE_NS);
+    futex::wait(word, value, Some(until)) != Err(Errno::ETIMEDOUT) || deadline.ns() == Some(until)
+}
+
+/// Sleeps while the word has this value and the party is as it was when `changes` was `seen`.
+pub(super) fn watch(
+    table: &Table,
+    own_slot: u32,
+    (word, value): (&AtomicU32, u32),
+    seen: u32,
+    deadline: Deadline,
+) -> Wake {
+    let changes = &table.header().changes;
+    loop {
+        table.scan();
+        if changes.load(Ordering::Acquire) != seen {
+            return Wake::Party;
+        }
+        if word.load(Ordering::Acquire) != value {
+            return Wake::Word;
+        }
+        let woken = if WITHOUT_WAITV.load(Ordering::Relaxed) {
+            futex::wait(word, value, Some(slice(deadline, SHORT_SLICE_NS))).map(|()| 0)
+        } else {
+            let mut words = [Expected::NONE; WAITV_MAX];
+            words[0] = Expected::new(word, value);
+            words[1] = Expected::new(changes, seen);
+            let mut count = 2;
+            for index in (0..table.used()).filter(|&index| index != own_slot) {
+                let slot = table.slot(index);
+                if count == WAITV_MAX {
+                    break;
+                }
+                if let Some(value) = slot.watch() {
+                    words[count] = Expected::new(&slot.word, value);
+                    count += 1;
+                }
+            }
+            // More than it takes: the others are looked at in between.
+            let slice_ns = if count == WAITV_MAX { SHORT_SLICE_NS } else { SLICE_NS };
+            futex::wait_any(&words[..count], Some(slice(deadline, slice_ns)))
+        };
+        match woken {
+            Ok(0) => return Wake::Word,
+            Err(Errno::ENOSYS | Errno::EPERM) => WITHOUT_WAITV.store(true, Ordering::Relaxed),
+            _ if is_over(deadline) => return Wake::TimedOut,
+            _ => {}
+        }
+    }
+}
