@@ -24,6 +24,18 @@ SIZE(shm_error, 256);
 FIELD(shm_error, code, 0, 4);
 FIELD(shm_error, message, 4, 252);
 
+SIZE(shm_party_options, 16);
+FIELD(shm_party_options, size, 0, 4);
+FIELD(shm_party_options, flags, 4, 4);
+FIELD(shm_party_options, slots, 8, 4);
+FIELD(shm_party_options, cells, 12, 4);
+
+/* In shared memory: docs/layout.md says what the bytes are. */
+SIZE(shm_party_table, 12352);
+FIELD(shm_party_table, opaque, 0, 12352);
+SIZE(shm_mutex, 40);
+FIELD(shm_mutex, opaque, 0, 40);
+
 SIZE(shm_sysv_info, 88);
 FIELD(shm_sysv_info, size_bytes, 0, 8);
 FIELD(shm_sysv_info, attach_count, 8, 8);
@@ -251,6 +263,10 @@ VALUE(SHMKIT_PLACE_DEFAULT, 0);
 VALUE(SHMKIT_PLACE_PREFERRED, 1);
 VALUE(SHMKIT_PLACE_BIND, 2);
 VALUE(SHMKIT_PLACE_INTERLEAVE, 3);
+
+VALUE(SHMKIT_PARTY_ANY_THREAD, 1);
+VALUE(SHMKIT_PARTY_CAN_SHRINK, 2);
+VALUE(SHMKIT_OWNER_DIED, 1);
 
 VALUE(SHMKIT_SEM_OR_OPEN, 512);
 VALUE(SHMKIT_SEM_UNDO, 4096);

@@ -13,6 +13,8 @@
  *     shm_region_from_fd      any descriptor of a file
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
+ * shm_party_join lets a process use the locks in a region: shm_mutex_... They are owned by a process,
+ * and released by the kernel when it dies.
  * shm_sysv_sem_... and shm_sysv_queue_... are System V's semaphores and message queues.
  * shmkit_helpers.h adds typed pointers, closing at the end of a scope, and deadlines from now.
  * Compile with `pkg-config --cflags --libs shmkit`.
@@ -31,7 +33,7 @@
  * with a size may grow in later versions; set the size, and leave fields that you do not know 0.
  *
  * Threads. Every function may be called from any thread at any time, also on the same region, but
- * for shm_region_close, which ends it. The bytes in a region are another matter: the library does
+ * for shm_region_close and shm_party_leave, which end what they are given. The bytes in a region are another matter: the library does
  * not order what processes write there; use atomics.
  *
  * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _rights, _name,
@@ -42,13 +44,13 @@
  * in the child of a threaded process where free() is. With SHMKIT_REGION_NO_FORK the child must leave
  * the handle alone, and not close it either. exec() ends all mappings and closes all descriptors.
  *
- * The library starts no threads, prints nothing, and installs no signal handler but the one that
- * shm_guard_enable is called for. It does not end the process, unless an invariant of its own is
- * broken.
+ * The library starts no thread but the keepers of shm_party_join, prints nothing, and installs no
+ * signal handler but the one that shm_guard_enable is called for. It does not end the process, unless
+ * an invariant of its own is broken.
  *
  * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
  * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_inspect(3),
- * shm_error(3).
+ * shm_party(3), shm_mutex(3), shm_error(3).
  */
 
 
@@ -398,6 +400,24 @@
 #define SHMKIT_FDS_MAX 253
 
 /**
+ * shm_party_join: a lock that this process holds is waited for, never -EDEADLK: for programs whose
+ * tasks move from thread to thread (goroutines).
+ */
+#define SHMKIT_PARTY_ANY_THREAD 1
+
+/**
+ * shm_party_join: join although the memory can be taken away (files, POSIX objects, memfds without
+ * the seal SHRINK, huge pages). A page that is gone is SIGBUS for whoever uses a lock on it, and
+ * what a dying process holds may stay locked.
+ */
+#define SHMKIT_PARTY_CAN_SHRINK 2
+
+/**
+ * A lock was got, and the process that had it died: a positive result.
+ */
+#define SHMKIT_OWNER_DIED 1
+
+/**
  * shm_object: a System V semaphore set.
  */
 #define SHMKIT_KIND_SEMAPHORES 7
@@ -490,7 +510,8 @@
 #define SHMKIT_E_VERSION -4098
 
 /**
- * The received descriptor can be shrunk under its receiver, and `_RISK_SHRINK` was not given.
+ * The memory can be taken away: the received descriptor can be shrunk under its receiver, and
+ * `_RISK_SHRINK` was not given; or locks were to be used there, and `_PARTY_CAN_SHRINK` was not.
  */
 #define SHMKIT_E_UNSEALED -4099
 
@@ -522,6 +543,11 @@
  * What a call of inspection has found, at one moment. Its strings live as long as it does.
  */
 typedef struct shm_list shm_list;
+
+/**
+ * A process's membership of a party, opaque: made by shm_party_join, ended by shm_party_leave.
+ */
+typedef struct shm_party shm_party;
 
 /**
  * A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
@@ -755,6 +781,39 @@ typedef struct shm_peer {
      */
     int32_t pidfd;
 } shm_peer;
+
+/**
+ * How to join a party. NULL means all defaults, and zero fields mean defaults.
+ */
+typedef struct shm_party_options {
+    /**
+     * sizeof(shm_party_options)
+     */
+    uint32_t size;
+    /**
+     * SHMKIT_PARTY_ANY_THREAD | SHMKIT_PARTY_CAN_SHRINK
+     */
+    uint32_t flags;
+    /**
+     * Of a table that is made: how many keepers it has room for, at most 4096; 0 is 64. A process
+     * has one, and one more for every 2000 locks that it has used. A table that is there has its
+     * own number, and another one is -EINVAL.
+     */
+    uint32_t slots;
+    /**
+     * Of a table that is made: how many of its objects can count by process (read-write locks,
+     * barriers, semaphores whose units come back), at most 4096; 0 is 32. Rounded up to a multiple
+     * of 16. A table that has less is -EINVAL.
+     */
+    uint32_t cells;
+} shm_party_options;
+
+/**
+ * A lock in shared memory: zeros, at a multiple of 8, until shm_mutex_init.
+ */
+typedef struct shm_mutex {
+    uint64_t opaque[5];
+} shm_mutex;
 
 /**
  * A limit that shared memory meets.
@@ -1088,6 +1147,14 @@ typedef struct shm_file_system {
      */
     uint32_t reserved;
 } shm_file_system;
+
+/**
+ * Who uses the locks of a region: put it into a region's zeros, at a multiple of 8 (better 64).
+ * For 64 processes; shm_party_size is for others.
+ */
+typedef struct shm_party_table {
+    uint64_t opaque[1544];
+} shm_party_table;
 
 
 
@@ -2386,6 +2453,108 @@ int shm_recv_region_until(int socket,
                           int64_t deadline_ns,
                           struct shm_region **region,
                           struct shm_error *error);
+
+/**
+ * ---- Locks ------------------------------------------------------------------------------
+ *
+ * Joins the party whose table is at an offset of a region: from then on this process can use the
+ * locks there, and its death is noticed, however it dies.
+ *
+ * Joining starts a thread, the party's keeper, which blocks all signals and sleeps until the party
+ * is left. The kernel releases what the process holds when that thread dies with it.
+ * `region`: writable, shared, and, unless SHMKIT_PARTY_CAN_SHRINK is given, one that cannot shrink.
+ * It cannot be closed, -EBUSY, until the party is left.
+ * `offset`: of a shm_party_table, or of shm_party_size bytes. Zeros become a table; whoever comes
+ * later finds it. Nothing is written to other bytes, which are -EINVAL.
+ * `options`: NULL, or flags, slots, cells.
+ * Returns 0, or: -EINVAL an argument, a private region, no table; -EACCES the region is read-only;
+ * SHMKIT_E_UNSEALED it can shrink; -ENOLCK all slots are taken, or the kernel has no thread for the
+ * keeper (RLIMIT_NPROC); -ENOMEM no addresses: the party sets aside as many as the region has
+ * (RLIMIT_AS); -ENOSYS before Linux 4.14.
+ */
+int shm_party_join(struct shm_region *region,
+                   size_t offset,
+                   const struct shm_party_options *options,
+                   struct shm_party **party,
+                   struct shm_error *error);
+
+/**
+ * Leaves a party; NULL is fine. The handle ends, and nobody may use it or a lock through it.
+ *
+ * In a child made by fork(), too, it ends the child's own handle alone.
+ * Returns 0, or: -EBUSY this process holds a lock through it. Then it stays joined.
+ */
+int shm_party_leave(struct shm_party *party);
+
+/**
+ * How many bytes a table for so many slots and cells has, 0 for the default; 0 for more than 4096
+ * of either.
+ */
+size_t shm_party_size(uint32_t slots, uint32_t cells);
+
+/**
+ * Makes a lock of zeros, or finds that it is one. Every process that uses it may call this, in any
+ * order and at the same time. There is nothing to destroy; its bytes are the lock's as long as
+ * anybody is in the party.
+ *
+ * `mutex`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made the lock, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a lock, or a lock of another party.
+ */
+int shm_mutex_init(struct shm_party *party, struct shm_mutex *mutex, struct shm_error *error);
+
+/**
+ * Locks, and waits for it as long as need be. The process owns the lock, not the thread: any
+ * thread of it may unlock, and a thread that ends releases nothing.
+ *
+ * When the owner dies, however, or executes another program, the next one gets the lock once
+ * nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED: it repairs what
+ * the lock guards and calls shm_mutex_consistent. A child made by fork() owns nothing of what its
+ * parent holds.
+ * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread has it (not with
+ * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_mutex_consistent;
+ * -EINVAL NULL, or not a lock of this party; -ENOLCK, -ENOMEM at this process's first use of the
+ * lock: no slot or thread for one more keeper, no memory.
+ */
+int shm_mutex_lock(struct shm_party *party, struct shm_mutex *mutex);
+
+/**
+ * shm_mutex_lock until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_mutex_lock, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_mutex_lock_until(struct shm_party *party, struct shm_mutex *mutex, int64_t deadline_ns);
+
+/**
+ * Locks if nobody has it.
+ *
+ * Returns as shm_mutex_lock but for -EDEADLK, and: -EBUSY somebody has it, also this thread; or its
+ * owner has died, and still writes.
+ */
+int shm_mutex_trylock(struct shm_party *party, struct shm_mutex *mutex);
+
+/**
+ * Unlocks. After SHMKIT_OWNER_DIED without shm_mutex_consistent nobody can lock it any more, ever.
+ *
+ * Returns 0, or: -EPERM this process does not own it through this party; -EINVAL NULL, or not a
+ * lock of this party.
+ */
+int shm_mutex_unlock(struct shm_party *party, struct shm_mutex *mutex);
+
+/**
+ * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked.
+ *
+ * Returns 0, or: -EINVAL no owner died; -EPERM this process does not own it through this party.
+ */
+int shm_mutex_consistent(struct shm_party *party, struct shm_mutex *mutex);
+
+/**
+ * Who owns the lock, which may have changed by the time that the call returns.
+ *
+ * `pid`: the owner's number in its own PID namespace, 0 where it is no member of the party.
+ * Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
+ */
+int shm_mutex_owner(struct shm_party *party, const struct shm_mutex *mutex, int32_t *pid);
 
 /**
  * ---- What the kernel knows --------------------------------------------------------------

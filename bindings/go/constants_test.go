@@ -64,6 +64,9 @@ var constants = map[string]any{
 	"SHMKIT_PLACE_PREFERRED":       shmkit.PlacePreferred,
 	"SHMKIT_PLACE_BIND":            shmkit.PlaceBind,
 	"SHMKIT_PLACE_INTERLEAVE":      shmkit.PlaceInterleave,
+	"SHMKIT_PARTY_ANY_THREAD":      1,    // Go has no locks yet
+	"SHMKIT_PARTY_CAN_SHRINK":      2,    // the same
+	"SHMKIT_OWNER_DIED":            1,    // the same
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it

@@ -11,8 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use super::list::shm_list;
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
 use super::semaphore::shm_sysv_sem_op;
+use super::sync::{shm_mutex, shm_party, shm_party_options};
 use crate::error::{Code, Error, Result};
 use crate::region::{Flags, Options, Region, Seals};
+use crate::sync::{Mutex, Party, PartyFlags, PartyOptions};
 use crate::sys::Errno;
 use crate::sysv::queue::Received;
 use crate::sysv::Operation;
@@ -206,20 +208,20 @@ pub(super) unsafe fn inform<T: Copy>(
 /// No struct of this interface will grow beyond a page; a larger size is a wild number.
 const LONGEST_STRUCT: usize = 4096;
 
-/// The caller's options, shorter or longer than ours (the openat2(2) rule).
-pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Options> {
+/// The caller's options, shorter or longer than ours (the openat2(2) rule). None for NULL.
+unsafe fn extensible<T: Copy>(pointer: *const T, what: &str) -> Result<Option<T>> {
     if pointer.is_null() {
-        return Ok(Options::default());
+        return Ok(None);
     }
-    let (size, ours) =
-        (unsafe { (&raw const (*pointer).size).read() } as usize, size_of::<shm_region_options>());
+    // The first field of all of them.
+    let (size, ours) = (unsafe { pointer.cast::<u32>().read() } as usize, size_of::<T>());
     if size < size_of::<u32>() {
-        return Err(invalid(format!("options of size {size}: set .size = sizeof(shm_region_options)")));
+        return Err(invalid(format!("options of size {size}: set .size = sizeof({what})")));
     }
     if size > LONGEST_STRUCT {
         return Err(Error::new(Errno::E2BIG, format!("options of size {size}: at most {LONGEST_STRUCT}")));
     }
-    let mut known = MaybeUninit::<shm_region_options>::zeroed();
+    let mut known = MaybeUninit::<T>::zeroed();
     let known = unsafe {
         std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), known.as_mut_ptr().cast::<u8>(), size.min(ours));
         known.assume_init()
@@ -236,6 +238,13 @@ pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Optio
         );
         return Err(Error::new(Errno::E2BIG, message));
     }
+    Ok(Some(known))
+}
+
+pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Options> {
+    let Some(known) = (unsafe { extensible(pointer, "shm_region_options") })? else {
+        return Ok(Options::default());
+    };
     Ok(Options {
         flags: Flags::from_raw(known.flags)?,
         mode: known.mode,
@@ -395,6 +404,59 @@ pub(super) unsafe fn region(handle: &impl Handle) -> Result<&Region, Code> {
 /// The region behind a handle, for calls that explain.
 pub(super) unsafe fn known(handle: &impl Handle) -> Result<&Region> {
     unsafe { peek(handle) }.ok_or_else(|| invalid("the region is NULL"))
+}
+
+pub(super) unsafe fn party_options(pointer: *const shm_party_options) -> Result<PartyOptions> {
+    let Some(known) = (unsafe { extensible(pointer, "shm_party_options") })? else {
+        return Ok(PartyOptions::default());
+    };
+    Ok(PartyOptions { flags: PartyFlags::from_raw(known.flags)?, slots: known.slots, cells: known.cells })
+}
+
+/// The party behind a handle, which is a [`Party`], or NULL.
+#[inline(always)]
+unsafe fn party<'a>(handle: &'a *mut shm_party) -> Option<&'a Party<'a>> {
+    unsafe { &*std::ptr::from_ref(handle).cast::<Option<Party<'a>>>() }.as_ref()
+}
+
+/// The same, for calls that explain.
+pub(super) unsafe fn known_party<'a>(handle: &'a *mut shm_party) -> Result<&'a Party<'a>> {
+    unsafe { party(handle) }.ok_or_else(|| invalid("the party is NULL"))
+}
+
+/// The party itself: the handle has ended.
+pub(super) unsafe fn take_party<'a>(handle: *mut shm_party) -> Option<Party<'a>> {
+    unsafe { std::ptr::from_ref(&handle).cast::<Option<Party<'a>>>().read() }
+}
+
+#[inline(always)]
+pub(super) unsafe fn lock_at_once(handle: &*mut shm_party, at: *const shm_mutex) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.lock_at_once(at.cast()))
+}
+
+#[inline(always)]
+pub(super) unsafe fn unlock_at_once(handle: &*mut shm_party, at: *const shm_mutex) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.unlock_at_once(at.cast()))
+}
+
+/// A lock in the region of a party, for calls that return a code alone.
+pub(super) unsafe fn mutex<'a>(handle: &'a *mut shm_party, at: *const shm_mutex) -> Result<Mutex<'a>, Code> {
+    // NULL is in no region.
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.mutex_known(at.cast())
+}
+
+/// A number where there is one: 1, or 0.
+pub(super) unsafe fn tell(out: *mut i32, call: impl FnOnce() -> Result<Option<i32>, Code>) -> c_int {
+    if out.is_null() {
+        return Code::from(Errno::EINVAL).raw();
+    }
+    answer(call().map(|number| match number {
+        Some(number) => {
+            unsafe { out.write(number) };
+            1
+        }
+        None => 0,
+    }))
 }
 
 /// A call that makes a list.

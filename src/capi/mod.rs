@@ -13,6 +13,7 @@ mod sysv;
 mod semaphore;
 mod queue;
 mod handover;
+mod sync;
 mod inspect;
 mod list;
 
@@ -27,6 +28,7 @@ pub use publish::*;
 pub use queue::*;
 pub use region::*;
 pub use semaphore::*;
+pub use sync::*;
 pub use sysv::*;
 
 use std::ffi::{c_char, c_int};

@@ -15,7 +15,8 @@ pub const SHMKIT_E_NOT_REGION: c_int = -4097;
 /// The other side speaks a version of the frame or layout that this library does not know.
 pub const SHMKIT_E_VERSION: c_int = -4098;
 
-/// The received descriptor can be shrunk under its receiver, and `_RISK_SHRINK` was not given.
+/// The memory can be taken away: the received descriptor can be shrunk under its receiver, and
+/// `_RISK_SHRINK` was not given; or locks were to be used there, and `_PARTY_CAN_SHRINK` was not.
 pub const SHMKIT_E_UNSEALED: c_int = -4099;
 
 /// A region that is read-only, or sealed against writing, is to be sent, and the receiver could

@@ -61,13 +61,65 @@ impl Party<'_> {
     }
 
     /// The same for calls that do not explain. Its bytes are looked at when it is first locked.
-    #[allow(dead_code)]
-    #[inline(always)]
     pub(crate) fn mutex_known(&self, at: *const u8) -> Result<Mutex<'_>, Code> {
         let state = self.state();
         let offset = state.offset_of(at, SIZE).ok_or(Code::from(Errno::EINVAL))?;
         Ok(Mutex { state, offset, made: false })
     }
+
+    /// Locks what is there if this process has used it before, and nobody has it. False: not done, for
+    /// whatever reason.
+    #[inline(always)]
+    pub(crate) fn lock_at_once(&self, at: *const u8) -> bool {
+        let state = self.state();
+        state.is_inside(at, SIZE) && lock_at_once(state, state.offset(at))
+    }
+
+    /// Unlocks what is there if this process has it, and nobody waits for it. False: not done.
+    #[inline(always)]
+    pub(crate) fn unlock_at_once(&self, at: *const u8) -> bool {
+        let state = self.state();
+        state.is_inside(at, SIZE) && unlock_at_once(state, state.offset(at))
+    }
+}
+
+/// What is in a region at this offset.
+#[inline(always)]
+fn words(state: &State, offset: usize) -> Words<'_> {
+    // SAFETY: the callers' offsets are inside the region, and aligned; all fields are atomic.
+    unsafe { &*state.at::<Head>(offset) }.words()
+}
+
+#[inline(always)]
+fn lock_at_once(state: &State, offset: usize) -> bool {
+    let (node, words) = (state.node(offset), words(state, offset));
+    let own = node.tid();
+    if own == 0 || !lock::try_fast(words, own) {
+        return false;
+    }
+    if !lock::is_recoverable(words) {
+        pass_on(state, words, own);
+        return false;
+    }
+    node.holder.store(thread::identity(), Ordering::Relaxed);
+    true
+}
+
+/// Taken, and not recoverable: the slow path finds out again, and says so.
+#[cold]
+fn pass_on(state: &State, words: Words<'_>, own: u32) {
+    let _ = lock::unlock(words, own, &Thread::new(state, Deadline::NEVER));
+}
+
+#[inline(always)]
+fn unlock_at_once(state: &State, offset: usize) -> bool {
+    let node = state.node(offset);
+    let own = node.tid();
+    if own == 0 {
+        return false;
+    }
+    node.holder.store(0, Ordering::Relaxed);
+    lock::unlock_fast(words(state, offset), own)
 }
 
 impl<'p> Mutex<'p> {
@@ -76,16 +128,14 @@ impl<'p> Mutex<'p> {
         self.made
     }
 
-    #[inline(always)]
     fn words(&self) -> Words<'p> {
-        // SAFETY: inside the region, and aligned; all fields are atomic.
-        unsafe { &*self.state.at::<Head>(self.offset) }.words()
+        words(self.state, self.offset)
     }
 
     /// Waits for it as long as need be. ENOTRECOVERABLE; EDEADLK where this thread has it.
     #[inline(always)]
     pub fn lock(&self) -> Result<Locked, Code> {
-        match self.fast() {
+        match lock_at_once(self.state, self.offset) {
             true => Ok(Locked::Clean),
             false => self.lock_slow(Deadline::NEVER),
         }
@@ -94,7 +144,7 @@ impl<'p> Mutex<'p> {
     /// Waits for it until a deadline: ETIMEDOUT. One that is over tries once.
     #[inline(always)]
     pub fn lock_until(&self, deadline: Deadline) -> Result<Locked, Code> {
-        match self.fast() {
+        match lock_at_once(self.state, self.offset) {
             true => Ok(Locked::Clean),
             false => self.lock_slow(deadline),
         }
@@ -103,7 +153,7 @@ impl<'p> Mutex<'p> {
     /// EBUSY where somebody has it, this process included.
     #[inline(always)]
     pub fn try_lock(&self) -> Result<Locked, Code> {
-        match self.fast() {
+        match lock_at_once(self.state, self.offset) {
             true => Ok(Locked::Clean),
             false => self.try_slow(),
         }
@@ -112,20 +162,16 @@ impl<'p> Mutex<'p> {
     /// EPERM where this process does not own it through this party.
     #[inline(always)]
     pub fn unlock(&self) -> Result<(), Code> {
-        let node = self.state.node(self.offset);
-        let own = node.tid();
-        if own != 0 {
-            node.holder.store(0, Ordering::Relaxed);
-            if lock::unlock_fast(self.words(), own) {
-                return Ok(());
-            }
+        match unlock_at_once(self.state, self.offset) {
+            true => Ok(()),
+            false => self.unlock_slow(),
         }
-        self.unlock_slow()
     }
 
     /// Says that what the dead owner left is repaired. EINVAL where no owner died, EPERM where this process does
     /// not own it.
     pub fn consistent(&self) -> Result<(), Code> {
+        self.check()?;
         let own = self.state.node(self.offset).tid();
         lock::consistent(self.words(), own).map_err(|refused| self.code(refused, Errno::EINVAL))
     }
@@ -137,27 +183,6 @@ impl<'p> Mutex<'p> {
         let tid = self.words().word.load(Ordering::Relaxed) & TM;
         // One that nobody has is nobody's that we could name.
         Ok((tid != 0).then(|| self.state.process_of(tid).unwrap_or(0)))
-    }
-
-    #[inline(always)]
-    fn fast(&self) -> bool {
-        let (node, words) = (self.state.node(self.offset), self.words());
-        let own = node.tid();
-        if own == 0 || !lock::try_fast(words, own) {
-            return false;
-        }
-        if !lock::is_recoverable(words) {
-            self.pass_on(own);
-            return false;
-        }
-        node.holder.store(thread::identity(), Ordering::Relaxed);
-        true
-    }
-
-    /// Taken by the fast path, and not recoverable: the slow path finds out again, and says so.
-    #[cold]
-    fn pass_on(&self, own: u32) {
-        let _ = lock::unlock(self.words(), own, &Thread::new(self.state, Deadline::NEVER));
     }
 
     /// The keeper's number by which this process owns it.

@@ -274,16 +274,27 @@ impl State {
         unsafe { &*self.mirror.add(offset).cast() }
     }
 
-    /// Where an address is in the region, if so many bytes from there on are, and it is a multiple of 8.
     #[inline(always)]
-    pub(super) fn offset_of(&self, at: *const u8, size: usize) -> Option<usize> {
-        let offset = (at as usize).wrapping_sub(self.base as usize);
+    pub(super) fn offset(&self, at: *const u8) -> usize {
+        (at as usize).wrapping_sub(self.base as usize)
+    }
+
+    /// Whether so many bytes from an address on are in the region, as far as we know its size, and it is a
+    /// multiple of 8.
+    #[inline(always)]
+    pub(super) fn is_inside(&self, at: *const u8, size: usize) -> bool {
+        let offset = self.offset(at);
         // A table is larger than any object, so this is never below 0.
         let last = self.limit.load(Ordering::Relaxed) - size;
-        if offset <= last && offset % 8 == 0 {
-            return Some(offset);
+        offset <= last && offset % 8 == 0
+    }
+
+    /// Where it is, if it is.
+    pub(super) fn offset_of(&self, at: *const u8, size: usize) -> Option<usize> {
+        match self.is_inside(at, size) {
+            true => Some(self.offset(at)),
+            false => self.look_again(self.offset(at), size),
         }
-        self.look_again(offset, size)
     }
 
     #[cold]
@@ -297,7 +308,7 @@ impl State {
     /// The same with the sentence, for an object.
     pub(super) fn place(&self, at: *const u8, kind: &Kind) -> Result<(&State, usize)> {
         self.offset_of(at, kind.size).map(|offset| (self, offset)).ok_or_else(|| {
-            let offset = (at as usize).wrapping_sub(self.base as usize) as isize;
+            let offset = self.offset(at) as isize;
             let (size, limit) = (kind.size, self.limit.load(Ordering::Relaxed));
             let message = format!(
                 "no {} at offset {offset}: it takes {size} bytes at a multiple of 8, in a region of {limit}",

@@ -1,0 +1,238 @@
+use std::ffi::c_int;
+
+use super::args::{self, shm_error};
+use super::region::shm_region;
+use crate::deadline::Deadline;
+use crate::error::{Code, Result};
+use crate::sync::{self, Locked, Party};
+
+/// shm_party_join: a lock that this process holds is waited for, never -EDEADLK: for programs whose
+/// tasks move from thread to thread (goroutines).
+pub const SHMKIT_PARTY_ANY_THREAD: u32 = 1;
+/// shm_party_join: join although the memory can be taken away (files, POSIX objects, memfds without
+/// the seal SHRINK, huge pages). A page that is gone is SIGBUS for whoever uses a lock on it, and
+/// what a dying process holds may stay locked.
+pub const SHMKIT_PARTY_CAN_SHRINK: u32 = 2;
+
+/// A lock was got, and the process that had it died: a positive result.
+pub const SHMKIT_OWNER_DIED: c_int = 1;
+
+/// A process's membership of a party, opaque: made by shm_party_join, ended by shm_party_leave.
+pub struct shm_party {
+    _opaque: [u8; 0],
+}
+
+/// Who uses the locks of a region: put it into a region's zeros, at a multiple of 8 (better 64).
+/// For 64 processes; shm_party_size is for others.
+#[repr(C)]
+pub struct shm_party_table {
+    pub opaque: [u64; 1544],
+}
+
+/// A lock in shared memory: zeros, at a multiple of 8, until shm_mutex_init.
+#[repr(C)]
+pub struct shm_mutex {
+    pub opaque: [u64; 5],
+}
+
+/// How to join a party. NULL means all defaults, and zero fields mean defaults.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_party_options {
+    /// sizeof(shm_party_options)
+    pub size: u32,
+    /// SHMKIT_PARTY_ANY_THREAD | SHMKIT_PARTY_CAN_SHRINK
+    pub flags: u32,
+    /// Of a table that is made: how many keepers it has room for, at most 4096; 0 is 64. A process
+    /// has one, and one more for every 2000 locks that it has used. A table that is there has its
+    /// own number, and another one is -EINVAL.
+    pub slots: u32,
+    /// Of a table that is made: how many of its objects can count by process (read-write locks,
+    /// barriers, semaphores whose units come back), at most 4096; 0 is 32. Rounded up to a multiple
+    /// of 16. A table that has less is -EINVAL.
+    pub cells: u32,
+}
+
+/// ---- Locks ------------------------------------------------------------------------------
+///
+/// Joins the party whose table is at an offset of a region: from then on this process can use the
+/// locks there, and its death is noticed, however it dies.
+///
+/// Joining starts a thread, the party's keeper, which blocks all signals and sleeps until the party
+/// is left. The kernel releases what the process holds when that thread dies with it.
+/// `region`: writable, shared, and, unless SHMKIT_PARTY_CAN_SHRINK is given, one that cannot shrink.
+/// It cannot be closed, -EBUSY, until the party is left.
+/// `offset`: of a shm_party_table, or of shm_party_size bytes. Zeros become a table; whoever comes
+/// later finds it. Nothing is written to other bytes, which are -EINVAL.
+/// `options`: NULL, or flags, slots, cells.
+/// Returns 0, or: -EINVAL an argument, a private region, no table; -EACCES the region is read-only;
+/// SHMKIT_E_UNSEALED it can shrink; -ENOLCK all slots are taken, or the kernel has no thread for the
+/// keeper (RLIMIT_NPROC); -ENOMEM no addresses: the party sets aside as many as the region has
+/// (RLIMIT_AS); -ENOSYS before Linux 4.14.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_join(
+    region: *mut shm_region,
+    offset: usize,
+    options: *const shm_party_options,
+    party: *mut *mut shm_party,
+    error: *mut shm_error,
+) -> c_int {
+    args::give(party.cast::<Party<'_>>(), error, || {
+        Party::join(args::known(&region)?, offset, &args::party_options(options)?)
+    })
+}
+
+/// Leaves a party; NULL is fine. The handle ends, and nobody may use it or a lock through it.
+///
+/// In a child made by fork(), too, it ends the child's own handle alone.
+/// Returns 0, or: -EBUSY this process holds a lock through it. Then it stays joined.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_leave(party: *mut shm_party) -> c_int {
+    args::answer(
+        args::take_party(party)
+            .map_or(Ok(()), |mut party| party.leave_code().inspect_err(|_| std::mem::forget(party))),
+    )
+}
+
+/// How many bytes a table for so many slots and cells has, 0 for the default; 0 for more than 4096
+/// of either.
+#[no_mangle]
+pub extern "C" fn shm_party_size(slots: u32, cells: u32) -> usize {
+    sync::party_size(slots, cells).unwrap_or(0)
+}
+
+/// Makes a lock of zeros, or finds that it is one. Every process that uses it may call this, in any
+/// order and at the same time. There is nothing to destroy; its bytes are the lock's as long as
+/// anybody is in the party.
+///
+/// `mutex`: in the party's region, at a multiple of 8.
+/// Returns 1 when it made the lock, 0 when it found it, or: -EINVAL NULL, outside of the region,
+/// neither zeros nor a lock, or a lock of another party.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_init(
+    party: *mut shm_party,
+    mutex: *mut shm_mutex,
+    error: *mut shm_error,
+) -> c_int {
+    let made = || Ok(args::known_party(&party)?.mutex_at(mutex.cast())?.made());
+    args::report_as(error, made, c_int::from)
+}
+
+/// Locks, and waits for it as long as need be. The process owns the lock, not the thread: any
+/// thread of it may unlock, and a thread that ends releases nothing.
+///
+/// When the owner dies, however, or executes another program, the next one gets the lock once
+/// nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED: it repairs what
+/// the lock guards and calls shm_mutex_consistent. A child made by fork() owns nothing of what its
+/// parent holds.
+/// Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread has it (not with
+/// SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_mutex_consistent;
+/// -EINVAL NULL, or not a lock of this party; -ENOLCK, -ENOMEM at this process's first use of the
+/// lock: no slot or thread for one more keeper, no memory.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_lock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
+    match args::lock_at_once(&party, mutex) {
+        true => 0,
+        false => lock(party, mutex, Deadline::NEVER),
+    }
+}
+
+/// shm_mutex_lock until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+///
+/// Returns as shm_mutex_lock, and: -ETIMEDOUT; -EINVAL a negative deadline.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_lock_until(
+    party: *mut shm_party,
+    mutex: *mut shm_mutex,
+    deadline_ns: i64,
+) -> c_int {
+    match deadline_ns >= 0 && args::lock_at_once(&party, mutex) {
+        true => 0,
+        false => lock_until(party, mutex, deadline_ns),
+    }
+}
+
+/// Locks if nobody has it.
+///
+/// Returns as shm_mutex_lock but for -EDEADLK, and: -EBUSY somebody has it, also this thread; or its
+/// owner has died, and still writes.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_trylock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
+    match args::lock_at_once(&party, mutex) {
+        true => 0,
+        false => try_lock(party, mutex),
+    }
+}
+
+/// Unlocks. After SHMKIT_OWNER_DIED without shm_mutex_consistent nobody can lock it any more, ever.
+///
+/// Returns 0, or: -EPERM this process does not own it through this party; -EINVAL NULL, or not a
+/// lock of this party.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_unlock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
+    match args::unlock_at_once(&party, mutex) {
+        true => 0,
+        false => unlock(party, mutex),
+    }
+}
+
+/// Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked.
+///
+/// Returns 0, or: -EINVAL no owner died; -EPERM this process does not own it through this party.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_consistent(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
+    args::answer(args::mutex(&party, mutex).and_then(|mutex| mutex.consistent()))
+}
+
+/// Who owns the lock, which may have changed by the time that the call returns.
+///
+/// `pid`: the owner's number in its own PID namespace, 0 where it is no member of the party.
+/// Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_owner(
+    party: *mut shm_party,
+    mutex: *const shm_mutex,
+    pid: *mut i32,
+) -> c_int {
+    args::tell(pid, || {
+        let owner = args::mutex(&party, mutex)?.owner()?;
+        Ok(owner.map(|pid| pid as i32))
+    })
+}
+
+// What is done where it is not done at once: jumps, so that no frame is made for what is rare.
+
+#[cold]
+#[inline(never)]
+unsafe fn lock(party: *mut shm_party, mutex: *mut shm_mutex, deadline: Deadline) -> c_int {
+    locked(args::mutex(&party, mutex).and_then(|mutex| mutex.lock_until(deadline)))
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn lock_until(party: *mut shm_party, mutex: *mut shm_mutex, deadline_ns: i64) -> c_int {
+    match Deadline::at_ns(deadline_ns) {
+        Ok(deadline) => lock(party, mutex, deadline),
+        Err(error) => error.code().raw(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn try_lock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
+    locked(args::mutex(&party, mutex).and_then(|mutex| mutex.try_lock()))
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn unlock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
+    args::answer(args::mutex(&party, mutex).and_then(|mutex| mutex.unlock()))
+}
+
+fn locked(result: Result<Locked, Code>) -> c_int {
+    match result {
+        Ok(Locked::Clean) => 0,
+        Ok(Locked::OwnerDied) => SHMKIT_OWNER_DIED,
+        Err(code) => code.raw(),
+    }
+}
