@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use shmkit::sync::{Locked, Party, PartyOptions};
@@ -303,5 +303,112 @@ fn a_table_of_another_party_is_refused() {
         assert!(party.mutex(FIRST).unwrap().made());
         let other = Party::join(&region, 512 << 10, &PartyOptions::default()).unwrap();
         assert_eq!(other.mutex(FIRST).unwrap_err().errno(), Some(libc::EINVAL));
+    });
+}
+
+/// A large `read(2)` into the region goes on for a while after its process was killed.
+#[test]
+fn a_dead_owner_does_not_write_any_more() {
+    own_process!(20, || {
+        const WINDOW: usize = 8 << 20;
+        const ROUNDS: usize = 5;
+        let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
+        let window = || unsafe { region.as_ptr().add(FIRST + 4096) };
+        let length = WINDOW - 4096;
+        // Zeros without memory.
+        let source = unsafe { good(libc::memfd_create(c"zeros".as_ptr(), libc::MFD_CLOEXEC)) };
+        good(unsafe { libc::ftruncate(source, 64 << 30) });
+        for _ in 0..ROUNDS {
+            let holds = Line::new();
+            let writer = fork(|| {
+                let party = join(&region);
+                assert!(party.mutex(FIRST).unwrap().lock().is_ok());
+                holds.tell(1);
+                let start = window() as usize;
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let vector = libc::iovec { iov_base: start as *mut _, iov_len: length };
+                        let vectors = [vector; 100];
+                        while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
+                    });
+                });
+            });
+            holds.hear();
+            let last = || unsafe { AtomicU8::from_ptr(window().add(length - 1)) };
+            last().store(1, Ordering::Relaxed);
+            while last().load(Ordering::Relaxed) != 0 {
+                std::thread::yield_now();
+            }
+            writer.kill(libc::SIGKILL);
+            let party = join(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+            unsafe { window().write_bytes(1, length) };
+            std::thread::sleep(Duration::from_millis(30));
+            let bytes = (0..length).step_by(512);
+            assert!(bytes.into_iter().all(|at| unsafe { window().add(at).read_volatile() } == 1));
+            mutex.consistent().unwrap();
+            mutex.unlock().unwrap();
+            writer.wait();
+        }
+        unsafe { libc::close(source) };
+    });
+}
+
+#[test]
+fn to_execute_is_to_die() {
+    own_process!(10, || {
+        let region = region();
+        let holds = Line::new();
+        let owner = fork(|| {
+            let party = join(&region);
+            assert!(party.mutex(FIRST).unwrap().lock().is_ok());
+            holds.tell(1);
+            let program = c("/bin/sleep");
+            let arguments = [program.as_ptr(), c"1000".as_ptr(), std::ptr::null()];
+            unsafe { libc::execv(program.as_ptr(), arguments.as_ptr()) };
+        });
+        holds.hear();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+        owner.slay();
+    });
+}
+
+/// A peer that writes to the word without end denies service, and no more.
+#[test]
+fn a_word_that_is_forged_without_end_does_not_hold_up_a_deadline() {
+    own_process!(10, || {
+        let region = region();
+        {
+            let party = join(&region);
+            assert!(party.mutex(FIRST).unwrap().made());
+        }
+        let begun = Line::new();
+        let peer = fork(|| {
+            let word = unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST).cast()) };
+            begun.tell(1);
+            let mut value = 0u32;
+            loop {
+                value = value.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                word.store(value, Ordering::Relaxed);
+            }
+        });
+        begun.hear();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        let before = monotonic_ns();
+        for _ in 0..50 {
+            // What it answers is the peer's; that it answers is ours.
+            let _ = mutex.lock_until(Deadline::after(Duration::from_millis(2)));
+            let _ = mutex.unlock();
+            let _ = mutex.owner();
+        }
+        assert!(monotonic_ns() - before < 4_000_000_000);
+        peer.slay();
+        unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST).cast()) }.store(0, Ordering::Relaxed);
     });
 }
