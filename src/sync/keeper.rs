@@ -7,7 +7,7 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::nodes::Node;
 use crate::sys::futex::{self, RobustList};
@@ -23,7 +23,9 @@ pub(super) struct Control {
     lock: AtomicU32,
     /// How many keepers run. Stored last.
     pub keepers: AtomicU32,
-    unused: [u64; 7],
+    /// This process's PID namespace, once there is a keeper.
+    pub namespace: AtomicU64,
+    unused: [u64; 6],
     pub keeper: [Keeper; Control::KEEPERS_MAX],
 }
 

@@ -301,6 +301,6 @@ impl Caller for Thread<'_> {
     }
 
     fn settle(&self) -> bool {
-        self.state.table().settle(self.deadline)
+        self.state.settle(self.deadline)
     }
 }

@@ -381,6 +381,7 @@ impl State {
             return refused("this process has used as many locks as it can");
         };
         let own = Identity::own();
+        control.namespace.store(own.namespace, Ordering::Relaxed);
         let futex_offset = (self.base as isize).wrapping_sub(self.mirror as isize);
         for _ in 0..TID_TRIES {
             // SAFETY: the reservation stays until all keepers are stopped.
@@ -427,7 +428,7 @@ impl State {
                 }
                 if slot.is_dead() {
                     self.table.note_death(index);
-                    if !slot.settle(patience) {
+                    if !slot.settle(own.namespace, patience) {
                         continue;
                     }
                 }
@@ -528,6 +529,12 @@ impl State {
         deadline: Deadline,
     ) -> Result<Wake, Code> {
         Ok(wait::watch(&self.table, self.slot()?, (word, value), seen, deadline))
+    }
+
+    /// Waits until all processes that are marked dead have stopped to write; false where the deadline is over
+    /// before. For one who has joined.
+    pub(super) fn settle(&self, deadline: Deadline) -> bool {
+        self.table.settle(self.control().namespace.load(Ordering::Relaxed), deadline)
     }
 
     /// The process whose keeper has this number: None where it is no member.

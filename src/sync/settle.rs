@@ -34,8 +34,7 @@ impl Identity {
     }
 
     /// Waits until no thread of the process, which has begun to die, can write any more.
-    fn has_stopped(self, deadline: Deadline) -> bool {
-        let own_namespace = process::own_pid_namespace();
+    fn has_stopped(self, own_namespace: u64, deadline: Deadline) -> bool {
         let Ok(pid) = libc::pid_t::try_from(self.pid) else { return true };
         if self.namespace != own_namespace || own_namespace == 0 {
             return blindly(deadline);
@@ -48,13 +47,6 @@ impl Identity {
             Err(Errno::ESRCH | Errno::EINVAL) => return true,
             descriptor => descriptor.ok(),
         };
-        match process::start_time(self.pid) {
-            Ok(Some(start)) if start == self.start => {}
-            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return true,
-            // It cannot be told from another one of this number.
-            _ if !process::exists(pid) => return true,
-            _ => return blindly(deadline),
-        }
         loop {
             let left = deadline.left().unwrap_or(Duration::MAX);
             match &descriptor {
@@ -62,9 +54,7 @@ impl Identity {
                 Some(_) => {}
                 None => std::thread::sleep(left.min(Duration::from_millis(1))),
             }
-            // All threads of the old program have a SIGKILL to come until they have stopped; one that executes
-            // a new program has not.
-            match process::is_being_killed(self.pid) {
+            match self.may_write() {
                 Some(true) => {}
                 Some(false) => return true,
                 None => return blindly(deadline),
@@ -73,6 +63,20 @@ impl Identity {
                 return false;
             }
         }
+    }
+
+    /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
+    fn may_write(self) -> Option<bool> {
+        match process::start_time(self.pid) {
+            Ok(Some(start)) if start == self.start => {}
+            // Another one has its number.
+            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return Some(false),
+            _ if !process::exists(self.pid as libc::pid_t) => return Some(false),
+            _ => return None,
+        }
+        // All threads of the old program have a SIGKILL to come until they have stopped; one that executes a new
+        // program has not.
+        process::is_being_killed(self.pid)
     }
 }
 
@@ -106,7 +110,7 @@ impl Slot {
     }
 
     /// Of a dead slot: waits until its process has ended, and says so in the slot.
-    pub(super) fn settle(&self, deadline: Deadline) -> bool {
+    pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
         let identity = self.identity.load(Ordering::Acquire);
         let pid = identity as u32;
         if pid == 0 {
@@ -117,7 +121,7 @@ impl Slot {
         if self.identity.load(Ordering::Acquire) != identity {
             return true;
         }
-        if !(Identity { pid, namespace, start }).has_stopped(deadline) {
+        if !(Identity { pid, namespace, start }).has_stopped(own_namespace, deadline) {
             return false;
         }
         let settled = identity & !u64::from(u32::MAX);
@@ -128,14 +132,14 @@ impl Slot {
 
 impl Table {
     /// Waits until all who are marked dead have ended.
-    pub(super) fn settle(&self, deadline: Deadline) -> bool {
+    pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
         (0..self.used()).all(|index| {
             let slot = self.slot(index);
             if !slot.is_dead() {
                 return true;
             }
             self.note_death(index);
-            slot.settle(deadline)
+            slot.settle(own_namespace, deadline)
         })
     }
 }
