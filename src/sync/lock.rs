@@ -29,8 +29,11 @@ pub(super) const TM: u32 = OD - 1;
 
 const NOT_RECOVERABLE: u32 = 1;
 
-/// Looks before sleep. More is slower: the owner is kept from its cache line.
-const SPINS: u32 = 100;
+/// Looks before sleep, with 1, 2, 4, … pauses in between: 127, some microseconds.
+const LOOKS: u32 = 7;
+
+/// How often a try begins anew, because somebody else was quicker.
+const TRIES: u32 = 100;
 
 /// The two words of a lock.
 #[derive(Clone, Copy)]
@@ -101,7 +104,7 @@ pub(super) fn is_recoverable(words: Words<'_>) -> bool {
 pub(super) fn try_lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<Taken, Refused> {
     let mut seen = words.word.load(Relaxed);
     // A bit that comes or goes is an owner that was there, or a peer's harm, which has an end here.
-    for _ in 0..SPINS {
+    for _ in 0..TRIES {
         if seen & TM != 0 {
             break;
         }
@@ -143,7 +146,8 @@ pub(super) fn lock_or_mark(
 }
 
 pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<Taken, Refused> {
-    for _ in 0..SPINS {
+    // Seldomer and seldomer: each look takes the line from the owner, who is the quicker without.
+    for pauses in (0..LOOKS).map(|look| 1 << look) {
         let seen = words.word.load(Relaxed);
         if seen & TM == 0 {
             let taking = own | seen & (W | OD);
@@ -151,7 +155,7 @@ pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<T
                 return taken(words, own, seen, caller);
             }
         }
-        spin_loop();
+        (0..pauses).for_each(|_| spin_loop());
     }
     caller.pend(words.word);
     let got = wait_for(words.word, own, caller);
