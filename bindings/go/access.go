@@ -98,7 +98,7 @@ func (r *Region) writeAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, refused(op, syscall.EINVAL, "the offset is %d", off)
 	}
-	if r.state.word.Load()&readOnly != 0 {
+	if r.state.has(readOnly) {
 		return 0, refused(op, syscall.EACCES, "%s is for reading alone", r.what())
 	}
 	to, ok := r.from(off, len(p))
@@ -116,7 +116,7 @@ func (r *Region) copyGuarded(op string, off int64, to, from []byte) (n int, err 
 	// A copy may begin at its end: page by page it tells how far it came.
 	length := min(len(to), len(from))
 	for n < length {
-		end := min(n+r.pageSize-int(off+int64(n))%r.pageSize, length)
+		end := min(n+r.PageSize()-int(off+int64(n))%r.PageSize(), length)
 		part, err := r.tryCopy(op, to[n:end], from[n:end])
 		if err != nil {
 			return n, err
@@ -176,16 +176,16 @@ func (r *Region) faults(op string, data unsafe.Pointer, before bool, err *error)
 // why is the error for a byte that could not be touched, and with it its page.
 func (r *Region) why(op string, offset int) error {
 	// A change of rights that has caused it may still be going on.
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	page := offset - offset%r.pageSize
-	if f := r.handle.Check(page, min(r.pageSize, int(r.reach.Load())-page)); f != nil {
+	r.further().changing.Lock()
+	defer r.further().changing.Unlock()
+	page := offset - offset%r.PageSize()
+	if f := r.held.Check(page, min(r.PageSize(), int(r.reach.Load())-page)); f != nil {
 		return failure(op, f)
 	}
-	if r.state.word.Load()&readOnly != 0 {
+	if r.state.has(readOnly) {
 		return refused(op, syscall.EACCES, "a write at offset %d: %s is for reading alone", offset, r.what())
 	}
-	if !r.canShrink.Load() {
+	if !r.state.has(canShrink) {
 		return refused(op, syscall.EACCES, "the byte at offset %d of %s was forbidden for a moment", offset, r.what())
 	}
 	return failure(op, &capi.Failure{Code: int(ErrShrunk), Message: fmt.Sprintf("the page at offset %d of %s was not there for a moment", page, r.what())})
@@ -207,17 +207,17 @@ func (r *Region) Pointer(use func(data unsafe.Pointer) error) (err error) {
 		return err
 	}
 	defer r.leave()
-	if r.canShrink.Load() {
-		if f := r.handle.GuardEnable(); f != nil {
+	if r.state.has(canShrink) {
+		if f := r.held.GuardEnable(); f != nil {
 			return failure(op, f)
 		}
 	}
-	if f := r.handle.GuardBegin(); f != nil {
+	if f := r.held.GuardBegin(); f != nil {
 		return failure(op, f)
 	}
 	defer inCallback(r)()
 	defer func() {
-		if f := r.handle.GuardEnd(); f != nil && err == nil {
+		if f := r.held.GuardEnd(); f != nil && err == nil {
 			err = failure(op, f)
 		}
 	}()
@@ -233,7 +233,7 @@ func (r *Region) UnsafeBytes() ([]byte, error) {
 		return nil, err
 	}
 	defer r.leave()
-	r.lentForGood.Store(true)
+	r.held.lentForGood.Store(true)
 	reach := r.reach.Load()
 	return unsafe.Slice((*byte)(r.data), reach)[:reach:reach], nil
 }

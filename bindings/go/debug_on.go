@@ -62,10 +62,10 @@ func borrow(r *Region, reach int64) (data unsafe.Pointer, back func()) {
 // rights were changed would have others: there views are not caught. Freeze finds it in its way, EBUSY.
 func mapAgain(r *Region, reach int64) (data unsafe.Pointer, unmap func()) {
 	lent := func() {}
-	r.changing.Lock()
-	defer r.changing.Unlock()
-	length := uintptr(reach+int64(r.pageSize)-1) &^ uintptr(r.pageSize-1)
-	if length == 0 || r.private || r.protected || r.pageSize != syscall.Getpagesize() {
+	r.further().changing.Lock()
+	defer r.further().changing.Unlock()
+	length := uintptr(reach+int64(r.PageSize())-1) &^ uintptr(r.PageSize()-1)
+	if length == 0 || r.private || r.state.has(protected) || r.PageSize() != syscall.Getpagesize() {
 		return r.data, lent
 	}
 	const mayMove, fixed, fixedMap = 1, 2, 0x10

@@ -33,7 +33,7 @@ func SendRegion(ctx context.Context, conn syscall.Conn, region *Region) error {
 	}
 	defer region.leave()
 	return exchange(ctx, op, conn, toSend, func(socket int) *capi.Failure {
-		return capi.SendRegion(socket, region.handle)
+		return capi.SendRegion(socket, region.held.Handle)
 	})
 }
 
@@ -53,15 +53,15 @@ func SendRegion(ctx context.Context, conn syscall.Conn, region *Region) error {
 // EMFILE (no descriptor is left here); ECONNRESET (the peer closed the connection, be it in good order).
 func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Region, error) {
 	const op = "RecvRegion"
-	s, err := settle(op, options)
+	o, err := settle(op, options)
 	if err != nil {
 		return nil, err
 	}
 	var region *Region
 	err = exchange(ctx, op, conn, toReceive, func(socket int) *capi.Failure {
-		opened, f := capi.RecvRegion(socket, s.options)
+		opened, f := capi.RecvRegion(socket, o)
 		if f == nil {
-			region = newRegion("", Flag(s.options.Flags), opened)
+			region = newRegion("", Flag(o.Flags), opened)
 		}
 		return f
 	})

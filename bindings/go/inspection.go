@@ -19,11 +19,11 @@ import (
 // GrowableTo count.
 // Errors: EINVAL, ENOSPC, ENOMEM, EFBIG (RLIMIT_FSIZE), EMFILE, EOPNOTSUPP (no huge pages of this size).
 func Fits(kind Kind, size int, options ...Option) error {
-	return fits("Fits", size, options, func(s settings) *capi.Failure {
+	return fits("Fits", size, options, func(o capi.Options) *capi.Failure {
 		if kind == File {
 			return &capi.Failure{Code: -int(syscall.EINVAL), Message: "where the file would be is not known: FitsFile takes its path"}
 		}
-		return capi.Fits(int32(kind), size, s.options)
+		return capi.Fits(int32(kind), size, o)
 	})
 }
 
@@ -34,18 +34,18 @@ func FitsFile(path string, size int, options ...Option) error {
 	if err := noNUL(op, "the path", path); err != nil {
 		return err
 	}
-	return fits(op, size, options, func(s settings) *capi.Failure { return capi.FitsFile(path, size, s.options) })
+	return fits(op, size, options, func(o capi.Options) *capi.Failure { return capi.FitsFile(path, size, o) })
 }
 
-func fits(op string, size int, options []Option, call func(settings) *capi.Failure) error {
-	s, err := settle(op, options)
+func fits(op string, size int, options []Option, call func(capi.Options) *capi.Failure) error {
+	o, err := settle(op, options)
 	if err != nil {
 		return err
 	}
 	if size < 0 {
 		return refused(op, syscall.EINVAL, "the size is %d", size)
 	}
-	return failure(op, call(s))
+	return failure(op, call(o))
 }
 
 // Holder is one way in which a process has an object: a descriptor, or a mapping. A process that has
@@ -105,7 +105,7 @@ func (r *Region) Holders() (holders []Holder, gaps []Gap, err error) {
 		return nil, nil, err
 	}
 	defer r.leave()
-	found, missing, f := r.handle.Holders()
+	found, missing, f := r.held.Holders()
 	for _, holder := range found {
 		holders = append(holders, Holder(holder))
 	}
@@ -190,7 +190,7 @@ func (r *Region) Usage() (Usage, error) {
 		return Usage{}, err
 	}
 	defer r.leave()
-	usage, f := r.handle.Usage()
+	usage, f := r.held.Usage()
 	if f != nil {
 		return Usage{}, failure(op, f)
 	}
@@ -214,7 +214,7 @@ func (r *Region) FileSystem() (FileSystem, error) {
 		return FileSystem{}, err
 	}
 	defer r.leave()
-	system, f := r.handle.FileSystem()
+	system, f := r.held.FileSystem()
 	if f != nil {
 		return FileSystem{}, failure(op, f)
 	}

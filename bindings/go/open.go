@@ -18,8 +18,8 @@ import (
 // Errors: EINVAL, ENOSPC or ENOMEM (no memory, or no huge page), EOPNOTSUPP (no huge pages of this
 // size), EFBIG (RLIMIT_FSIZE), EMFILE.
 func Create(name string, size int, options ...Option) (*Region, error) {
-	return open("Create", name, "the name", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.Create(name, size, s.options)
+	return open("Create", name, "the name", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.Create(name, size, o)
 	})
 }
 
@@ -28,8 +28,8 @@ func Create(name string, size int, options ...Option) (*Region, error) {
 //
 // Options: ReadOnly, Private, Populate, Locked, NoReserve, NoFork, NoDump, WipeOnFork.
 func CreateAnonymous(size int, options ...Option) (*Region, error) {
-	return open("CreateAnonymous", "", "", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.CreateAnonymous(size, s.options)
+	return open("CreateAnonymous", "", "", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.CreateAnonymous(size, o)
 	})
 }
 
@@ -42,8 +42,8 @@ func CreateAnonymous(size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Private, Replace, OrOpen, Populate, Locked, NoReserve, NoFork, NoDump, RiskReopen,
 // Mirror; Mode, GrowableTo.
 func CreateFile(path string, size int, options ...Option) (*Region, error) {
-	return open("CreateFile", path, "the path", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.CreateFile(path, size, s.options)
+	return open("CreateFile", path, "the path", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.CreateFile(path, size, o)
 	})
 }
 
@@ -55,8 +55,8 @@ func CreateFile(path string, size int, options ...Option) (*Region, error) {
 // Errors: ENOENT, EACCES and others of the path; ENODEV (no regular file); EINVAL (also an empty file,
 // or more bytes than it has); EOVERFLOW.
 func OpenFile(path string, options ...Option) (*Region, error) {
-	return open("OpenFile", path, "the path", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.OpenFile(path, s.size, s.options)
+	return open("OpenFile", path, "the path", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.OpenFile(path, o.Size, o)
 	})
 }
 
@@ -70,8 +70,8 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 	const op = "FromFile"
 	var region *Region
 	err := withFD(op, file, func(fd int) (err error) {
-		region, err = open(op, "", "", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
-			return capi.FromFD(fd, s.size, s.options)
+		region, err = open(op, "", "", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+			return capi.FromFD(fd, o.Size, o)
 		})
 		return err
 	})
@@ -92,8 +92,8 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 // Options: as for CreateFile, and RiskDisk, UnlinkLast, UnlinkCreator.
 // Errors: EINVAL (also a bad name), ENAMETOOLONG, EEXIST, EACCES, ENOSPC (/dev/shm is full), ErrOnDisk.
 func CreatePOSIX(name string, size int, options ...Option) (*Region, error) {
-	return open("CreatePOSIX", name, "the name", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.CreatePOSIX(name, size, s.options)
+	return open("CreatePOSIX", name, "the name", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.CreatePOSIX(name, size, o)
 	})
 }
 
@@ -102,8 +102,8 @@ func CreatePOSIX(name string, size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Private, Populate, Locked, NoReserve, NoFork, NoDump, RiskReopen, RiskDisk, Mirror;
 // Offset, SizeMin, GrowableTo. Errors: ENOENT, EACCES, EINVAL, ENAMETOOLONG, ErrOnDisk.
 func OpenPOSIX(name string, options ...Option) (*Region, error) {
-	return open("OpenPOSIX", name, "the name", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.OpenPOSIX(name, s.options)
+	return open("OpenPOSIX", name, "the name", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.OpenPOSIX(name, o)
 	})
 }
 
@@ -125,12 +125,12 @@ func (r *Region) Unlink() error {
 		return err
 	}
 	defer r.leave()
-	return failure("Unlink", r.handle.Unlink())
+	return failure("Unlink", r.held.Unlink())
 }
 
 // open is what all that make a region have in common: their options, their name, their size.
-func open(op, name, what string, size *int, options []Option, call func(settings) (capi.Opened, *capi.Failure)) (*Region, error) {
-	s, err := settle(op, options)
+func open(op, name, what string, size *int, options []Option, call func(capi.Options) (capi.Opened, *capi.Failure)) (*Region, error) {
+	o, err := settle(op, options)
 	if err != nil {
 		return nil, err
 	}
@@ -140,13 +140,13 @@ func open(op, name, what string, size *int, options []Option, call func(settings
 	if size != nil && *size < 0 {
 		return nil, refused(op, syscall.EINVAL, "the size is %d", *size)
 	}
-	opened, f := call(s)
+	opened, f := call(o)
 	if f != nil {
 		return nil, failure(op, f)
 	}
 	// C tells it only where OrOpen leaves it open.
-	opened.Created = opened.Created || size != nil && Flag(s.options.Flags)&OrOpen == 0
-	return newRegion(name, Flag(s.options.Flags), opened), nil
+	opened.Created = opened.Created || size != nil && Flag(o.Flags)&OrOpen == 0
+	return newRegion(name, Flag(o.Flags), opened), nil
 }
 
 // noNUL refuses what C would see only a part of.

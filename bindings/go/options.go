@@ -83,7 +83,7 @@ func Sealed(seals Seal) Option {
 func Size(bytes int) Option {
 	return option(func(s *settings) {
 		s.only("Size", "OpenFile", "FromFile")
-		s.size = s.atLeast("the size", bytes, 1)
+		s.options.Size = s.atLeast("the size", bytes, 1)
 	})
 }
 
@@ -130,7 +130,6 @@ func (o option) apply(s settings) settings {
 type settings struct {
 	op      string
 	options capi.Options
-	size    int // of Size; 0 is all of it
 	wrong   string
 }
 
@@ -155,8 +154,11 @@ func (s *settings) atLeast(what string, bytes, least int) int {
 }
 
 // settle applies the options of a call.
-func settle(op string, options []Option) (settings, error) {
+func settle(op string, options []Option) (capi.Options, error) {
 	forceGC()
+	if len(options) == 0 {
+		return capi.Options{}, nil
+	}
 	s := settings{op: op}
 	for _, option := range options {
 		if option == nil {
@@ -166,9 +168,9 @@ func settle(op string, options []Option) (settings, error) {
 		s = option.apply(s)
 	}
 	if s.wrong != "" {
-		return s, refused(op, syscall.EINVAL, "%s", s.wrong)
+		return s.options, refused(op, syscall.EINVAL, "%s", s.wrong)
 	}
-	return s, nil
+	return s.options, nil
 }
 
 // Kind is the mechanism behind a region.

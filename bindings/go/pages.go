@@ -49,9 +49,9 @@ func (r *Region) Advise(offset, length int, advice Advice) error {
 // the region was opened with, EINVAL after Pointer on memory that can shrink.
 func (r *Region) Protect(offset, length int, rights Rights) error {
 	return r.onRange("Protect", offset, length, func(h capi.Handle, offset, length int) *capi.Failure {
-		r.changing.Lock()
-		defer r.changing.Unlock()
-		r.protected = true
+		r.further().changing.Lock()
+		defer r.further().changing.Unlock()
+		r.state.word.Or(protected)
 		r.expectFaults()
 		return h.Protect(offset, length, uint32(rights))
 	})
@@ -79,7 +79,7 @@ func (r *Region) Nodes(offset, length int) (nodes []int, err error) {
 		if reach := int(r.reach.Load()); length == 0 || offset > reach || length > reach-offset {
 			return h.Nodes(offset, length, nil)
 		}
-		first, last := offset/r.pageSize, (offset+length-1)/r.pageSize
+		first, last := offset/r.PageSize(), (offset+length-1)/r.PageSize()
 		numbers := make([]int32, last-first+1)
 		if f := h.Nodes(offset, length, numbers); f != nil {
 			return f
@@ -100,7 +100,7 @@ func (r *Region) Seals() (Seal, error) {
 		return 0, err
 	}
 	defer r.leave()
-	seals, f := r.handle.Seals()
+	seals, f := r.held.Seals()
 	if f != nil {
 		return 0, failure("Seals", f)
 	}
@@ -155,19 +155,23 @@ func (r *Region) change(op string, revokes bool, call func(capi.Handle) (capi.Ch
 		return err
 	}
 	defer r.leave()
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	r.further().changing.Lock()
+	defer r.further().changing.Unlock()
 	if revokes {
 		r.expectFaults()
 	}
-	now, f := call(r.handle)
+	now, f := call(r.held.Handle)
 	r.setSize(now.Size)
-	r.canShrink.Store(now.CanShrink)
+	if now.CanShrink {
+		r.state.word.Or(canShrink)
+	} else {
+		r.state.word.And(^int64(canShrink))
+	}
 	// A freeze that fails can leave the memory for reading too, where a peer has sealed the way back.
 	if now.ReadOnly {
 		r.state.word.Or(readOnly)
 	}
-	if !now.CanShrink && !r.protected && (f == nil || !revokes) {
+	if !now.CanShrink && !r.state.has(protected) && (f == nil || !revokes) {
 		r.state.word.And(^int64(mayFault))
 	}
 	return failure(op, f)
@@ -189,5 +193,5 @@ func (r *Region) onRange(op string, offset, length int, call func(h capi.Handle,
 	if offset < 0 || length < 0 {
 		return refused(op, syscall.EINVAL, "%d bytes at offset %d", length, offset)
 	}
-	return failure(op, call(r.handle, offset, length))
+	return failure(op, call(r.held.Handle, offset, length))
 }

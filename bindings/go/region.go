@@ -20,33 +20,46 @@ import (
 // whoever comes later gets ErrClosed. What processes write into the memory is not ordered by that; use
 // sync/atomic (View with a struct of atomic fields). The race detector does not look at the memory of
 // regions: it finds no races there, and does not know that an atomic there has ordered anything else.
-type Region struct {
-	state  state
-	handle capi.Handle
-	data   unsafe.Pointer
-	reach  atomic.Int64 // how many bytes there are from data on: the size, and twice that in a mirror
+type Region struct { // one cache line: what else there is costs a twentieth of opening anonymous memory
+	state state
+	held  *held
+	data  unsafe.Pointer
+	reach atomic.Int64 // how many bytes there are from data on: the size, and twice that in a mirror
+	more  atomic.Pointer[more]
 	facts
-
-	canShrink   atomic.Bool
-	lentForGood atomic.Bool // by UnsafeBytes
-	protected   bool        // under changing
-	changing    sync.Mutex  // one change of the pages' rights at a time
-
-	closing sync.Once
-	idle    chan struct{} // made by Close where it has to wait; the last user sends
-	closed  error
 }
 
 // facts are what never changes, and outlives Close.
 type facts struct {
-	kind     Kind
 	name     string
-	pageSize int
-	sizeMax  int
+	kind     Kind
 	mirror   bool
 	private  bool
 	growable bool
 	created  bool
+}
+
+// more is what few regions need.
+type more struct {
+	sizeMax  int        // where it is growable
+	pageSize int        // where huge pages were asked for
+	changing sync.Mutex // one change of the pages' rights at a time
+
+	idle   chan struct{} // for a Close that has to wait: the last user sends
+	ended  chan struct{} // for those who close again meanwhile: Close closes it
+	failed *capi.Failure // what Close met
+}
+
+// further makes the rest of a region where there is none.
+func (r *Region) further() *more {
+	m := r.more.Load()
+	if m == nil {
+		m = &more{idle: make(chan struct{}, 1), ended: make(chan struct{})}
+		if !r.more.CompareAndSwap(nil, m) {
+			m = r.more.Load()
+		}
+	}
+	return m
 }
 
 // state is one word, so that a copy costs two atomic additions: who uses the region, and how.
@@ -54,38 +67,47 @@ type facts struct {
 //	bit 63       closed: nobody new
 //	bit 62       copies may fault, and go under the guard
 //	bit 61       read-only
-//	bits 31-60   how many plain copies are running; they are short
+//	bit 60       the memory can be taken away
+//	bit 59       the rights of some pages were changed; set under changing
+//	bit 58       gone: Close has ended
+//	bits 31-57   how many plain copies are running; they are short
 //	bits 0-30    how many other users there are
 type state struct{ word atomic.Int64 }
 
 const (
 	user      = 1
 	plainCopy = 1 << 31
+	gone      = 1 << 58
+	protected = 1 << 59
+	canShrink = 1 << 60
 	readOnly  = 1 << 61
 	mayFault  = 1 << 62
 	closed    = -1 << 63
 	users     = plainCopy - 1
-	copies    = readOnly - plainCopy
+	copies    = gone - plainCopy
 )
+
+func (s *state) has(flag int64) bool { return s.word.Load()&flag != 0 }
 
 func newRegion(name string, flags Flag, opened capi.Opened) *Region {
 	r := allocate()
-	r.handle, r.data = opened.Handle, opened.Data
+	r.held.Handle, r.data = opened.Handle, opened.Data
 	r.facts = facts{
-		kind:     Kind(opened.Kind),
 		name:     name,
-		pageSize: opened.PageSize,
-		sizeMax:  opened.SizeMax,
+		kind:     Kind(opened.Kind),
 		mirror:   flags&Mirror != 0,
 		private:  flags&Private != 0,
 		growable: opened.SizeMax > opened.Size || flags&growable != 0,
 		created:  opened.Created,
 	}
+	if r.growable || opened.HugePage != 0 {
+		m := r.further()
+		m.sizeMax, m.pageSize = opened.SizeMax, opened.HugePage
+	}
 	r.setSize(opened.Size)
-	r.canShrink.Store(opened.CanShrink)
 	word := int64(0)
 	if opened.CanShrink {
-		word |= mayFault
+		word |= canShrink | mayFault
 	}
 	if opened.ReadOnly {
 		word |= readOnly
@@ -132,7 +154,7 @@ func (r *Region) leaveCopy() {
 func (r *Region) last(word int64) {
 	if word&(users|copies) == 0 {
 		select {
-		case r.idle <- struct{}{}:
+		case r.further().idle <- struct{}{}:
 		default:
 		}
 	}
@@ -150,21 +172,40 @@ func wasClosed(op string) error {
 // too, at some time, and perhaps not before others that were made at the time; a program that cares for
 // its memory does not rely on it.
 func (r *Region) Close() error {
-	if r == nil {
+	if r.isNone() {
 		return nil
 	}
 	notInCallback(r)
-	r.closing.Do(func() {
-		word := r.state.word.Load()
-		if word&(users|copies) != 0 || !r.state.word.CompareAndSwap(word, word|closed) {
-			r.idle = make(chan struct{}, 1)
-			for word = r.state.word.Or(closed); word&(users|copies) != 0; word = r.state.word.Load() {
-				<-r.idle
-			}
+	word := r.state.word.Or(closed)
+	if word < 0 {
+		return r.closedAgain()
+	}
+	for ; word&(users|copies) != 0; word = r.state.word.Load() {
+		<-r.further().idle
+	}
+	f := r.held.Close()
+	r.held.Handle = capi.Handle{}
+	if f != nil {
+		r.further().failed = f
+	}
+	r.state.word.Or(gone)
+	if m := r.more.Load(); m != nil {
+		close(m.ended)
+	}
+	return failure("Close", f)
+}
+
+func (r *Region) closedAgain() error {
+	if !r.state.has(gone) {
+		// Close sees what is made here, or has ended before.
+		if m := r.further(); !r.state.has(gone) {
+			<-m.ended
 		}
-		r.closed = failure("Close", r.handle.Close())
-	})
-	return r.closed
+	}
+	if m := r.more.Load(); m != nil {
+		return failure("Close", m.failed)
+	}
+	return nil
 }
 
 // known are the region's facts; those of no region are zero.
@@ -190,14 +231,22 @@ func (r *Region) Size() int {
 // SizeMax is how large the region can become in place: its size, unless it is growable.
 func (r *Region) SizeMax() int {
 	if r != nil && r.growable {
-		return r.sizeMax
+		return r.more.Load().sizeMax
 	}
 	return r.Size()
 }
 
 // PageSize is the size of the pages behind the region: larger than os.Getpagesize where they are from
 // a pool (Huge2M).
-func (r *Region) PageSize() int { return r.known().pageSize }
+func (r *Region) PageSize() int {
+	if r.isNone() {
+		return 0
+	}
+	if m := r.more.Load(); m != nil && m.pageSize != 0 {
+		return m.pageSize
+	}
+	return capi.PageSize
+}
 
 // Kind is the mechanism behind the region.
 func (r *Region) Kind() Kind { return r.known().kind }
@@ -211,7 +260,7 @@ func (r *Region) Rights() Rights {
 	switch {
 	case r.isNone():
 		return NoAccess
-	case r.state.word.Load()&readOnly != 0:
+	case r.state.has(readOnly):
 		return Read
 	}
 	return ReadWrite
@@ -223,7 +272,7 @@ func (r *Region) Created() bool { return r.known().created }
 // CanShrink tells whether the memory can be taken away: true for files, POSIX objects, memfds without
 // SealShrink, and pages from a pool of huge pages. Bytes, View, Slice, ReadAt and WriteAt then still
 // answer with an error; what UnsafeBytes gives can end the process.
-func (r *Region) CanShrink() bool { return r != nil && r.canShrink.Load() }
+func (r *Region) CanShrink() bool { return r != nil && r.state.has(canShrink) }
 
 // String names the region for people: "memfd frames, 4096 bytes".
 func (r *Region) String() string {
@@ -256,7 +305,7 @@ func (r *Region) File() (*os.File, error) {
 		return nil, err
 	}
 	defer r.leave()
-	fd, f := r.handle.FD()
+	fd, f := r.held.FD()
 	if f != nil {
 		return nil, failure("File", f)
 	}
@@ -273,6 +322,6 @@ func (r *Region) SysVID() (SysVID, error) {
 		return 0, err
 	}
 	defer r.leave()
-	id, f := r.handle.SysVID()
+	id, f := r.held.SysVID()
 	return SysVID(id), failure("SysVID", f)
 }

@@ -44,8 +44,8 @@ func SysVKeyOf(path string, project int) (SysVKey, error) {
 // Errors: EEXIST, EINVAL (also a size over shmmax), ENOSPC (shmmni or shmall; the message has the
 // limit), EACCES, ENOMEM.
 func CreateSysV(key SysVKey, size int, options ...Option) (*Region, error) {
-	return open("CreateSysV", "", "", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.CreateSysV(int32(key), size, s.options)
+	return open("CreateSysV", "", "", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.CreateSysV(int32(key), size, o)
 	})
 }
 
@@ -54,16 +54,16 @@ func CreateSysV(key SysVKey, size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Populate, Locked, NoFork, NoDump, AutoRemove; SizeMin. Errors: ENOENT, EACCES,
 // EINVAL, ENOMEM, EPERM (AutoRemove of another user's segment).
 func AttachSysV(key SysVKey, options ...Option) (*Region, error) {
-	return open("AttachSysV", "", "", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.AttachSysV(int32(key), s.options)
+	return open("AttachSysV", "", "", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.AttachSysV(int32(key), o)
 	})
 }
 
 // AttachSysVID attaches all of the segment that has this id, also one that is marked removed. Options
 // as for AttachSysV. Errors: EINVAL (no such id), EIDRM, EACCES, ENOMEM.
 func AttachSysVID(id SysVID, options ...Option) (*Region, error) {
-	return open("AttachSysVID", "", "", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.AttachSysVID(int(id), s.options)
+	return open("AttachSysVID", "", "", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.AttachSysVID(int(id), o)
 	})
 }
 
@@ -75,8 +75,8 @@ func CreateSysVAt(path string, project, size int, options ...Option) (*Region, e
 	if err := isProject(op, project); err != nil {
 		return nil, err
 	}
-	return open(op, path, "the path", &size, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.CreateSysVAt(path, project, size, s.options)
+	return open(op, path, "the path", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.CreateSysVAt(path, project, size, o)
 	})
 }
 
@@ -87,8 +87,8 @@ func AttachSysVAt(path string, project int, options ...Option) (*Region, error) 
 	if err := isProject(op, project); err != nil {
 		return nil, err
 	}
-	return open(op, path, "the path", nil, options, func(s settings) (capi.Opened, *capi.Failure) {
-		return capi.AttachSysVAt(path, project, s.options)
+	return open(op, path, "the path", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
+		return capi.AttachSysVAt(path, project, o)
 	})
 }
 
@@ -179,15 +179,15 @@ func at(seconds int64) time.Time {
 
 // creation is what the options of a call come to that creates semaphores or a queue.
 func creation(op string, options []Option) (orOpen bool, mode uint32, err error) {
-	s, err := settle(op, options)
+	o, err := settle(op, options)
 	if err != nil {
 		return false, 0, err
 	}
-	mode = s.options.Mode
-	orOpen = s.options.Flags&uint32(OrOpen) != 0
-	s.options.Mode = 0
-	s.options.Flags &^= uint32(OrOpen)
-	if s.options != (capi.Options{}) || s.size != 0 {
+	mode = o.Mode
+	orOpen = o.Flags&uint32(OrOpen) != 0
+	o.Mode = 0
+	o.Flags &^= uint32(OrOpen)
+	if o != (capi.Options{}) {
 		return false, 0, refused(op, syscall.EINVAL, "it takes the options OrOpen and Mode, and no others")
 	}
 	return orOpen, mode, nil

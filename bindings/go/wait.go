@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,15 +25,56 @@ const (
 
 // exchange tries until the socket has something, or room; ctx ends the wait.
 func exchange(ctx context.Context, op string, conn syscall.Conn, direction direction, try func(socket int) *capi.Failure) error {
-	var f *capi.Failure
-	err := wait(ctx, op, conn, direction, func(socket uintptr) bool {
-		f = try(int(socket))
-		return f == nil || f.Code != -int(syscall.EAGAIN)
-	})
+	a := attempts.Get().(*attempt)
+	a.try = try
+	err := wait(ctx, op, conn, direction, a.done)
+	f := a.failure
+	a.try, a.failure = nil, nil
+	attempts.Put(a)
 	if err != nil {
 		return err
 	}
 	return failure(op, f)
+}
+
+// attempt is what exchange does at a socket. It is used again, as is look: what the compiler makes of
+// function literals here, six allocations, costs a twentieth of a hand-over.
+type attempt struct {
+	try     func(socket int) *capi.Failure
+	failure *capi.Failure
+	done    func(socket uintptr) bool
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.done = func(socket uintptr) bool {
+		a.failure = a.try(int(socket))
+		return a.failure == nil || a.failure.Code != -int(syscall.EAGAIN)
+	}
+	return a
+}}
+
+// look is what wait does at a socket before it waits.
+type look struct {
+	done     func(socket uintptr) bool
+	finished bool
+	once     func(socket uintptr)
+}
+
+var looks = sync.Pool{New: func() any {
+	l := new(look)
+	l.once = func(socket uintptr) { l.finished = l.done(socket) }
+	return l
+}}
+
+func lookOnce(raw syscall.RawConn, done func(socket uintptr) bool) (finished bool, err error) {
+	l := looks.Get().(*look)
+	l.done, l.finished = done, false
+	err = raw.Control(l.once)
+	finished = l.finished
+	l.done = nil
+	looks.Put(l)
+	return finished, err
 }
 
 // wait calls done again whenever the socket is ready, until it returns true.
@@ -46,9 +88,7 @@ func wait(ctx context.Context, op string, conn syscall.Conn, direction direction
 	}
 	// Mostly nothing has to be waited for, and then ctx costs nothing. Control does not queue behind those
 	// who wait.
-	finished := false
-	err = raw.Control(func(socket uintptr) { finished = done(socket) })
-	if err != nil || finished {
+	if finished, err := lookOnce(raw, done); err != nil || finished {
 		return waited(op, ctx, err)
 	}
 	if set := deadlineOf(conn, direction); set != nil {

@@ -20,50 +20,54 @@
 /* Without pointers, which cgo would look for Go's in at each call. */
 typedef struct opened {
 	uintptr_t region, data;
-	size_t size, size_max, page_size;
+	size_t size, size_max, huge; /* huge: the page size where it was asked for, else 0 */
 	int kind, rights, can_shrink, created;
 } opened;
 
-static inline int describe(int code, shm_region *region, opened *out)
+#define ANY_KIND 0
+
+/* Asks for no more than the call leaves open: each question costs a hundredth of opening anonymous memory. */
+static inline int describe(int code, shm_region *region, uint32_t flags, int kind, opened *out)
 {
 	if (code < 0)
 		return code;
 	out->region = (uintptr_t)region;
 	out->data = (uintptr_t)shm_region_data(region);
 	out->size = shm_region_size(region);
-	out->size_max = shm_region_size_max(region);
-	out->page_size = shm_region_page_size(region);
-	out->kind = shm_region_kind(region);
+	out->size_max = kind == ANY_KIND || flags & SHMKIT_REGION_GROWABLE ? shm_region_size_max(region) : out->size;
+	out->huge = flags & (SHMKIT_REGION_HUGE_2M | SHMKIT_REGION_HUGE_1G) ? shm_region_page_size(region) : 0;
+	out->kind = kind ? kind : shm_region_kind(region);
 	out->rights = shm_region_rights(region);
 	out->can_shrink = shm_region_can_shrink(region);
 	out->created = code;
 	return 0;
 }
 
-/* OPENS(function, its parameters, its arguments): the same function, with a description for its result. */
-#define OPENS(function, parameters, ...)                                       \
-	static inline int go_##function parameters                             \
-	{                                                                      \
-		shm_region *region = NULL;                                     \
-		int code = function(__VA_ARGS__, options, &region, error);     \
-		return describe(code, region, out);                            \
+/* OPENS(function, kind, its parameters, its arguments): the same function, with a description for its result. */
+#define OPENS(function, kind, parameters, ...)                                       \
+	static inline int go_##function parameters                                   \
+	{                                                                            \
+		shm_region *region = NULL;                                           \
+		int code = function(__VA_ARGS__, options, &region, error);           \
+		return describe(code, region, options->flags, kind, out);            \
 	}
 #define RESULT const shm_region_options *options, opened *out, shm_error *error
 
-OPENS(shm_region_create, (const char *name, size_t size, RESULT), name, size)
-OPENS(shm_region_from_fd, (int fd, size_t size, RESULT), fd, size)
-OPENS(shm_anon_create, (size_t size, RESULT), size)
-OPENS(shm_file_create, (const char *path, size_t size, RESULT), path, size)
-OPENS(shm_file_open, (const char *path, size_t size, RESULT), path, size)
-OPENS(shm_posix_create, (const char *name, size_t size, RESULT), name, size)
-OPENS(shm_posix_open, (const char *name, RESULT), name)
-OPENS(shm_sysv_create, (int32_t key, size_t size, RESULT), key, size)
-OPENS(shm_sysv_attach, (int32_t key, RESULT), key)
-OPENS(shm_sysv_attach_id, (int id, RESULT), id)
-OPENS(shm_sysv_create_at, (const char *path, int project, size_t size, RESULT), path, project, size)
-OPENS(shm_sysv_attach_at, (const char *path, int project, RESULT), path, project)
-OPENS(shm_recv_region, (int socket, RESULT), socket)
+OPENS(shm_region_create, SHMKIT_KIND_MEMFD, (const char *name, size_t size, RESULT), name, size)
+OPENS(shm_region_from_fd, ANY_KIND, (int fd, size_t size, RESULT), fd, size)
+OPENS(shm_anon_create, SHMKIT_KIND_ANONYMOUS, (size_t size, RESULT), size)
+OPENS(shm_file_create, SHMKIT_KIND_FILE, (const char *path, size_t size, RESULT), path, size)
+OPENS(shm_file_open, SHMKIT_KIND_FILE, (const char *path, size_t size, RESULT), path, size)
+OPENS(shm_posix_create, SHMKIT_KIND_POSIX, (const char *name, size_t size, RESULT), name, size)
+OPENS(shm_posix_open, SHMKIT_KIND_POSIX, (const char *name, RESULT), name)
+OPENS(shm_sysv_create, SHMKIT_KIND_SYSV, (int32_t key, size_t size, RESULT), key, size)
+OPENS(shm_sysv_attach, SHMKIT_KIND_SYSV, (int32_t key, RESULT), key)
+OPENS(shm_sysv_attach_id, SHMKIT_KIND_SYSV, (int id, RESULT), id)
+OPENS(shm_sysv_create_at, SHMKIT_KIND_SYSV, (const char *path, int project, size_t size, RESULT), path, project, size)
+OPENS(shm_sysv_attach_at, SHMKIT_KIND_SYSV, (const char *path, int project, RESULT), path, project)
+OPENS(shm_recv_region, ANY_KIND, (int socket, RESULT), socket)
 
+#undef ANY_KIND
 #undef OPENS
 #undef RESULT
 

@@ -181,20 +181,20 @@ func (f *Failure) Errno() syscall.Errno {
 // Handle is a region of C.
 type Handle struct{ region *C.shm_region }
 
-// Options are those of shm_region_options.
+// Options are those of shm_region_options, and a size.
 type Options struct {
 	Flags, Mode, Seals       uint32
 	Offset, SizeMin, SizeMax uint64
+	Size                     int // of what is opened; 0 is all of it
 }
 
 // Opened is a region just opened, with what Go keeps of it.
 type Opened struct {
-	Handle                  Handle
-	Data                    unsafe.Pointer
-	Size, SizeMax, PageSize int
-	Kind                    int
-	ReadOnly                bool
-	CanShrink, Created      bool
+	Handle                       Handle
+	Data                         unsafe.Pointer
+	Size, SizeMax, HugePage      int // HugePage: 0 where none was asked for
+	Kind                         int32
+	ReadOnly, CanShrink, Created bool
 }
 
 // Changed is what a region has become.
@@ -259,14 +259,17 @@ func cOptions(o Options) C.shm_region_options {
 	}
 }
 
+// PageSize is that of ordinary pages.
+var PageSize = os.Getpagesize()
+
 func opened(o *C.opened) Opened {
 	return Opened{
 		Handle:    Handle{(*C.shm_region)(pointer(o.region))},
 		Data:      pointer(o.data),
 		Size:      int(o.size),
 		SizeMax:   int(o.size_max),
-		PageSize:  int(o.page_size),
-		Kind:      int(o.kind),
+		HugePage:  int(o.huge),
+		Kind:      int32(o.kind),
 		ReadOnly:  o.rights == C.SHMKIT_RIGHTS_READ,
 		CanShrink: o.can_shrink != 0,
 		Created:   o.created != 0,
