@@ -200,6 +200,18 @@ pub unsafe extern "C" fn shm_mutex_owner(
     })
 }
 
+/// For bindings that lock without a call: the number n by which this process owns the lock, once it
+/// has used it, until it leaves the party; 0 before, and in a child made by fork().
+///
+/// To lock, change the lock's first 32 bits from 0 to n (acquire). If they were not 0 call
+/// shm_mutex_lock; if the second 32 bits are not 0, undo that and call it too. To unlock, change them
+/// from n to 0 (release); if they were not n, call shm_mutex_unlock.
+/// Returns n, or 0 for what is not a lock of this party.
+#[no_mangle]
+pub unsafe extern "C" fn shm_mutex_number(party: *mut shm_party, mutex: *const shm_mutex) -> u32 {
+    args::mutex(&party, mutex).map_or(0, |mutex| mutex.number())
+}
+
 // What is done where it is not done at once: jumps, so that no frame is made for what is rare.
 
 #[cold]

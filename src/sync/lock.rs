@@ -128,7 +128,7 @@ pub(super) fn lock_or_mark(
     // As in wait_for().
     let slept = if has_slept { W } else { 0 };
     let mut seen = word.load(Relaxed);
-    for _ in 0..SPINS {
+    for _ in 0..TRIES {
         let is_free = seen & TM == 0;
         let next = match seen {
             _ if is_free => own | seen & (W | OD) | slept,

@@ -208,6 +208,11 @@ impl<'p> Mutex<'p> {
         Ok((tid != 0).then(|| self.state.process_of(tid).unwrap_or(0)))
     }
 
+    /// The number by which this process owns it, as soon as it has used it: 0 before.
+    pub(crate) fn number(&self) -> u32 {
+        self.state.node(self.offset).tid()
+    }
+
     /// The keeper's number by which this process owns it.
     fn own(&self) -> Result<u32, Code> {
         match self.state.node(self.offset).tid() {
