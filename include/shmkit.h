@@ -2620,6 +2620,18 @@ int shm_mutex_consistent(struct shm_party *party, struct shm_mutex *mutex);
 int shm_mutex_owner(struct shm_party *party, const struct shm_mutex *mutex, int32_t *pid);
 
 /**
+ * For bindings that lock without a call: the number n by which this process owns the lock, once it
+ * has used it, until it leaves the party; 0 before, and in a child made by fork().
+ *
+ * To lock, change the lock's first 32 bits from 0 to n (acquire). If they were not 0 call
+ * shm_mutex_lock; if the second 32 bits are not 0, undo that and call it too. To unlock, change them
+ * from n to 0 (release); if they were not n, call shm_mutex_unlock.
+ * Returns n, or 0 for what is not a lock of this party.
+ */
+uint32_t shm_mutex_number(struct shm_party *party,
+                          const struct shm_mutex *mutex);
+
+/**
  * Makes an event of zeros, which is not set, or finds that it is one. Every process that uses it may
  * call this, in any order and at the same time. There is nothing to destroy; its bytes are the
  * event's as long as anybody is in the party.

@@ -45,6 +45,9 @@ type more struct {
 	pageSize int        // where huge pages were asked for
 	changing sync.Mutex // one change of the pages' rights at a time
 
+	parties atomic.Int32 // how many are joined
+	keep    atomic.Bool  // locks may be reached that lie in it: it is unmapped when they are not, and it is not
+
 	idle   chan struct{} // for a Close that has to wait: the last user sends
 	ended  chan struct{} // for those who close again meanwhile: Close closes it
 	failed *capi.Failure // what Close met
@@ -176,6 +179,10 @@ func (r *Region) Close() error {
 		return nil
 	}
 	notInCallback(r)
+	m := r.more.Load()
+	if m != nil && m.parties.Load() > 0 && r.state.word.Load() >= 0 {
+		return refused("Close", syscall.EBUSY, "a party of %s is joined", r.what())
+	}
 	word := r.state.word.Or(closed)
 	if word < 0 {
 		return r.closedAgain()
@@ -183,13 +190,16 @@ func (r *Region) Close() error {
 	for ; word&(users|copies) != 0; word = r.state.word.Load() {
 		<-r.further().idle
 	}
-	f := r.held.Close()
-	r.held.Handle = capi.Handle{}
+	var f *capi.Failure
+	if m = r.more.Load(); m == nil || !m.keep.Load() {
+		f = r.held.Close()
+		r.held.Handle = capi.Handle{}
+	}
 	if f != nil {
 		r.further().failed = f
 	}
 	r.state.word.Or(gone)
-	if m := r.more.Load(); m != nil {
+	if m = r.more.Load(); m != nil {
 		close(m.ended)
 	}
 	return failure("Close", f)

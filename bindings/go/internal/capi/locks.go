@@ -1,0 +1,152 @@
+package capi
+
+/*
+#cgo noescape shm_event_init
+#cgo nocallback shm_event_init
+#cgo noescape shm_event_is_set
+#cgo nocallback shm_event_is_set
+#cgo noescape shm_event_reset
+#cgo nocallback shm_event_reset
+#cgo noescape shm_event_set
+#cgo nocallback shm_event_set
+#cgo noescape shm_event_wait_watch
+#cgo nocallback shm_event_wait_watch
+#cgo noescape shm_mutex_consistent
+#cgo nocallback shm_mutex_consistent
+#cgo noescape shm_mutex_init
+#cgo nocallback shm_mutex_init
+#cgo noescape shm_mutex_lock_watch
+#cgo nocallback shm_mutex_lock_watch
+#cgo noescape shm_mutex_number
+#cgo nocallback shm_mutex_number
+#cgo noescape shm_mutex_owner
+#cgo nocallback shm_mutex_owner
+#cgo noescape shm_mutex_trylock
+#cgo nocallback shm_mutex_trylock
+#cgo noescape shm_mutex_unlock
+#cgo nocallback shm_mutex_unlock
+#cgo noescape shm_party_join
+#cgo nocallback shm_party_join
+#cgo noescape shm_party_leave
+#cgo nocallback shm_party_leave
+#cgo noescape shm_watch_cancel
+#cgo nocallback shm_watch_cancel
+#cgo noescape shm_watch_open
+#cgo nocallback shm_watch_open
+#include "bridge.h"
+*/
+import "C"
+
+import "unsafe"
+
+// What the flags of C are called.
+const (
+	PartyCanShrink = C.SHMKIT_PARTY_CAN_SHRINK
+	EventAutoReset = C.SHMKIT_EVENT_AUTO_RESET
+)
+
+// Party is a membership of C.
+type Party struct{ party *C.shm_party }
+
+// Join joins as a program whose holders of locks are no threads.
+func (h Handle) Join(offset int, flags, slots, cells uint32) (Party, *Failure) {
+	var party Party
+	var said C.shm_error
+	options := C.shm_party_options{
+		size:  C.uint32_t(unsafe.Sizeof(C.shm_party_options{})),
+		flags: C.uint32_t(flags) | C.SHMKIT_PARTY_ANY_THREAD,
+		slots: C.uint32_t(slots),
+		cells: C.uint32_t(cells),
+	}
+	code := C.shm_party_join(h.region, C.size_t(offset), &options, &party.party, &said)
+	return party, failed(code, &said)
+}
+
+func (p Party) Leave() *Failure { return silent(C.shm_party_leave(p.party)) }
+
+// PartySize is how many bytes a table has; 0 for an impossible one.
+func PartySize(slots, cells uint32) int {
+	return int(C.shm_party_size(C.uint32_t(slots), C.uint32_t(cells)))
+}
+
+// Watch is a descriptor of C that tells when a lock is worth another try.
+type Watch struct{ watch *C.shm_watch }
+
+func OpenWatch() (Watch, int, *Failure) {
+	var watch Watch
+	var said C.shm_error
+	if f := failed(C.shm_watch_open(&watch.watch, &said), &said); f != nil {
+		return watch, 0, f
+	}
+	return watch, int(C.shm_watch_fd(watch.watch)), nil
+}
+
+func (w Watch) Cancel() { C.shm_watch_cancel(w.watch) }
+
+func (w Watch) Close() { C.shm_watch_close(w.watch) }
+
+// tried is what a call answers that does not wait: done, also where an owner died, or what stood in the way.
+func tried(code C.int) (died bool, f *Failure) {
+	return code == C.SHMKIT_OWNER_DIED, silent(code)
+}
+
+func mutex(at unsafe.Pointer) *C.shm_mutex { return (*C.shm_mutex)(at) }
+
+func (p Party) MutexInit(at unsafe.Pointer) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_mutex_init(p.party, mutex(at), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) MutexTryLock(at unsafe.Pointer) (died bool, f *Failure) {
+	return tried(C.shm_mutex_trylock(p.party, mutex(at)))
+}
+
+func (p Party) MutexLockWatch(at unsafe.Pointer, w Watch) (died bool, f *Failure) {
+	return tried(C.shm_mutex_lock_watch(p.party, mutex(at), w.watch))
+}
+
+func (p Party) MutexUnlock(at unsafe.Pointer) *Failure {
+	return silent(C.shm_mutex_unlock(p.party, mutex(at)))
+}
+
+func (p Party) MutexConsistent(at unsafe.Pointer) *Failure {
+	return silent(C.shm_mutex_consistent(p.party, mutex(at)))
+}
+
+// MutexOwner is 0 where nobody is known.
+func (p Party) MutexOwner(at unsafe.Pointer) (pid int, f *Failure) {
+	var number C.int32_t
+	code := C.shm_mutex_owner(p.party, mutex(at), &number)
+	return int(number), silent(code)
+}
+
+func (p Party) MutexNumber(at unsafe.Pointer) uint32 {
+	return uint32(C.shm_mutex_number(p.party, mutex(at)))
+}
+
+func event(at unsafe.Pointer) *C.shm_event { return (*C.shm_event)(at) }
+
+func (p Party) EventInit(at unsafe.Pointer, flags uint32) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_event_init(p.party, event(at), C.uint32_t(flags), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) EventSet(at unsafe.Pointer) *Failure {
+	return silent(C.shm_event_set(p.party, event(at)))
+}
+
+func (p Party) EventReset(at unsafe.Pointer) (was bool, f *Failure) {
+	code := C.shm_event_reset(p.party, event(at))
+	return code == 1, silent(code)
+}
+
+func (p Party) EventIsSet(at unsafe.Pointer) (set bool, f *Failure) {
+	code := C.shm_event_is_set(p.party, event(at))
+	return code == 1, silent(code)
+}
+
+func (p Party) EventWaitWatch(at unsafe.Pointer, w Watch) *Failure {
+	return silent(C.shm_event_wait_watch(p.party, event(at), w.watch))
+}

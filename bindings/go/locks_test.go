@@ -1,0 +1,378 @@
+package shmkit_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"shmkit"
+)
+
+// What the processes of these tests share: a party's table, and behind it these.
+var (
+	mutexAt   = shmkit.PartySize(0, 0)
+	counterAt = mutexAt + 64
+	eventAt   = mutexAt + 128
+	boardSize = mutexAt + 256
+)
+
+// board is a region with a party, and a mutex, whose dead owners are counted.
+type board struct {
+	region  *shmkit.Region
+	party   *shmkit.Party
+	mutex   *shmkit.Mutex
+	repairs int
+}
+
+func joined(region *shmkit.Region) (*board, error) {
+	b := &board{region: region}
+	var err error
+	if b.party, err = region.Join(0); err != nil {
+		return nil, err
+	}
+	b.mutex, err = b.party.Mutex(mutexAt, func() error {
+		b.repairs++
+		return nil
+	})
+	return b, err
+}
+
+func newBoard(t *testing.T) *board {
+	t.Helper()
+	nothingLeft(t)
+	region, err := shmkit.Create("board", boardSize)
+	ok(t, err)
+	b, err := joined(region)
+	ok(t, err)
+	t.Cleanup(func() {
+		ok(t, b.party.Leave())
+		ok(t, b.region.Close())
+		*b = board{} // the test keeps what its cleanups have used
+	})
+	return b
+}
+
+// nothingLeft waits at the test's end until what locks keep is gone: memory, for those who are late, and the
+// descriptors of watches.
+func nothingLeft(t *testing.T) {
+	before := takeStock()
+	t.Cleanup(func() {
+		if left := leftSince(before); left != "" {
+			t.Error("the test left behind:\n" + left)
+		}
+	})
+}
+
+// increment is no atomic addition: what another does in between is lost.
+func (b *board) increment() error {
+	var bytes [8]byte
+	if _, err := b.region.ReadAt(bytes[:], int64(counterAt)); err != nil {
+		return err
+	}
+	binary.NativeEndian.PutUint64(bytes[:], binary.NativeEndian.Uint64(bytes[:])+1)
+	_, err := b.region.WriteAt(bytes[:], int64(counterAt))
+	return err
+}
+
+func (b *board) count(t *testing.T) int {
+	t.Helper()
+	var bytes [8]byte
+	_, err := b.region.ReadAt(bytes[:], int64(counterAt))
+	ok(t, err)
+	return int(binary.NativeEndian.Uint64(bytes[:]))
+}
+
+// inherited is the board of a helper: its region is descriptor 3.
+func inherited() (*board, error) {
+	region, err := shmkit.FromFile(os.NewFile(3, "board"))
+	if err != nil {
+		return nil, err
+	}
+	return joined(region)
+}
+
+func (b *board) start(t *testing.T, helper string, args ...string) *process {
+	t.Helper()
+	file, err := b.region.File()
+	ok(t, err)
+	defer file.Close()
+	return start(t, helper, []*os.File{file}, args...)
+}
+
+func init() {
+	helpers["increment"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		turns, _ := strconv.Atoi(h.args[0])
+		for range turns {
+			b.mutex.Lock()
+			err := b.increment()
+			b.mutex.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+		return b.party.Leave()
+	}
+	helpers["lock and wait"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		b.mutex.Lock()
+		h.say("locked")
+		if _, err := h.hear(); err != nil {
+			return err
+		}
+		b.mutex.Unlock()
+		return b.party.Leave()
+	}
+	helpers["wait for event"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		event, err := b.party.Event(eventAt, false)
+		if err != nil {
+			return err
+		}
+		h.say("waiting")
+		if err := event.Wait(context.Background()); err != nil {
+			return err
+		}
+		h.say("passed")
+		return b.party.Leave()
+	}
+}
+
+func TestMutexExcludesProcessesAndGoroutines(t *testing.T) {
+	b := newBoard(t)
+	turns := rounds(5000)
+	others := []*process{
+		b.start(t, "increment", strconv.Itoa(turns)),
+		b.start(t, "increment", strconv.Itoa(turns)),
+	}
+	var group sync.WaitGroup
+	const goroutines = 3
+	for range goroutines {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for range turns {
+				if err := b.mutex.LockContext(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+				err := b.increment()
+				b.mutex.Unlock()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	group.Wait()
+	for _, other := range others {
+		other.ends()
+	}
+	check(t, b.count(t) == turns*(goroutines+len(others)), "%d counted", b.count(t))
+}
+
+func TestMutexOfADeadOwner(t *testing.T) {
+	b := newBoard(t)
+	owner := b.start(t, "lock and wait")
+	owner.hears("locked")
+	pid, err := b.mutex.Owner()
+	ok(t, err)
+	check(t, pid == owner.cmd.Process.Pid, "the owner is %d, not %d", pid, owner.cmd.Process.Pid)
+	check(t, !b.mutex.TryLock(), "locked what another has")
+
+	got := make(chan error, 1)
+	go func() { got <- b.mutex.LockContext(t.Context()) }()
+	owner.kill()
+	ok(t, <-got)
+	check(t, b.repairs == 1, "%d repairs", b.repairs)
+	b.mutex.Unlock()
+	b.mutex.Lock()
+	check(t, b.repairs == 1, "repaired again: %d", b.repairs)
+	b.mutex.Unlock()
+}
+
+func TestMutexBeyondRepair(t *testing.T) {
+	b := newBoard(t)
+	why := errors.New("no idea")
+	mutex, err := b.party.Mutex(mutexAt, func() error { return why })
+	ok(t, err)
+	check(t, !mutex.Created(), "made a second time")
+	owner := b.start(t, "lock and wait")
+	owner.hears("locked")
+	owner.kill()
+	err = mutex.LockContext(t.Context())
+	check(t, errors.Is(err, why), "%v", err)
+	refused(t, b.mutex.LockContext(t.Context()), syscall.ENOTRECOVERABLE, "LockContext")
+	panics(t, syscall.ENOTRECOVERABLE, b.mutex.Lock)
+	panics(t, syscall.ENOTRECOVERABLE, func() { b.mutex.TryLock() })
+}
+
+func TestMutexWaitsHoldNoThreads(t *testing.T) {
+	b := newBoard(t)
+	b.mutex.Lock()
+	before := threads()
+	const waiters = 200
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, waiters)
+	var started sync.WaitGroup
+	for range waiters {
+		started.Add(1)
+		looked := &looksAt{Context: ctx, looked: sync.OnceFunc(started.Done)}
+		go func() { ended <- b.mutex.LockContext(looked) }()
+	}
+	started.Wait()
+	more := threads() - before
+	check(t, more < 20, "%d goroutines wait, and there are %d more threads", waiters, more)
+	refused(t, b.party.Leave(), syscall.EBUSY, "Leave")
+	cancel()
+	for range waiters {
+		refused(t, <-ended, context.Canceled, "LockContext")
+	}
+	b.mutex.Unlock()
+	check(t, b.mutex.TryLock(), "nobody has it")
+	b.mutex.Unlock()
+}
+
+// looksAt tells when somebody looks at the context's end.
+type looksAt struct {
+	context.Context
+	looked func()
+}
+
+func (c *looksAt) Done() <-chan struct{} {
+	c.looked()
+	return c.Context.Done()
+}
+
+func TestMutexOfAnotherIsNotOurs(t *testing.T) {
+	b := newBoard(t)
+	panics(t, syscall.EPERM, b.mutex.Unlock)
+	owner := b.start(t, "lock and wait")
+	owner.hears("locked")
+	panics(t, syscall.EPERM, b.mutex.Unlock)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, b.mutex.LockContext(ctx), context.DeadlineExceeded, "LockContext")
+	owner.say("go on")
+	owner.ends()
+	b.mutex.Lock()
+	b.mutex.Unlock()
+	check(t, b.repairs == 0, "nobody died, and %d repairs", b.repairs)
+}
+
+func TestPartyEnds(t *testing.T) {
+	nothingLeft(t)
+	region, err := shmkit.Create("board", boardSize)
+	ok(t, err)
+	b, err := joined(region)
+	ok(t, err)
+	b.mutex.Lock()
+	refused(t, b.party.Leave(), syscall.EBUSY, "Leave")
+	refused(t, region.Close(), syscall.EBUSY, "Close")
+	b.mutex.Unlock()
+	ok(t, b.party.Leave())
+	ok(t, b.party.Leave())
+	ok(t, region.Close())
+	ok(t, region.Close())
+	// The memory is still there for whoever is late.
+	refused(t, b.mutex.LockContext(t.Context()), shmkit.ErrClosed, "LockContext")
+	panics(t, shmkit.ErrClosed, b.mutex.Lock)
+	panics(t, shmkit.ErrClosed, b.mutex.Unlock)
+	_, err = b.party.Event(eventAt, false)
+	refused(t, err, shmkit.ErrClosed, "Event")
+	_, err = region.Join(0)
+	refused(t, err, shmkit.ErrClosed, "Join")
+}
+
+func TestPartyRefuses(t *testing.T) {
+	b := newBoard(t)
+	nothing := func() error { return nil }
+	for name, call := range map[string]func() error{
+		"a negative offset":       func() error { _, err := b.region.Join(-8); return err },
+		"an odd offset":           func() error { _, err := b.region.Join(4); return err },
+		"no room":                 func() error { _, err := b.region.Join(boardSize); return err },
+		"a table of other slots":  func() error { _, err := b.region.Join(0, shmkit.PartySlots(7)); return err },
+		"too many slots":          func() error { _, err := b.region.Join(0, shmkit.PartySlots(4097)); return err },
+		"a nil option":            func() error { _, err := b.region.Join(0, nil); return err },
+		"a mutex without repair":  func() error { _, err := b.party.Mutex(mutexAt, nil); return err },
+		"a mutex before":          func() error { _, err := b.party.Mutex(-8, nothing); return err },
+		"a mutex at an odd place": func() error { _, err := b.party.Mutex(mutexAt+4, nothing); return err },
+		"a mutex behind":          func() error { _, err := b.party.Mutex(boardSize-32, nothing); return err },
+		"a mutex in the table":    func() error { _, err := b.party.Mutex(64, nothing); return err },
+		"an event on a mutex":     func() error { _, err := b.party.Event(mutexAt, false); return err },
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, call(), syscall.EINVAL, "") })
+	}
+	ones := make([]byte, shmkit.MutexSize)
+	for i := range ones {
+		ones[i] = 0xff
+	}
+	_, err := b.region.WriteAt(ones, int64(eventAt))
+	ok(t, err)
+	_, err = b.party.Mutex(eventAt, nothing)
+	refused(t, err, syscall.EINVAL, "Mutex")
+
+	file, err := shmkit.CreateFile(newPath(t), boardSize)
+	ok(t, err)
+	defer file.Close()
+	_, err = file.Join(0)
+	refused(t, err, shmkit.ErrUnsealed, "Join")
+	party, err := file.Join(0, shmkit.PartyRiskShrink())
+	ok(t, err)
+	ok(t, party.Leave())
+	check(t, shmkit.PartySize(1, 1) > 0 && shmkit.PartySize(-1, 0) == 0 && shmkit.PartySize(0, 5000) == 0, "PartySize")
+	ok(t, (*shmkit.Party)(nil).Leave())
+}
+
+func TestEvent(t *testing.T) {
+	b := newBoard(t)
+	event, err := b.party.Event(eventAt, false)
+	ok(t, err)
+	check(t, event.Created(), "found")
+	waiter := b.start(t, "wait for event")
+	waiter.hears("waiting")
+	ok(t, event.Set())
+	waiter.hears("passed")
+	waiter.ends()
+	ok(t, event.Wait(t.Context()))
+	set, err := event.IsSet()
+	ok(t, err)
+	check(t, set, "not set")
+	was, err := event.Reset()
+	ok(t, err)
+	check(t, was, "was not set")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, event.Wait(ctx), context.DeadlineExceeded, "Wait")
+	_, err = b.party.Event(eventAt, true)
+	refused(t, err, syscall.EINVAL, "Event")
+}
+
+// panics fails the test unless the call panics with an error that is this one.
+func panics(t *testing.T, target error, call func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		err, _ := recover().(error)
+		check(t, errors.Is(err, target), "%v, and not %v", err, target)
+	}()
+	call()
+	panic(fmt.Errorf("it returned"))
+}
