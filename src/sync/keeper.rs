@@ -10,6 +10,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::nodes::Node;
+use super::private::{Held, Lock};
 use crate::sys::futex::{self, RobustList};
 use crate::sys::{self, thread, Errno};
 
@@ -19,8 +20,8 @@ pub(super) const NODES_MAX: u32 = 2000;
 /// Of a process: zeros in a child made by fork, like the nodes behind it.
 #[repr(C)]
 pub(super) struct Control {
-    /// 0 free, 1 held, 2 held and waited for: who changes what is here, or links nodes.
-    lock: AtomicU32,
+    /// Of whoever changes what is here, or links nodes.
+    lock: Lock,
     /// How many keepers run. Stored last.
     pub keepers: AtomicU32,
     /// This process's PID namespace, once there is a keeper.
@@ -51,22 +52,7 @@ impl Control {
 
     /// Nobody else changes anything until this is dropped.
     pub(super) fn hold(&self) -> Held<'_> {
-        if self.lock.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            while self.lock.swap(2, Ordering::Acquire) != 0 {
-                let _ = futex::wait(&self.lock, 2, None);
-            }
-        }
-        Held(self)
-    }
-}
-
-pub(super) struct Held<'a>(&'a Control);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if self.0.lock.swap(0, Ordering::Release) == 2 {
-            let _ = futex::wake(&self.0.lock, 1);
-        }
+        self.lock.hold()
     }
 }
 

@@ -36,6 +36,7 @@ mod object;
 mod party;
 mod pending;
 mod port;
+mod private;
 mod settle;
 mod table;
 mod wait;
