@@ -28,6 +28,7 @@
 //! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
 //! (zeros become one), `party`; and the objects.
 
+mod event;
 mod keeper;
 mod lock;
 mod mutex;
@@ -41,6 +42,7 @@ mod settle;
 mod table;
 mod wait;
 
+pub use event::{Event, EventFlags};
 pub use mutex::{Locked, Mutex};
 pub use party::{Party, PartyFlags, PartyOptions};
 pub use wait::{pretend_without_waitv, Wake};

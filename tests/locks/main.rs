@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod event;
 mod mutex;
 mod party;
 
@@ -25,4 +26,12 @@ fn join(region: &Region) -> Party<'_> {
 fn join_any_thread(region: &Region) -> Party<'_> {
     let options = PartyOptions { flags: PartyFlags::ANY_THREAD, ..PartyOptions::default() };
     Party::join(region, TABLE, &options).unwrap()
+}
+
+/// Waits until a process sleeps in futex(2).
+fn await_sleep(pid: libc::pid_t) {
+    let path = format!("/proc/{pid}/syscall");
+    while !std::fs::read_to_string(&path).unwrap().starts_with(&format!("{} ", libc::SYS_futex)) {
+        std::thread::yield_now();
+    }
 }
