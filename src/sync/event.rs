@@ -22,6 +22,7 @@ use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::pending::Pending;
 use super::wait;
+use super::watcher::{Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -196,6 +197,34 @@ impl Event<'_> {
             }
         }
         false
+    }
+
+    /// As [`Event::try_wait`]; where it is not set EAGAIN, and the watch's descriptor becomes readable when it is
+    /// worth another try, with the same watch.
+    pub fn wait_watch(&self, watch: &Watch) -> Result<(), Code> {
+        let word = &self.head.word;
+        let has_waited = watch.has_waited(word)?;
+        let slept = if has_waited && self.automatic { W } else { 0 };
+        for _ in 0..TRIES {
+            let seen = word.load(Acquire);
+            let next = match seen & SET != 0 {
+                true if self.automatic => seen & !SET | slept,
+                true => seen,
+                false => seen | W,
+            };
+            if next != seen && word.compare_exchange(seen, next, Acquire, Relaxed).is_err() {
+                continue;
+            }
+            if seen & SET == 0 {
+                break;
+            }
+            if has_waited && !self.automatic && seen & W != 0 {
+                self.wake_all();
+            }
+            return watch.done();
+        }
+        watch.arm(word, Until::Set(SET), if self.automatic { Turn::One } else { Turn::All })?;
+        Err(Errno::EAGAIN.into())
     }
 
     /// False: the deadline is over.

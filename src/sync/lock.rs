@@ -116,6 +116,35 @@ pub(super) fn try_lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Resu
     Err(Refused::Busy)
 }
 
+/// Takes the lock if nobody has it. None: somebody has, and its release will wake a sleeper. `has_slept`: a
+/// wake-up may have been meant for the caller.
+pub(super) fn lock_or_mark(
+    words: Words<'_>,
+    own: u32,
+    has_slept: bool,
+    caller: &impl Caller,
+) -> Option<Result<Taken, Refused>> {
+    let word = words.word;
+    // As in wait_for().
+    let slept = if has_slept { W } else { 0 };
+    let mut seen = word.load(Relaxed);
+    for _ in 0..TRIES {
+        let is_free = seen & TM == 0;
+        let next = match seen {
+            _ if is_free => own | seen & (W | OD) | slept,
+            _ if has_slept && caller.is_stranger(seen & TM) => OD | W,
+            _ if seen & W == 0 => seen | W,
+            _ => break,
+        };
+        match word.compare_exchange(seen, next, Acquire, Relaxed) {
+            Ok(_) if is_free => return Some(taken(words, own, seen, caller)),
+            Ok(_) => seen = next,
+            Err(now) => seen = now,
+        }
+    }
+    None
+}
+
 pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<Taken, Refused> {
     // Seldomer and seldomer: each look takes the line from the owner, who is the quicker without.
     for pauses in (0..LOOKS).map(|look| 1 << look) {

@@ -41,11 +41,13 @@ mod private;
 mod settle;
 mod table;
 mod wait;
+mod watcher;
 
 pub use event::{Event, EventFlags};
 pub use mutex::{Locked, Mutex};
 pub use party::{Party, PartyFlags, PartyOptions};
 pub use wait::{pretend_without_waitv, Wake};
+pub use watcher::Watch;
 
 /// How many bytes a party's table has, whatever joins it: 0 means the default, 64 slots and 32 cells. None for
 /// more than 4096 of either.

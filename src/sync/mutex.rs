@@ -8,16 +8,21 @@ use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::pending::Pending;
 use super::wait;
+use super::watcher::{Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sys::{futex, thread, Errno};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// In shared memory: a [`Head`], and zeros.
 const SIZE: usize = 40;
 
 static KIND: Kind =
     Kind { name: "mutex", magic: Kind::magic(b'M'), size: SIZE, blank_from: size_of::<Head>() };
+
+/// For so long a call that does not wait looks on while a dead owner's process ends.
+const DEATH: Duration = Duration::from_millis(2);
 
 /// How a lock was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +161,24 @@ impl<'p> Mutex<'p> {
         match lock_at_once(self.state, self.offset) {
             true => Ok(Locked::Clean),
             false => self.try_slow(),
+        }
+    }
+
+    /// Locks if nobody has it; else EAGAIN, and the watch's descriptor becomes readable when it is worth another
+    /// try, with the same watch.
+    pub fn lock_watch(&self, watch: &Watch) -> Result<Locked, Code> {
+        let (own, words) = (self.own()?, self.words());
+        let has_waited = watch.has_waited(words.word)?;
+        let thread = Thread::new(self.state, Deadline::after(DEATH));
+        match lock::lock_or_mark(words, own, has_waited, &thread) {
+            None | Some(Err(Refused::Busy)) => {
+                watch.arm(words.word, Until::Free, Turn::One)?;
+                Err(Errno::EAGAIN.into())
+            }
+            Some(taken) => {
+                watch.done()?;
+                self.got(taken, Errno::EAGAIN)
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::object::{Head, Kind};
 use super::settle::Identity;
 use super::table::{Header, Shape, Slot, Table, MAGIC};
 use super::wait::{self, Wake};
+use super::watcher;
 use crate::deadline::Deadline;
 use crate::error::{Code, During, Error, Result, SHMKIT_E_UNSEALED};
 use crate::region::{self, Flags, Region};
@@ -148,10 +149,11 @@ impl<'r> Party<'r> {
         }
     }
 
-    /// Gives up the membership. EBUSY where this process holds a lock through it: then it stays for good.
+    /// Gives up the membership. EBUSY where this process holds a lock through it, or a watch waits for one: then
+    /// it stays for good.
     pub fn leave(mut self) -> Result<()> {
         self.leave_code()
-            .map_err(|code| Error::new(code, "cannot leave the party: a lock is held through it"))
+            .map_err(|code| Error::new(code, "cannot leave the party: a lock is held through it, or watched"))
     }
 
     /// What is dropped afterwards has nothing left to do.
@@ -303,6 +305,13 @@ impl State {
         let limit = unsafe { self.region.as_ref() }.size_now();
         self.limit.store(limit, Ordering::Relaxed);
         (offset <= limit - size && offset % 8 == 0).then_some(offset)
+    }
+
+    /// Whether a word of 32 bits lies there.
+    pub(super) fn has_word(&self, at: *const u8) -> bool {
+        // Rounded down to where an object could be.
+        let (at, size) = (at as usize, size_of::<u64>());
+        at % size_of::<u32>() == 0 && self.offset_of((at & !(size - 1)) as *const u8, size).is_some()
     }
 
     /// The same with the sentence, for an object.
@@ -490,6 +499,8 @@ impl State {
             holds |= (0..self.table.shape.cells)
                 .any(|cell| self.table.cell(slot, cell).load(Ordering::Relaxed) != 0);
         }
+        let start = self.base as usize;
+        holds |= watcher::is_waiting_within(start..start + self.limit.load(Ordering::Relaxed));
         if holds {
             return Err(Errno::EBUSY.into());
         }

@@ -13,9 +13,9 @@ use crate::sys::futex::{self, Expected, WAITV_MAX};
 use crate::sys::{clock, Errno};
 
 /// No sleep is longer: what a dead process should have woken is found then.
-const SLICE_NS: i64 = 1_000_000_000;
+pub(super) const SLICE_NS: i64 = 1_000_000_000;
 /// Without futex_waitv.
-const SHORT_SLICE_NS: i64 = 10_000_000;
+pub(super) const SHORT_SLICE_NS: i64 = 10_000_000;
 
 /// futex_waitv is not to be had.
 static WITHOUT_WAITV: AtomicBool = AtomicBool::new(false);
@@ -24,6 +24,15 @@ static WITHOUT_WAITV: AtomicBool = AtomicBool::new(false);
 #[doc(hidden)]
 pub fn pretend_without_waitv(without: bool) {
     WITHOUT_WAITV.store(without, Ordering::Relaxed);
+}
+
+pub(super) fn has_waitv() -> bool {
+    !WITHOUT_WAITV.load(Ordering::Relaxed)
+}
+
+/// It answered ENOSYS, or EPERM.
+pub(super) fn note_no_waitv() {
+    WITHOUT_WAITV.store(true, Ordering::Relaxed);
 }
 
 /// Why a wait has ended.

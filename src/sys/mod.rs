@@ -4,6 +4,7 @@
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod copy;
+pub(crate) mod event;
 pub(crate) mod file;
 pub(crate) mod filesystem;
 pub(crate) mod fork;

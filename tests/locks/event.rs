@@ -118,7 +118,7 @@ fn a_woken_waiter_that_is_killed_passes_the_wake_up_on() {
             }
             party.leave().unwrap();
         }
-        println!("{passed_on} of 200 were killed before they passed");
+        assert!(passed_on > 0, "each had passed before it was killed");
     });
 }
 

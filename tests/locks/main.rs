@@ -6,6 +6,7 @@ mod support;
 mod event;
 mod mutex;
 mod party;
+mod watch;
 
 use shmkit::sync::{Party, PartyFlags, PartyOptions};
 use shmkit::{Options, Region};
