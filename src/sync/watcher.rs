@@ -360,10 +360,11 @@ impl Guard<'_> {
         let list = self.list;
         let slot = &mut self.slots[index];
         slot.turn_to(FIRED);
-        event::signal(slot.descriptor());
+        // First: from the signal on its user is the one to try.
         if slot.turn == Turn::One {
             pend(list, slot.word);
         }
+        event::signal(slot.descriptor());
     }
 
     /// The slot waits for nothing any more; if its user has given up, another sleeper gets the wake-up that may

@@ -359,13 +359,16 @@ fn a_number_that_nobody_has_does_not_keep_a_lock() {
 #[test]
 fn watches_and_sleepers_take_turns() {
     own_process!(60, || {
-        const ROUNDS: u64 = 2000;
+        const ROUNDS: u64 = 1000;
         const THREADS: u64 = 4;
         let region = region();
         let counter = || unsafe { AtomicU64::from_ptr(region.as_ptr().add(FIRST + 1024).cast()) };
         counter().store(0, Ordering::Relaxed);
         let count = |mutex: Mutex<'_>| {
-            counter().store(counter().load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let before = counter().load(Ordering::Relaxed);
+            // Others want it meanwhile.
+            std::thread::sleep(Duration::from_micros(20));
+            counter().store(before + 1, Ordering::Relaxed);
             mutex.unlock().unwrap();
         };
         let work = |party: Party<'_>| {
@@ -376,7 +379,16 @@ fn watches_and_sleepers_take_turns() {
                         let watch = Watch::new().unwrap();
                         for round in 0..ROUNDS {
                             let before = monotonic_ns();
+                            if thread % 2 == 0 && round % 3 == 0 && mutex.lock_watch(&watch).is_ok() {
+                                count(mutex);
+                                continue;
+                            }
                             match thread % 2 {
+                                // Who gives up is in the kernel's queue, or out of it, or in between.
+                                0 if round % 3 == 0 => {
+                                    watch.cancel().unwrap();
+                                    assert_eq!(mutex.lock(), Ok(Locked::Clean));
+                                }
                                 0 => assert_eq!(lock(&mutex, &watch), Locked::Clean),
                                 _ => assert_eq!(mutex.lock(), Ok(Locked::Clean)),
                             }
