@@ -15,6 +15,7 @@ mod mapping;
 mod memfd;
 mod memory;
 mod name;
+pub(crate) mod named;
 mod naming;
 pub(crate) mod options;
 mod placement;

@@ -185,7 +185,7 @@ fn exists(error: &Error) -> bool {
     error.errno() == Some(Errno::EEXIST as i32)
 }
 
-fn get_new(key: i32, size: usize, mode: u32, options: &Options) -> crate::sys::Result<c_int> {
+pub(super) fn get_new(key: i32, size: usize, mode: u32, options: &Options) -> crate::sys::Result<c_int> {
     let reserve = if options.flags.contains(Flags::NO_RESERVE) { segment::SHM_NORESERVE } else { 0 };
     segment::get(key, size, segment::IPC_CREAT | segment::IPC_EXCL | reserve | mode as c_int)
 }
@@ -220,7 +220,7 @@ fn attach(id: c_int, new_size: Option<usize>, options: &Options) -> Result<Regio
 }
 
 /// Writes the identity into a new segment and opens it to others. None when it was removed meanwhile.
-fn finish_new(
+pub(super) fn finish_new(
     id: c_int,
     full: usize,
     size: usize,
@@ -231,7 +231,7 @@ fn finish_new(
     let writable = Options { flags: Flags::empty(), ..*options };
     let finish = || {
         let region = attach(id, Some(full), &writable)?;
-        Identity::store(&region, size, place);
+        Identity::store(&region, size, place)?;
         let stat = segment::stat(id).during(|| format!("cannot look at the System V segment {id}"))?;
         // The execute bits mean nothing here, and are the mark of the unfinished.
         segment::set(id, stat.shm_perm.uid, stat.shm_perm.gid, options.mode_or_default() & 0o666).during(
@@ -254,7 +254,7 @@ fn finish_new(
     }
 }
 
-fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> {
+pub(super) fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> {
     // Whoever it belongs to: looked at before the options (AUTO_REMOVE) are done to it.
     let looking = Options { flags: Flags::READ_ONLY, size_min: 0, ..*options };
     let size = Identity::load(&attach(id, None, &looking)?, place).ok_or_else(|| {
@@ -268,11 +268,11 @@ fn attach_placed(id: c_int, place: &Place, options: &Options) -> Result<Region> 
 }
 
 /// Whether the segment was removed between two calls of ours.
-fn gone(id: c_int) -> bool {
+pub(super) fn gone(id: c_int) -> bool {
     matches!(segment::stat(id), Err(Errno::EINVAL | Errno::EIDRM))
 }
 
-enum Unfinished {
+pub(super) enum Unfinished {
     No,
     /// Somebody has it attached, its creator perhaps, who may be stopped; or it is another user's.
     Kept,
@@ -280,7 +280,7 @@ enum Unfinished {
 }
 
 /// Waits for a creator that is half way: microseconds, unless it died or was stopped.
-fn wait_until_finished(id: c_int, patience: i64) -> Unfinished {
+pub(super) fn wait_until_finished(id: c_int, patience: i64) -> Unfinished {
     loop {
         let over = clock::monotonic_ns() > patience;
         // One look decides, taken after the time was up.
@@ -298,7 +298,7 @@ fn wait_until_finished(id: c_int, patience: i64) -> Unfinished {
     }
 }
 
-fn unfinished(place: &Place) -> Error {
+pub(super) fn unfinished(place: &Place) -> Error {
     let message = format!("the System V segment of {place} is not finished: its creator is at it, or died");
     Error::new(Errno::EAGAIN, message)
 }

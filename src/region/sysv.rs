@@ -142,12 +142,14 @@ pub(crate) fn shown_key(key: i32) -> String {
     format!("key {key:#x}")
 }
 
-/// A path and a project, and what the kernel knows them by.
+/// Whose a segment is: a path's and a project's, by what the kernel knows them by; or a name's.
 pub(super) struct Place {
-    path: String,
-    device: u64,
-    inode: u64,
-    project: u8,
+    shown: String,
+    key: i32,
+    magic: u64,
+    words: [u64; 3],
+    /// With what the region begins.
+    label: Vec<u8>,
 }
 
 impl Place {
@@ -160,7 +162,13 @@ impl Place {
         let shown = shown(path.as_bytes());
         let stat = file::stat_path(&c_name(path, "path")?)
             .during(|| format!("cannot make a System V key of {shown}"))?;
-        let place = Place { path: shown, device: stat.st_dev, inode: stat.st_ino, project };
+        let place = Place {
+            shown: format!("{shown} (project {project}"),
+            key: path_key(stat.st_dev, stat.st_ino, project),
+            magic: Identity::OF_PATH,
+            words: [stat.st_dev, stat.st_ino, project.into()],
+            label: Vec::new(),
+        };
         if matches!(place.key(), segment::IPC_PRIVATE | -1) {
             let message = format!("{place} would have a key with another meaning: choose another project");
             return Err(Error::new(Errno::EINVAL, message));
@@ -168,16 +176,51 @@ impl Place {
         Ok(place)
     }
 
-    /// ftok(3): 8 bits of the project, 8 of the device, 16 of the inode.
+    /// The place of a name at its first key, or at another one, where others have the first. The label is the
+    /// name and zeros.
+    pub(super) fn of_name(name: &[u8], label_size: usize, nth: u32) -> Place {
+        let mut label = name.to_vec();
+        label.resize(label_size, 0);
+        let hash = fnv1a(name);
+        Place {
+            shown: format!("the name {} (", shown(name)),
+            key: name_key(hash, nth),
+            magic: Identity::OF_NAME,
+            words: [hash, name.len() as u64, 0],
+            label,
+        }
+    }
+
     pub(super) fn key(&self) -> i32 {
-        (u32::from(self.project) << 24 | (self.device as u32 & 0xff) << 16 | self.inode as u32 & 0xffff)
-            as i32
+        self.key
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (project {}, key {:#x})", self.path, self.project, self.key())
+        let comma = if self.shown.ends_with('(') { "" } else { ", " };
+        write!(f, "{}{comma}key {:#x})", self.shown, self.key)
+    }
+}
+
+/// ftok(3): 8 bits of the project, 8 of the device, 16 of the inode.
+fn path_key(device: u64, inode: u64, project: u8) -> i32 {
+    (u32::from(project) << 24 | (device as u32 & 0xff) << 16 | inode as u32 & 0xffff) as i32
+}
+
+/// docs/layout.md
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// docs/layout.md
+fn name_key(hash: u64, nth: u32) -> i32 {
+    let mixed = hash.wrapping_add(nth.into()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    match (mixed >> 32) as i32 {
+        segment::IPC_PRIVATE | -1 => 1,
+        key => key,
     }
 }
 
@@ -185,7 +228,7 @@ impl fmt::Display for Place {
 /// ours have none, and nobody else would set just these.
 pub(crate) const UNFINISHED: u32 = 0o101;
 
-/// What stands in the last 64 bytes of a segment that was created by path; docs/layout.md.
+/// What stands in the last 64 bytes of a segment that was created by path or by name; docs/layout.md.
 ///
 /// | `ready` | meaning | written by | after a crash |
 /// |---|---|---|---|
@@ -197,9 +240,8 @@ pub(super) struct Identity {
     version: AtomicU64,
     /// What the region shows of the segment, in bytes.
     size: AtomicU64,
-    device: AtomicU64,
-    inode: AtomicU64,
-    project: AtomicU64,
+    /// Device, inode and project; or the name's hash, its length, and 0.
+    words: [AtomicU64; 3],
     reserved: AtomicU64,
     ready: AtomicU64,
 }
@@ -207,7 +249,8 @@ pub(super) struct Identity {
 const _: () = assert!(size_of::<Identity>() == 64 && std::mem::offset_of!(Identity, ready) == 56);
 
 impl Identity {
-    const MAGIC: u64 = u64::from_le_bytes(*b"shmkitID");
+    const OF_PATH: u64 = u64::from_le_bytes(*b"shmkitID");
+    const OF_NAME: u64 = u64::from_le_bytes(*b"shmkitNM");
     const VERSION: u64 = 1;
     const READY: u64 = u64::from_le_bytes(*b"complete");
 
@@ -233,28 +276,32 @@ impl Identity {
         Some(unsafe { &*region.as_ptr().wrapping_add(at).cast::<Identity>() })
     }
 
-    pub(super) fn store(region: &Region, size: usize, place: &Place) {
+    pub(super) fn store(region: &Region, size: usize, place: &Place) -> Result<()> {
+        region.write(0, &place.label)?;
         let identity = Identity::behind(region).expect("a segment of segment_size() has room");
-        identity.magic.store(Identity::MAGIC, Ordering::Relaxed);
+        identity.magic.store(place.magic, Ordering::Relaxed);
         identity.version.store(Identity::VERSION, Ordering::Relaxed);
         identity.size.store(size as u64, Ordering::Relaxed);
-        identity.device.store(place.device, Ordering::Relaxed);
-        identity.inode.store(place.inode, Ordering::Relaxed);
-        identity.project.store(place.project.into(), Ordering::Relaxed);
+        for (word, value) in identity.words.iter().zip(place.words) {
+            word.store(value, Ordering::Relaxed);
+        }
         identity.ready.store(Identity::READY, Ordering::Release);
+        Ok(())
     }
 
     /// The size stored for this place; None where the segment is not its.
     pub(super) fn load(region: &Region, place: &Place) -> Option<usize> {
         let identity = Identity::behind(region)?;
         let ours = identity.ready.load(Ordering::Acquire) == Identity::READY
-            && identity.magic.load(Ordering::Relaxed) == Identity::MAGIC
+            && identity.magic.load(Ordering::Relaxed) == place.magic
             && identity.version.load(Ordering::Relaxed) == Identity::VERSION
-            && identity.device.load(Ordering::Relaxed) == place.device
-            && identity.inode.load(Ordering::Relaxed) == place.inode
-            && identity.project.load(Ordering::Relaxed) == u64::from(place.project);
+            && identity.words.iter().map(|word| word.load(Ordering::Relaxed)).eq(place.words);
+        let mut label = vec![0; place.label.len()];
+        if !ours || region.read(0, &mut label).is_err() || label != place.label {
+            return None;
+        }
         let size = usize::try_from(identity.size.load(Ordering::Relaxed)).ok()?;
-        (ours && Identity::segment_size(size) == Some(region.size())).then_some(size)
+        (Identity::segment_size(size) == Some(region.size())).then_some(size)
     }
 }
 

@@ -32,6 +32,7 @@ mod event;
 mod keeper;
 mod lock;
 mod mutex;
+mod named;
 mod nodes;
 mod object;
 mod party;
@@ -45,6 +46,7 @@ mod watcher;
 
 pub use event::{Event, EventFlags};
 pub use mutex::{Locked, Mutex};
+pub use named::{Named, NamedFlags, NamedOptions};
 pub use party::{Party, PartyFlags, PartyOptions};
 pub use wait::{pretend_without_waitv, Wake};
 pub use watcher::Watch;

@@ -71,6 +71,8 @@ pub(crate) struct State {
     nodes: Nodes,
     /// Engaged: it stays until we dismiss it.
     region: NonNull<region::State>,
+    /// The same, where it is the party's own, and ends with it.
+    own_region: Option<NonNull<Region>>,
 }
 
 impl PartyFlags {
@@ -134,6 +136,7 @@ impl<'r> Party<'r> {
             table_offset: offset,
             nodes,
             region: NonNull::from(&**region),
+            own_region: None,
         });
         let joined = {
             let control = state.control();
@@ -145,6 +148,25 @@ impl<'r> Party<'r> {
             Err(error) => {
                 region.dismiss();
                 refused(error.code(), error.to_string())
+            }
+        }
+    }
+
+    /// Joins a party in a region that nobody else has, and which ends with the membership.
+    pub(super) fn join_with(region: Region, offset: usize, options: &PartyOptions) -> Result<Party<'static>> {
+        // From here on it moves no more.
+        let region = NonNull::from(Box::leak(Box::new(region)));
+        // SAFETY: our own; it goes in leave_code(), or below.
+        match Party::join(unsafe { region.as_ref() }, offset, options) {
+            Ok(mut party) => {
+                // SAFETY: ours alone until it is returned.
+                unsafe { party.0.as_mut() }.own_region = Some(region);
+                Ok(party)
+            }
+            Err(error) => {
+                // SAFETY: nobody has joined.
+                drop(unsafe { Box::from_raw(region.as_ptr()) });
+                Err(error)
             }
         }
     }
@@ -163,6 +185,10 @@ impl<'r> Party<'r> {
         let state = unsafe { Box::from_raw(self.0.as_ptr()) };
         // SAFETY: engaged until here.
         unsafe { state.region.as_ref() }.dismiss();
+        if let Some(region) = state.own_region {
+            // SAFETY: join_with()'s; nobody uses it any more.
+            drop(unsafe { Box::from_raw(region.as_ptr()) });
+        }
         self.0 = NonNull::dangling();
         Ok(())
     }

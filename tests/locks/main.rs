@@ -5,6 +5,7 @@ mod support;
 
 mod event;
 mod mutex;
+mod named;
 mod party;
 mod watch;
 

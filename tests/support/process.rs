@@ -220,6 +220,11 @@ pub fn traced() -> Result<(), String> {
 impl Child {
     /// Runs a traced child up to its next call of this number, which it is about to make.
     pub fn stop_at(&self, call: i64) {
+        self.stop_at_nth(call, 0);
+    }
+
+    /// The same, where it has made so many of them.
+    pub fn stop_at_nth(&self, call: i64, mut made: u32) {
         let pid = self.pid();
         self.await_stop();
         unsafe {
@@ -231,7 +236,10 @@ impl Child {
                 let size = size_of_val(&info);
                 good(libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &mut info));
                 if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY && info.u.entry.nr == call as u64 {
-                    return;
+                    if made == 0 {
+                        return;
+                    }
+                    made -= 1;
                 }
             }
         }
