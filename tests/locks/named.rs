@@ -152,7 +152,7 @@ fn all_have_the_same(name: &str, count: usize, meanwhile: impl FnOnce(&Line)) {
     meanwhile(&here);
     // Nobody leaves before all have looked.
     for line in [&all, &end] {
-        children.iter().for_each(|_| drop(here.hear()));
+        children.iter().for_each(|_| assert!(here.hear() >= 0));
         children.iter().for_each(|_| line.tell(1));
     }
     children.into_iter().for_each(Child::join);
@@ -206,6 +206,58 @@ fn creators_race_at_keys_that_come_and_go() {
             });
             Named::unlink("gone").unwrap();
             assert_eq!(errno_of(Named::unlink("gone")), libc::ENOENT);
+        }
+    });
+}
+
+/// The first key is somebody else's when one begins, and free when the other comes.
+#[test]
+fn a_creator_at_a_later_key_withdraws() {
+    own_process!(60, || {
+        let _ = own_ipc();
+        // Before it creates, after that, before it attaches, before its mode says that it is finished.
+        for (call, made) in [
+            (libc::SYS_shmget, 8),
+            (libc::SYS_shmget, 9),
+            (libc::SYS_shmget, 12),
+            (libc::SYS_shmat, 0),
+            (libc::SYS_shmctl, 1),
+            (libc::SYS_shmctl, 2),
+        ] {
+            let foreign = Foreign::plant(key("later", 0)).unwrap();
+            let (here, all, end) = (Line::new(), Line::new(), Line::new());
+            let join_and_tell = || {
+                let named = open("later");
+                assert!(named.mutex().unwrap().lock().is_ok());
+                named.mutex().unwrap().unlock().unwrap();
+                here.tell(1);
+                all.hear();
+                assert_eq!(named.members().len(), 2, "each has its own: {call} {made}");
+                here.tell(1);
+                end.hear();
+            };
+            // The foreign segment is attached, and looked at, before.
+            let looked = if call == libc::SYS_shmat { 1 } else { 0 };
+            let slow = fork(|| {
+                if let Err(why) = traced() {
+                    skip(why);
+                }
+                join_and_tell();
+            });
+            slow.stop_at_nth(call, made + looked);
+            drop(foreign);
+            let quick = fork(|| join_and_tell());
+            std::thread::sleep(Duration::from_millis(if made == 8 { 300 } else { 10 }));
+            slow.go_on();
+            // Nobody leaves before both have looked.
+            for line in [&all, &end] {
+                (0..2).for_each(|_| assert_eq!(here.hear(), 1));
+                (0..2).for_each(|_| line.tell(1));
+            }
+            slow.join();
+            quick.join();
+            Named::unlink("later").unwrap();
+            assert_eq!(errno_of(Named::unlink("later")), libc::ENOENT, "{call} {made}");
         }
     });
 }
