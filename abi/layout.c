@@ -35,6 +35,15 @@ SIZE(shm_party_table, 12352);
 FIELD(shm_party_table, opaque, 0, 12352);
 SIZE(shm_mutex, 40);
 FIELD(shm_mutex, opaque, 0, 40);
+SIZE(shm_event, 32);
+FIELD(shm_event, opaque, 0, 32);
+
+SIZE(shm_named_options, 20);
+FIELD(shm_named_options, size, 0, 4);
+FIELD(shm_named_options, flags, 4, 4);
+FIELD(shm_named_options, mode, 8, 4);
+FIELD(shm_named_options, slots, 12, 4);
+FIELD(shm_named_options, cells, 16, 4);
 
 SIZE(shm_sysv_info, 88);
 FIELD(shm_sysv_info, size_bytes, 0, 8);
@@ -267,6 +276,10 @@ VALUE(SHMKIT_PLACE_INTERLEAVE, 3);
 VALUE(SHMKIT_PARTY_ANY_THREAD, 1);
 VALUE(SHMKIT_PARTY_CAN_SHRINK, 2);
 VALUE(SHMKIT_OWNER_DIED, 1);
+VALUE(SHMKIT_EVENT_AUTO_RESET, 1);
+VALUE(SHMKIT_NAMED_FIND, 1);
+VALUE(SHMKIT_NAMED_ANY_OWNER, 2);
+VALUE(SHMKIT_NAMED_ANY_THREAD, 4);
 
 VALUE(SHMKIT_SEM_OR_OPEN, 512);
 VALUE(SHMKIT_SEM_UNDO, 4096);

@@ -13,8 +13,9 @@
  *     shm_region_from_fd      any descriptor of a file
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
- * shm_party_join lets a process use the locks in a region: shm_mutex_... They are owned by a process,
- * and released by the kernel when it dies.
+ * shm_party_join lets a process use the locks in a region: shm_mutex_..., shm_event_... What is owned
+ * is owned by a process, and released by the kernel when it dies. shm_mutex_open and the like find a
+ * lock by a name, without a region. shm_watch_... waits by a descriptor.
  * shm_sysv_sem_... and shm_sysv_queue_... are System V's semaphores and message queues.
  * shmkit_helpers.h adds typed pointers, closing at the end of a scope, and deadlines from now.
  * Compile with `pkg-config --cflags --libs shmkit`.
@@ -33,7 +34,7 @@
  * with a size may grow in later versions; set the size, and leave fields that you do not know 0.
  *
  * Threads. Every function may be called from any thread at any time, also on the same region, but
- * for shm_region_close and shm_party_leave, which end what they are given. The bytes in a region are another matter: the library does
+ * for shm_region_close, shm_party_leave and shm_watch_close, which end what they are given. The bytes in a region are another matter: the library does
  * not order what processes write there; use atomics.
  *
  * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _rights, _name,
@@ -44,13 +45,13 @@
  * in the child of a threaded process where free() is. With SHMKIT_REGION_NO_FORK the child must leave
  * the handle alone, and not close it either. exec() ends all mappings and closes all descriptors.
  *
- * The library starts no thread but the keepers of shm_party_join, prints nothing, and installs no
+ * The library starts no thread but those of shm_party_join and shm_watch_open, prints nothing, and installs no
  * signal handler but the one that shm_guard_enable is called for. It does not end the process, unless
  * an invariant of its own is broken.
  *
  * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
  * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_inspect(3),
- * shm_party(3), shm_mutex(3), shm_error(3).
+ * shm_party(3), shm_mutex(3), shm_event(3), shm_watch(3), shm_named(3), shm_error(3).
  */
 
 
@@ -418,6 +419,26 @@
 #define SHMKIT_OWNER_DIED 1
 
 /**
+ * shm_event_init, shm_event_open: whoever passes resets the event, so that each set lets one pass.
+ */
+#define SHMKIT_EVENT_AUTO_RESET 1
+
+/**
+ * shm_mutex_open and the like: only what is there, -ENOENT if nothing is.
+ */
+#define SHMKIT_NAMED_FIND 1
+
+/**
+ * shm_mutex_open and the like: also what another user has made, who can write to it whatever he likes.
+ */
+#define SHMKIT_NAMED_ANY_OWNER 2
+
+/**
+ * shm_mutex_open and the like: the same as SHMKIT_PARTY_ANY_THREAD.
+ */
+#define SHMKIT_NAMED_ANY_THREAD 4
+
+/**
  * shm_object: a System V semaphore set.
  */
 #define SHMKIT_KIND_SEMAPHORES 7
@@ -553,6 +574,12 @@ typedef struct shm_party shm_party;
  * A mapped range of memory that processes share, whichever kernel mechanism made it. Opaque.
  */
 typedef struct shm_region shm_region;
+
+/**
+ * A descriptor that tells when a lock is worth another try, opaque: made by shm_watch_open, ended by
+ * shm_watch_close.
+ */
+typedef struct shm_watch shm_watch;
 
 /**
  * How to make or open a region. NULL in its place means all defaults, and so does a field that is
@@ -814,6 +841,40 @@ typedef struct shm_party_options {
 typedef struct shm_mutex {
     uint64_t opaque[5];
 } shm_mutex;
+
+/**
+ * An event in shared memory: zeros, at a multiple of 8, until shm_event_init.
+ */
+typedef struct shm_event {
+    uint64_t opaque[4];
+} shm_event;
+
+/**
+ * How to open a name. NULL means all defaults, and zero fields mean defaults.
+ */
+typedef struct shm_named_options {
+    /**
+     * sizeof(shm_named_options)
+     */
+    uint32_t size;
+    /**
+     * SHMKIT_NAMED_FIND | SHMKIT_NAMED_ANY_OWNER | SHMKIT_NAMED_ANY_THREAD
+     */
+    uint32_t flags;
+    /**
+     * Permission bits of a new one, whatever the umask; 0 is 0600. Whoever is to use it needs both
+     * reading and writing.
+     */
+    uint32_t mode;
+    /**
+     * As in shm_party_options.
+     */
+    uint32_t slots;
+    /**
+     * As in shm_party_options.
+     */
+    uint32_t cells;
+} shm_named_options;
 
 /**
  * A limit that shared memory meets.
@@ -2481,8 +2542,10 @@ int shm_party_join(struct shm_region *region,
 /**
  * Leaves a party; NULL is fine. The handle ends, and nobody may use it or a lock through it.
  *
- * In a child made by fork(), too, it ends the child's own handle alone.
- * Returns 0, or: -EBUSY this process holds a lock through it. Then it stays joined.
+ * In a child made by fork(), too, it ends the child's own handle alone. Of a party that came with a
+ * name it detaches the memory, too.
+ * Returns 0, or: -EBUSY this process holds a lock through it, or one of its watches waits for
+ * something in its region. Then it stays joined.
  */
 int shm_party_leave(struct shm_party *party);
 
@@ -2555,6 +2618,189 @@ int shm_mutex_consistent(struct shm_party *party, struct shm_mutex *mutex);
  * Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
  */
 int shm_mutex_owner(struct shm_party *party, const struct shm_mutex *mutex, int32_t *pid);
+
+/**
+ * Makes an event of zeros, which is not set, or finds that it is one. Every process that uses it may
+ * call this, in any order and at the same time. There is nothing to destroy; its bytes are the
+ * event's as long as anybody is in the party.
+ *
+ * `event`: in the party's region, at a multiple of 8.
+ * `flags`: 0, an event that stays set until it is reset; or SHMKIT_EVENT_AUTO_RESET.
+ * Returns 1 when it made the event, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * unknown flags, neither zeros nor an event of this kind, or an event of another party.
+ */
+int shm_event_init(struct shm_party *party,
+                   struct shm_event *event,
+                   uint32_t flags,
+                   struct shm_error *error);
+
+/**
+ * Opens an event by its name, or makes it: shm_mutex_open, for an event.
+ *
+ * `flags`: as for shm_event_init.
+ * Returns as shm_mutex_open.
+ */
+int shm_event_open(const char *name,
+                   uint32_t flags,
+                   const struct shm_named_options *options,
+                   struct shm_party **party,
+                   struct shm_event **event,
+                   struct shm_error *error);
+
+/**
+ * Sets the event: all who wait pass, and all who come, until it is reset; of an automatic one, one of
+ * them. Whoever passes sees what was written before. It costs a system call only where somebody waits.
+ *
+ * Returns 0, or: -EINVAL NULL, or not an event of this party.
+ */
+int shm_event_set(struct shm_party *party,
+                  struct shm_event *event);
+
+/**
+ * Resets the event: from now on those who come wait.
+ *
+ * Returns 1 when it was set, 0 when it was not, or: -EINVAL.
+ */
+int shm_event_reset(struct shm_party *party, struct shm_event *event);
+
+/**
+ * Whether the event is set. Unlike a wait it takes nothing from an automatic one.
+ *
+ * Returns 1, 0, or: -EINVAL.
+ */
+int shm_event_is_set(struct shm_party *party, const struct shm_event *event);
+
+/**
+ * Waits as long as need be until the event is set. An automatic one is then not set any more. Whoever
+ * sleeps when a manual one is set passes, even if it is reset at once.
+ *
+ * A waiter that is killed takes no wake-up with it: what it has not passed, another one passes.
+ * Returns 0, or: -EINVAL NULL, or not an event of this party.
+ */
+int shm_event_wait(struct shm_party *party,
+                   struct shm_event *event);
+
+/**
+ * shm_event_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_event_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_event_wait_until(struct shm_party *party, struct shm_event *event, int64_t deadline_ns);
+
+/**
+ * Passes if the event is set; if not, the watch's descriptor becomes readable when it is worth
+ * another try. See shm_watch_open.
+ *
+ * Returns 0, or: -EAGAIN it is not set, and the watch waits; -EPERM the watch is another process's;
+ * -EINVAL NULL, or not an event of this party.
+ */
+int shm_event_wait_watch(struct shm_party *party, struct shm_event *event, struct shm_watch *watch);
+
+/**
+ * ---- Locks and descriptors --------------------------------------------------------------
+ *
+ * Opens a watch: an eventfd, for programs that wait for descriptors (poll, epoll, the runtime of a
+ * language) and cannot sleep in a lock.
+ *
+ * A call that takes a watch never waits. Where it would, it lets the watch wait instead, and returns
+ * -EAGAIN. The watch's descriptor becomes readable when it is worth another try: make the same call
+ * again, with the same watch. Readable means no more than that; -EAGAIN may come again. It stays
+ * readable until the next call with this watch, whatever that returns; to read it is fine, and not
+ * necessary. So epoll may be level- or edge-triggered, and each -EAGAIN re-arms the watch.
+ *
+ * A watch waits for one thing at a time: to use it for another, or for another lock, gives up the
+ * first. Do not let it be readable for long without a call: like a thread that was woken and does not
+ * run it can be the only one that an unlock has woken, and the others wait for a second then.
+ *
+ * A thread of the library serves up to 127 watches: it starts with the first of them, blocks all
+ * signals, and ends with the last. A watch does not go with the region or party: the same one serves
+ * for any, and while it waits for something in a party, shm_party_leave is -EBUSY. In a child made
+ * by fork() a watch is of no use but to be closed; it opens its own.
+ * Returns 0, or: -EINVAL; -EMFILE no descriptor is free, or 8128 watches are open; -EAGAIN the kernel
+ * has no thread (RLIMIT_NPROC); -ENOMEM.
+ */
+int shm_watch_open(struct shm_watch **watch,
+                   struct shm_error *error);
+
+/**
+ * The watch's descriptor, close-on-exec and non-blocking. It is the watch's: to give it to somebody who
+ * closes it, duplicate it.
+ *
+ * Returns the number, or: -EINVAL NULL.
+ */
+int shm_watch_fd(const struct shm_watch *watch);
+
+/**
+ * Makes the watch's descriptor readable when a word of the region has another value; at once if it has.
+ *
+ * Whoever changes the word wakes all who sleep on it (FUTEX_WAKE, not private).
+ * `word`: in the party's region, at a multiple of 4.
+ * Returns 0, or: -EPERM the watch is another process's; -EINVAL.
+ */
+int shm_watch_word(struct shm_party *party,
+                   const uint32_t *word,
+                   uint32_t value,
+                   struct shm_watch *watch);
+
+/**
+ * Gives up what the watch waits for; the descriptor is not readable any more. Whoever stops to wait
+ * for a lock calls this (or closes the watch), so that another one gets the wake-up.
+ *
+ * Returns 0, or: -EPERM it is another process's; -EINVAL NULL.
+ */
+int shm_watch_cancel(struct shm_watch *watch);
+
+/**
+ * Gives up what the watch waits for, and closes its descriptor; NULL is fine.
+ *
+ * Returns 0.
+ */
+int shm_watch_close(struct shm_watch *watch);
+
+/**
+ * Locks if nobody has it; else the watch's descriptor becomes readable when it is worth another try.
+ * See shm_watch_open. After the owner's death it may take 2 ms.
+ *
+ * Returns as shm_mutex_trylock, but -EAGAIN for -EBUSY: the watch waits; and: -EPERM the watch is
+ * another process's.
+ */
+int shm_mutex_lock_watch(struct shm_party *party,
+                         struct shm_mutex *mutex,
+                         struct shm_watch *watch);
+
+/**
+ * ---- Locks by name ----------------------------------------------------------------------
+ *
+ * Opens a mutex by its name, or makes it: for programs that want a lock, and not a region.
+ *
+ * The lock lies in a System V segment of its own, which cannot shrink, and which any process of this
+ * IPC namespace finds by a key made of the name. Who races to make it, or dies while he does, keeps
+ * nobody from it. It stays until shm_named_unlink, or the machine's restart.
+ *
+ * `name`: 1 to 255 bytes, compared one by one. All kinds of objects share the names.
+ * `options`: NULL, or flags, mode, slots, cells.
+ * `party`: the membership that comes with it, for the calls on the lock. shm_party_leave ends it,
+ * and detaches the segment.
+ * `mutex`: where the lock is, until then.
+ * Returns 0, or: -EINVAL an argument, or the name is that of another kind of object; -ENAMETOOLONG;
+ * -ENOENT with SHMKIT_NAMED_FIND; -EPERM it is another user's, not this one's or root's; -EACCES its
+ * mode forbids it; -EAGAIN somebody has begun to make it, and is not done after a second;
+ * SHMKIT_E_COLLISION others have all keys of this name; -ENOSPC, -ENOMEM; and as shm_party_join.
+ */
+int shm_mutex_open(const char *name,
+                   const struct shm_named_options *options,
+                   struct shm_party **party,
+                   struct shm_mutex **mutex,
+                   struct shm_error *error);
+
+/**
+ * Takes a name away, of whatever kind. Who has it open keeps what he has; the next who opens it makes
+ * another one.
+ *
+ * Returns 0, or: -ENOENT; -EINVAL; -ENAMETOOLONG; -EPERM it is another user's; -EACCES.
+ */
+int shm_named_unlink(const char *name,
+                     struct shm_error *error);
 
 /**
  * ---- What the kernel knows --------------------------------------------------------------

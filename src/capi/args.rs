@@ -8,13 +8,16 @@ use std::mem::{size_of, MaybeUninit};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use super::event::shm_event;
 use super::list::shm_list;
+use super::named::shm_named_options;
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
 use super::semaphore::shm_sysv_sem_op;
 use super::sync::{shm_mutex, shm_party, shm_party_options};
+use super::watch::shm_watch;
 use crate::error::{Code, Error, Result};
 use crate::region::{Flags, Options, Region, Seals};
-use crate::sync::{Mutex, Party, PartyFlags, PartyOptions};
+use crate::sync::{Event, Mutex, Named, NamedFlags, NamedOptions, Party, PartyFlags, PartyOptions, Watch};
 use crate::sys::Errno;
 use crate::sysv::queue::Received;
 use crate::sysv::Operation;
@@ -443,6 +446,68 @@ pub(super) unsafe fn unlock_at_once(handle: &*mut shm_party, at: *const shm_mute
 pub(super) unsafe fn mutex<'a>(handle: &'a *mut shm_party, at: *const shm_mutex) -> Result<Mutex<'a>, Code> {
     // NULL is in no region.
     unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.mutex_known(at.cast())
+}
+
+/// The party, for calls that return a code alone.
+pub(super) unsafe fn code_party<'a>(handle: &'a *mut shm_party) -> Result<&'a Party<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))
+}
+
+/// An event in the region of a party.
+#[inline(always)]
+pub(super) unsafe fn event<'a>(handle: &'a *mut shm_party, at: *const shm_event) -> Result<Event<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.event_known(at.cast())
+}
+
+/// The caller's handle, which is a `Box<Watch>`, or NULL.
+///
+/// # Safety
+/// For pointers to `shm_watch` alone: they are read as `Option<Box<Watch>>`.
+pub(super) unsafe trait WatchHandle {}
+unsafe impl WatchHandle for *const shm_watch {}
+unsafe impl WatchHandle for *mut shm_watch {}
+
+pub(super) unsafe fn watch(handle: &impl WatchHandle) -> Result<&Watch, Code> {
+    let watch = unsafe { &*std::ptr::from_ref(handle).cast::<Option<Box<Watch>>>() };
+    watch.as_deref().ok_or(Code::from(Errno::EINVAL))
+}
+
+/// The watch itself: the handle has ended.
+pub(super) unsafe fn take_watch(handle: *mut shm_watch) -> Option<Box<Watch>> {
+    unsafe { std::ptr::from_ref(&handle).cast::<Option<Box<Watch>>>().read() }
+}
+
+unsafe fn named_options(pointer: *const shm_named_options) -> Result<NamedOptions> {
+    let Some(known) = (unsafe { extensible(pointer, "shm_named_options") })? else {
+        return Ok(NamedOptions::default());
+    };
+    let shm_named_options { flags, mode, slots, cells, .. } = known;
+    Ok(NamedOptions { flags: NamedFlags::from_raw(flags)?, mode, slots, cells })
+}
+
+/// Opens a name, makes its object, and gives both handles, or none.
+pub(super) unsafe fn open_named<T>(
+    name: *const c_char,
+    options: *const shm_named_options,
+    party: *mut *mut shm_party,
+    object: *mut *mut T,
+    error: *mut shm_error,
+    make: impl FnOnce(&Named) -> Result<()>,
+) -> c_int {
+    let opened = || {
+        not_null(party, "the pointer for the party")?;
+        not_null(object, "the pointer for the object")?;
+        let named = Named::open(unsafe { text(name, "the name") }?, &unsafe { named_options(options) }?)?;
+        make(&named)?;
+        Ok(named.into_parts())
+    };
+    unsafe {
+        report_as(error, opened, |(joined, at)| {
+            party.cast::<Party<'static>>().write(joined);
+            object.write(at.cast());
+            0
+        })
+    }
 }
 
 /// A number where there is one: 1, or 0.

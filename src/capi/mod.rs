@@ -14,15 +14,20 @@ mod semaphore;
 mod queue;
 mod handover;
 mod sync;
+mod event;
+mod watch;
+mod named;
 mod inspect;
 mod list;
 
 pub use args::shm_error;
+pub use event::*;
 pub use growth::*;
 pub use guard::*;
 pub use handover::*;
 pub use inspect::*;
 pub use list::*;
+pub use named::*;
 pub use placement::*;
 pub use publish::*;
 pub use queue::*;
@@ -30,6 +35,7 @@ pub use region::*;
 pub use semaphore::*;
 pub use sync::*;
 pub use sysv::*;
+pub use watch::*;
 
 use std::ffi::{c_char, c_int};
 

@@ -84,8 +84,10 @@ pub unsafe extern "C" fn shm_party_join(
 
 /// Leaves a party; NULL is fine. The handle ends, and nobody may use it or a lock through it.
 ///
-/// In a child made by fork(), too, it ends the child's own handle alone.
-/// Returns 0, or: -EBUSY this process holds a lock through it. Then it stays joined.
+/// In a child made by fork(), too, it ends the child's own handle alone. Of a party that came with a
+/// name it detaches the memory, too.
+/// Returns 0, or: -EBUSY this process holds a lock through it, or one of its watches waits for
+/// something in its region. Then it stays joined.
 #[no_mangle]
 pub unsafe extern "C" fn shm_party_leave(party: *mut shm_party) -> c_int {
     args::answer(
@@ -229,7 +231,7 @@ unsafe fn unlock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
     args::answer(args::mutex(&party, mutex).and_then(|mutex| mutex.unlock()))
 }
 
-fn locked(result: Result<Locked, Code>) -> c_int {
+pub(super) fn locked(result: Result<Locked, Code>) -> c_int {
     match result {
         Ok(Locked::Clean) => 0,
         Ok(Locked::OwnerDied) => SHMKIT_OWNER_DIED,

@@ -251,9 +251,15 @@ impl Party<'_> {
     /// Makes a watch's descriptor readable when a word of the region is not this value any more, at once if it is
     /// not. Whoever changes the word wakes its sleepers (FUTEX_WAKE, of all).
     pub fn watch_word(&self, word: &AtomicU32, value: u32, watch: &Watch) -> Result<(), Code> {
-        if !self.state().has_word(word.as_ptr().cast()) {
+        self.watch_word_at(word.as_ptr().cast(), value, watch)
+    }
+
+    pub(crate) fn watch_word_at(&self, at: *const u8, value: u32, watch: &Watch) -> Result<(), Code> {
+        if !self.state().has_word(at) {
             return Err(Errno::EINVAL.into());
         }
+        // SAFETY: inside the region, and aligned; processes meet there by atomics.
+        let word = unsafe { &*at.cast::<AtomicU32>() };
         watch.arm(word, Until::Not(value), Turn::All)
     }
 }

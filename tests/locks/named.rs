@@ -246,7 +246,7 @@ fn a_creator_at_a_later_key_withdraws() {
             });
             slow.stop_at_nth(call, made + looked);
             drop(foreign);
-            let quick = fork(|| join_and_tell());
+            let quick = fork(join_and_tell);
             std::thread::sleep(Duration::from_millis(if made == 8 { 300 } else { 10 }));
             slow.go_on();
             // Nobody leaves before both have looked.
@@ -338,7 +338,7 @@ fn what_another_user_has_made_is_not_trusted() {
 fn a_forged_segment_is_an_error() {
     own_process!(20, || {
         let _ = own_ipc();
-        in_child(|| drop(open("forged").mutex().unwrap()));
+        in_child(|| assert!(open("forged").mutex().unwrap().made()));
         let key = key("forged", 0);
         let id = good(unsafe { libc::shmget(key, 0, 0) });
         let region = Region::sysv_attach_id(id, &Options::default()).unwrap();
