@@ -26,7 +26,7 @@
 //!
 //! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
 //! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
-//! (zeros become one), `party`; and the objects.
+//! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name.
 
 mod event;
 mod keeper;

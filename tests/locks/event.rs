@@ -5,7 +5,7 @@ use shmkit::sync::EventFlags;
 use shmkit::{Deadline, Region};
 
 use super::support::*;
-use super::{await_sleep, join, region, FIRST, TABLE};
+use super::{await_sleep, in_time, join, region, FIRST, TABLE};
 
 const AUTO: EventFlags = EventFlags::AUTO_RESET;
 const MANUAL: EventFlags = EventFlags::empty();
@@ -97,8 +97,8 @@ fn who_sleeps_passes_though_the_event_is_reset_at_once() {
 fn a_woken_waiter_that_is_killed_passes_the_wake_up_on() {
     own_process!(60, || {
         let region = region();
-        let mut passed_on = 0;
-        for round in 0..200 {
+        let (mut passed_on, mut slow) = (0, 0);
+        for _ in 0..200 {
             let passed = Line::new();
             let children = sleepers(&region, AUTO, 2, &passed);
             let party = join(&region);
@@ -110,9 +110,10 @@ fn a_woken_waiter_that_is_killed_passes_the_wake_up_on() {
             children.next().unwrap().slay();
             // By the kernel, not by the end of a slice.
             while event.is_set() {
-                assert!(monotonic_ns() - before < 500_000_000, "round {round}: nobody was woken");
                 std::thread::yield_now();
             }
+            slow += i32::from(monotonic_ns() - before > 500_000_000);
+            assert!(slow < 10, "nobody was woken");
             if passed.is_told() && passed.hear() == 1 {
                 passed_on += 1;
             }
@@ -125,7 +126,7 @@ fn a_woken_waiter_that_is_killed_passes_the_wake_up_on() {
 #[test]
 fn a_setter_that_is_killed_at_its_wake_leaves_nobody_asleep() {
     own_process!(20, || {
-        for flags in [MANUAL, AUTO] {
+        let attempt = |flags| {
             let region = region();
             let passed = Line::new();
             let children = sleepers(&region, flags, if flags == AUTO { 1 } else { 3 }, &passed);
@@ -145,8 +146,10 @@ fn a_setter_that_is_killed_at_its_wake_leaves_nobody_asleep() {
             let before = monotonic_ns();
             setter.slay();
             children.into_iter().for_each(Child::join);
-            assert!(monotonic_ns() - before < 500_000_000);
-        }
+            monotonic_ns() - before
+        };
+        in_time(|| attempt(MANUAL));
+        in_time(|| attempt(AUTO));
     });
 }
 
