@@ -12,7 +12,7 @@
 //! `identity`: a count of claims << 32 | pid. pid 0: not yet, or no more. Only while the word is t it is the
 //! claimer's to store; from then on pid becomes 0 by a compare-and-swap of whoever has seen the process ended.
 //!
-//! `counted`: the claim whose death is in `changes`, stored by whoever saw it first.
+//! `counted`: the claim whose death is in `changes`, stored by whoever has announced it: perhaps several.
 //!
 //! Cells are their slot's owner's alone to write; the next owner begins by making them 0, and says so in
 //! `changes`. Those of a slot whose word is not t count as 0.
@@ -165,10 +165,10 @@ impl Table {
         let slot = self.slot(index);
         let claim = (slot.identity.load(Ordering::Acquire) >> 32) as u32;
         let counted = slot.counted.load(Ordering::Acquire);
-        if counted != claim
-            && slot.counted.compare_exchange(counted, claim, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        {
+        if counted != claim {
+            // First: whoever dies between the two has at least told. Told twice is no harm.
             self.announce();
+            let _ = slot.counted.compare_exchange(counted, claim, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
