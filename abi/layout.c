@@ -31,8 +31,8 @@ FIELD(shm_party_options, slots, 8, 4);
 FIELD(shm_party_options, cells, 12, 4);
 
 /* In shared memory: docs/layout.md says what the bytes are. */
-SIZE(shm_party_table, 12352);
-FIELD(shm_party_table, opaque, 0, 12352);
+SIZE(shm_party_table, 12608);
+FIELD(shm_party_table, opaque, 0, 12608);
 SIZE(shm_mutex, 40);
 FIELD(shm_mutex, opaque, 0, 40);
 

@@ -1153,7 +1153,7 @@ typedef struct shm_file_system {
  * For 64 processes; shm_party_size is for others.
  */
 typedef struct shm_party_table {
-    uint64_t opaque[1544];
+    uint64_t opaque[1576];
 } shm_party_table;
 
 

@@ -10,7 +10,7 @@ use super::lock::{TM, W};
 use super::nodes::{Node, Nodes};
 use super::object::{Head, Kind};
 use super::settle::Identity;
-use super::table::{Header, Shape, Slot, Table, MAGIC};
+use super::table::{Header, Shape, Slot, Table, MAGIC, MARK};
 use super::wait::{self, Wake};
 use crate::deadline::Deadline;
 use crate::error::{Code, During, Error, Result, SHMKIT_E_UNSEALED};
@@ -488,10 +488,18 @@ impl State {
         if let Some(first) = keepers().next() {
             let slot = first.slot.load(Ordering::Relaxed);
             holds |= (0..self.table.shape.cells)
-                .any(|cell| self.table.cell(slot, cell).load(Ordering::Relaxed) != 0);
+                .map(|cell| self.table.cell(slot, cell).load(Ordering::Relaxed))
+                .any(|count| count != 0 && count & MARK == 0);
         }
         if holds {
             return Err(Errno::EBUSY.into());
+        }
+        // Who leaves is not one who died: no marks stay behind.
+        if let Some(first) = keepers().next() {
+            let slot = first.slot.load(Ordering::Relaxed);
+            (0..self.table.shape.cells).for_each(|cell| {
+                self.table.cell(slot, cell).store(0, Ordering::Release);
+            });
         }
         for keeper in keepers() {
             self.release(keeper, keeper.slot.load(Ordering::Relaxed));
