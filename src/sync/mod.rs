@@ -36,12 +36,15 @@ mod object;
 mod party;
 mod pending;
 mod port;
+mod reads;
+mod rwlock;
 mod settle;
 mod table;
 mod wait;
 
 pub use mutex::{Locked, Mutex};
 pub use party::{Party, PartyFlags, PartyOptions};
+pub use rwlock::RwLock;
 pub use wait::{pretend_without_waitv, Wake};
 
 /// How many bytes a party's table has, whatever joins it: 0 means the default, 64 slots and 32 cells. None for

@@ -21,7 +21,8 @@ pub(super) struct Node {
     pub next: AtomicUsize,
     /// The keeper on whose list it is; 0: on none. Stored last.
     pub tid: AtomicU32,
-    unused: u32,
+    /// For the kind of the object that begins with the word.
+    pub own: AtomicU32,
     /// The thread that has locked the word, while it has; written by that thread.
     pub holder: AtomicUsize,
 }

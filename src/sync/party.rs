@@ -261,6 +261,7 @@ unsafe fn found_or_made(start: *const u8, wanted: Shape, room: usize) -> Result<
 }
 
 impl State {
+    #[inline(always)]
     fn control(&self) -> &Control {
         // SAFETY: the reservation is ours, begins with it, and is zeros where nothing was written.
         unsafe { &*self.nodes.control() }
@@ -342,6 +343,21 @@ impl State {
         }
         // SAFETY: inside the region, and aligned.
         unsafe { Head::make(self.at(offset), kind, self.table_from(offset), fill) }
+    }
+
+    /// The cell of an object: the one that it has, or a new one.
+    pub(super) fn allot(&self, offset: usize, kind: &Kind) -> Result<u32> {
+        self.table.allot(-self.table_from(offset)).ok_or_else(|| {
+            let cells = self.table.shape.cells;
+            let why = format!("no cell for a {} at offset {offset}: all {cells} are taken", kind.name);
+            Error::new(Errno::ENOLCK, why)
+        })
+    }
+
+    /// Whether a cell's number, which a peer may have written, is the object's.
+    pub(super) fn has_cell(&self, offset: usize, cell: u32) -> bool {
+        let object = (cell < self.table.shape.cells).then(|| self.table.object(cell));
+        object.is_some_and(|object| object.load(Ordering::Acquire) == -self.table_from(offset))
     }
 
     /// The number of the keeper that has this word on its list, which it now has if it had not. For a word that
@@ -518,6 +534,12 @@ impl State {
             }
         }
         Ok(control.keeper[0].slot.load(Ordering::Relaxed))
+    }
+
+    /// The same, where this process has used an object.
+    #[inline(always)]
+    pub(super) fn slot_known(&self) -> u32 {
+        self.control().keeper[0].slot.load(Ordering::Relaxed)
     }
 
     pub(super) fn table(&self) -> &Table {

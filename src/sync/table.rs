@@ -139,6 +139,7 @@ impl Table {
         unsafe { &*self.start.add(self.offset_of(index)).cast() }
     }
 
+    #[inline(always)]
     pub(super) fn cell(&self, slot: u32, cell: u32) -> &AtomicU32 {
         let Shape { slots, cells } = self.shape;
         assert!(slot < slots && cell < cells);
@@ -158,8 +159,6 @@ impl Table {
 
     /// The number of the cell, in each slot, of an object so many bytes from the table: the one that it has, or a
     /// new one. None where all are given away.
-    // For the objects that count by process.
-    #[allow(dead_code)]
     pub(super) fn allot(&self, object: i64) -> Option<u32> {
         (0..self.shape.cells).find(|&cell| {
             let found = self.object(cell);

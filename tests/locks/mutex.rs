@@ -5,13 +5,9 @@ use shmkit::sync::{Locked, Party, PartyOptions};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
-use super::{join, join_any_thread, region, FIRST, TABLE};
+use super::{await_sleep, errno_of, join, join_any_thread, region, FIRST, TABLE};
 
 const ENOTRECOVERABLE: Option<i32> = Some(libc::ENOTRECOVERABLE);
-
-fn errno_of<T: std::fmt::Debug>(result: Result<T, shmkit::Code>) -> Option<i32> {
-    result.unwrap_err().errno()
-}
 
 /// A child that holds the mutex, and then waits to be killed.
 fn holder(region: &Region) -> Child {
@@ -94,14 +90,6 @@ fn a_sleeper_gets_the_lock_of_a_killed_owner() {
         assert!(after_ns < 500_000_000, "{after_ns} ns");
         sleeper.join();
     });
-}
-
-/// Waits until a process sleeps in futex(2).
-fn await_sleep(pid: libc::pid_t) {
-    let path = format!("/proc/{pid}/syscall");
-    while !std::fs::read_to_string(&path).unwrap().starts_with(&format!("{} ", libc::SYS_futex)) {
-        std::thread::yield_now();
-    }
 }
 
 #[test]
