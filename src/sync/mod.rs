@@ -28,6 +28,7 @@
 //! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
 //! (zeros become one), `party`; and the objects.
 
+mod barrier;
 mod keeper;
 mod lock;
 mod mutex;
@@ -37,11 +38,13 @@ mod party;
 mod pending;
 mod port;
 mod reads;
+mod round;
 mod rwlock;
 mod settle;
 mod table;
 mod wait;
 
+pub use barrier::{Barrier, Passed};
 pub use mutex::{Locked, Mutex};
 pub use party::{Party, PartyFlags, PartyOptions};
 pub use rwlock::RwLock;

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use super::barrier;
 use super::keeper::{Control, Keeper, NODES_MAX};
 use super::lock::{TM, W};
 use super::nodes::{Node, Nodes};
@@ -360,6 +361,16 @@ impl State {
         object.is_some_and(|object| object.load(Ordering::Acquire) == -self.table_from(offset))
     }
 
+    /// The object of this kind that counts in a cell, as the table says: None where there is none.
+    pub(super) fn object_of(&self, cell: u32, kind: &Kind) -> Option<usize> {
+        let from_table = self.table.object(cell).load(Ordering::Acquire) as usize;
+        let at = self.base.wrapping_add(self.table_offset.wrapping_add(from_table));
+        let offset = self.offset_of(at, kind.size)?;
+        // SAFETY: inside the region, and aligned; all fields are atomic.
+        let head = unsafe { &*self.at::<Head>(offset) };
+        head.is(kind, self.table_from(offset)).then_some(offset)
+    }
+
     /// The number of the keeper that has this word on its list, which it now has if it had not. For a word that
     /// begins an object of this kind: EINVAL where there is none.
     #[cold]
@@ -444,7 +455,8 @@ impl State {
                 }
                 if slot.is_dead() {
                     self.table.note_death(index);
-                    if !slot.settle(own.namespace, patience) {
+                    let settled = slot.settle(own.namespace, patience);
+                    if !settled || !barrier::tell_everywhere(self, index) {
                         continue;
                     }
                 }

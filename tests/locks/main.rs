@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod barrier;
 mod mutex;
 mod party;
 mod rwlock;
