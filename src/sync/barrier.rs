@@ -50,8 +50,12 @@ const TELLS: u32 = 1 << 30;
 const BREAKS_SHIFT: u32 = 16;
 const CLAIM_MASK: u32 = (1 << BREAKS_SHIFT) - 1;
 
-/// Looks before sleep; and tries before the deadline is looked at.
-const SPINS: u32 = 100;
+/// Looks before sleep: for those who come at the same moment. Longer would keep others from coming, where there are
+/// fewer processors than they.
+const LOOKS: u32 = 10;
+
+/// Tries before the deadline is looked at.
+const TRIES: u32 = 100;
 
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +153,7 @@ fn claim(slot: &Slot) -> u32 {
 /// Breaks a round because of a member that died, whose cell this is. False where the word did not hold still.
 fn tell(round: &AtomicU64, cell: &AtomicU32) -> bool {
     let swap = |from, to| cell.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-    for _ in 0..SPINS {
+    for _ in 0..TRIES {
         let seen = Round(round.load(Ordering::Acquire));
         let member = cell.load(Ordering::Acquire);
         if member & MARK == 0 {
@@ -203,6 +207,7 @@ impl<'p> Barrier<'p> {
     /// once.
     pub fn wait_until(&self, deadline: Deadline) -> Result<Passed, Code> {
         let member = self.member()?;
+        let seen = self.state.changes();
         while !self.tell_of_the_dead(&member, deadline) {
             if wait::is_over(deadline) {
                 return Err(Errno::ETIMEDOUT.into());
@@ -227,11 +232,11 @@ impl<'p> Barrier<'p> {
                 return Ok(Passed::Serial);
             }
             tries += 1;
-            if tries > SPINS && wait::is_over(deadline) {
+            if tries > TRIES && wait::is_over(deadline) {
                 return Err(Errno::ETIMEDOUT.into());
             }
         };
-        let broken = self.wait_for_the_others(&member, stamp, deadline)?;
+        let broken = self.wait_for_the_others(&member, stamp, seen, deadline)?;
         if broken {
             member.has_news(Round(round.load(Ordering::Acquire)));
             return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
@@ -273,23 +278,25 @@ impl<'p> Barrier<'p> {
         })
     }
 
-    /// Whether the round is broken.
+    /// Whether the round is broken. `seen`: what the party's changes were when the dead were told last.
     fn wait_for_the_others(
         &self,
         member: &Member<'_>,
         arrived: u32,
+        mut seen: u32,
         deadline: Deadline,
     ) -> Result<bool, Code> {
         let round = member.round;
-        for _ in 0..SPINS {
+        for _ in 0..LOOKS {
             if let Some(broken) = Round(round.load(Ordering::Acquire)).was_broken(arrived) {
                 return Ok(broken);
             }
             std::hint::spin_loop();
         }
         loop {
-            let seen = self.state.changes();
-            let told = self.tell_of_the_dead(member, deadline);
+            // What nobody has found yet is found by whoever is about to sleep.
+            let now = self.state.changes();
+            let told = now == seen || self.tell_of_the_dead(member, deadline);
             if let Some(broken) = Round(round.load(Ordering::Acquire)).was_broken(arrived) {
                 return Ok(broken);
             }
@@ -300,6 +307,7 @@ impl<'p> Barrier<'p> {
             if !told {
                 continue;
             }
+            seen = now;
             if let Err(code) = self.state.watch(stamp(round), arrived, seen, deadline) {
                 let _ = member.take_back(arrived);
                 return Err(code);
@@ -325,7 +333,7 @@ impl Member<'_> {
 
     /// The deadline is over: this thread has not arrived, unless the round has ended meanwhile.
     fn take_back(&self, arrived: u32) -> Result<bool, Code> {
-        for _ in 0..SPINS {
+        for _ in 0..TRIES {
             let seen = Round(self.round.load(Ordering::Acquire));
             if let Some(broken) = seen.was_broken(arrived) {
                 return Ok(broken);
