@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub own: AtomicU32,
     /// The thread that has locked the word, while it has; written by that thread.
     pub holder: AtomicUsize,
+    /// The address of the process's cell, for the kinds that have one.
+    pub cell: AtomicUsize,
 }
 
 pub(super) struct Nodes {

@@ -548,12 +548,6 @@ impl State {
         Ok(control.keeper[0].slot.load(Ordering::Relaxed))
     }
 
-    /// The same, where this process has used an object.
-    #[inline(always)]
-    pub(super) fn slot_known(&self) -> u32 {
-        self.control().keeper[0].slot.load(Ordering::Relaxed)
-    }
-
     pub(super) fn table(&self) -> &Table {
         &self.table
     }

@@ -144,6 +144,17 @@ fn cell_number(node: &Node) -> Option<u32> {
     (node.own.load(Ordering::Acquire) & !ELSEWHERE).checked_sub(1)
 }
 
+/// And this process's cell.
+#[inline(always)]
+fn own_cell(node: &Node) -> Option<&AtomicU32> {
+    // SAFETY (protocol): the node is private, and what is stored there is inside of the table, which stays.
+    unsafe { (node.cell.load(Ordering::Acquire) as *const AtomicU32).as_ref() }
+}
+
+fn counts_in(node: &Node) -> &AtomicU32 {
+    own_cell(node).expect("own() has stored it")
+}
+
 #[inline(always)]
 fn known(node: &Node) -> reads::Lock {
     reads::Lock(std::ptr::from_ref(node) as usize, node.tid())
@@ -191,11 +202,9 @@ fn wake_writer(cell: &AtomicU32) {
 #[inline(always)]
 fn read_at_once(state: &State, offset: usize) -> bool {
     let (node, shared) = (state.node(offset), shared(state, offset));
-    let Some(cell) = cell_number(node) else { return false };
+    let Some(cell) = own_cell(node) else { return false };
     // A look, so that nobody's line is taken where it is in vain.
-    if shared.head.word.load(Ordering::Relaxed) & (TM | OD) != 0
-        || !count_in(shared, state.table().cell(state.slot_known(), cell))
-    {
+    if shared.head.word.load(Ordering::Relaxed) & (TM | OD) != 0 || !count_in(shared, cell) {
         return false;
     }
     note_read(node);
@@ -244,9 +253,8 @@ fn reader(state: &State, cell: u32) -> Option<(u32, u32)> {
 #[inline(always)]
 fn unlock_at_once(state: &State, offset: usize) -> bool {
     let (node, shared) = (state.node(offset), shared(state, offset));
-    let Some(cell) = cell_number(node) else { return false };
     if node.holder.load(Ordering::Relaxed) == 0 {
-        return read_unlock(state, shared, node, cell);
+        return read_unlock(shared, node);
     }
     let (own, words) = (node.tid(), shared.head.words());
     if words.word.load(Ordering::Relaxed) != own {
@@ -263,8 +271,8 @@ fn unlock_at_once(state: &State, offset: usize) -> bool {
 
 /// False where this process does not read.
 #[inline(always)]
-fn read_unlock(state: &State, shared: &Shared, node: &Node, cell: u32) -> bool {
-    let cell = state.table().cell(state.slot_known(), cell);
+fn read_unlock(shared: &Shared, node: &Node) -> bool {
+    let Some(cell) = own_cell(node) else { return false };
     if cell.load(Ordering::Relaxed) == 0 {
         return false;
     }
@@ -383,9 +391,10 @@ impl<'p> RwLock<'p> {
                     return Err(Errno::EINVAL.into());
                 }
                 let elsewhere = if state.any_thread() { ELSEWHERE } else { 0 };
-                let own = (cell + 1) | elsewhere;
                 // Another thread may have done it, and gone on.
-                let _ = node.own.compare_exchange(0, own, Ordering::AcqRel, Ordering::Relaxed);
+                let (number, own) = ((cell + 1) | elsewhere, state.table().cell(state.slot()?, cell));
+                node.cell.store(std::ptr::from_ref(own) as usize, Ordering::Release);
+                let _ = node.own.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed);
                 cell
             }
         };
@@ -410,7 +419,7 @@ impl<'p> RwLock<'p> {
     #[inline(never)]
     fn read_slow(&self, deadline: Deadline) -> Result<Locked, Code> {
         let (own, cell) = self.own()?;
-        if let Some(read) = self.read_again(own, cell)? {
+        if let Some(read) = self.read_again(own)? {
             return Ok(read);
         }
         let caller = Thread::new(self.state, deadline);
@@ -425,7 +434,7 @@ impl<'p> RwLock<'p> {
         if self.state.is_holder(self.state.node(self.offset)) {
             return Err(Errno::EBUSY.into());
         }
-        if let Some(read) = self.read_again(own, cell)? {
+        if let Some(read) = self.read_again(own)? {
             return Ok(read);
         }
         let shared = self.shared();
@@ -447,9 +456,9 @@ impl<'p> RwLock<'p> {
     }
 
     /// Where this thread reads already, and so nobody writes.
-    fn read_again(&self, own: u32, cell: u32) -> Result<Option<Locked>, Code> {
+    fn read_again(&self, own: u32) -> Result<Option<Locked>, Code> {
         let (state, node, shared) = (self.state, self.state.node(self.offset), self.shared());
-        let cell = state.table().cell(state.slot_known(), cell);
+        let cell = counts_in(node);
         if cell.load(Ordering::Relaxed) >= MARK - 1 {
             return Err(Errno::EAGAIN.into());
         }
@@ -478,13 +487,13 @@ impl<'p> RwLock<'p> {
         caller: &Thread<'_>,
         busy: Errno,
     ) -> Result<Locked, Code> {
-        let (state, node, shared) = (self.state, self.state.node(self.offset), self.shared());
+        let (node, shared) = (self.state.node(self.offset), self.shared());
         if taken == Taken::OwnerDied {
             return self.write_with_word(own, cell, taken, caller, busy);
         }
         // Of one that died while it waited for readers.
         shared.phase.store(NOBODY, Ordering::Relaxed);
-        state.table().cell(state.slot_known(), cell).fetch_add(1, Ordering::SeqCst);
+        counts_in(node).fetch_add(1, Ordering::SeqCst);
         note_read(node);
         lock::give_up(shared.head.words(), own, caller, Taken::Clean);
         Ok(Locked::Clean)
