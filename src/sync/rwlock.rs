@@ -582,9 +582,11 @@ impl<'p> RwLock<'p> {
         self.check()?;
         let (node, shared) = (self.state.node(self.offset), self.shared());
         let (own, words) = (node.tid(), shared.head.words());
-        if node.holder.swap(0, Ordering::Relaxed) == 0 {
+        // The node of a lock that was never used can only be read.
+        if node.holder.load(Ordering::Relaxed) == 0 {
             return Err(Errno::EPERM.into());
         }
+        node.holder.store(0, Ordering::Relaxed);
         // Where its writer died, and nobody said that all is well, it stays WRITES: whoever comes before `state` is
         // stored is to be told.
         if words.word.load(Ordering::Relaxed) & OD == 0 {

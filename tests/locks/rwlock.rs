@@ -87,6 +87,9 @@ fn readers_are_there_together() {
         let others: Vec<_> = (0..3).map(|_| reader(&region)).collect();
         let party = join(&region);
         let lock = party.rwlock(FIRST).unwrap();
+        // Also where this process has never used it.
+        assert_eq!(errno_of(lock.unlock()), Some(libc::EPERM));
+        assert_eq!(errno_of(lock.consistent()), Some(libc::EPERM));
         assert_eq!(lock.read(), Ok(Locked::Clean));
         assert_eq!(lock.try_read(), Ok(Locked::Clean));
         assert_eq!(lock.read_until(PAST()), Ok(Locked::Clean));
