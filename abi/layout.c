@@ -35,6 +35,10 @@ SIZE(shm_party_table, 12608);
 FIELD(shm_party_table, opaque, 0, 12608);
 SIZE(shm_mutex, 40);
 FIELD(shm_mutex, opaque, 0, 40);
+SIZE(shm_rwlock, 56);
+FIELD(shm_rwlock, opaque, 0, 56);
+SIZE(shm_barrier, 32);
+FIELD(shm_barrier, opaque, 0, 32);
 
 SIZE(shm_sysv_info, 88);
 FIELD(shm_sysv_info, size_bytes, 0, 8);
@@ -267,6 +271,7 @@ VALUE(SHMKIT_PLACE_INTERLEAVE, 3);
 VALUE(SHMKIT_PARTY_ANY_THREAD, 1);
 VALUE(SHMKIT_PARTY_CAN_SHRINK, 2);
 VALUE(SHMKIT_OWNER_DIED, 1);
+VALUE(SHMKIT_BARRIER_SERIAL, 1);
 
 VALUE(SHMKIT_SEM_OR_OPEN, 512);
 VALUE(SHMKIT_SEM_UNDO, 4096);
@@ -298,3 +303,4 @@ VALUE(SHMKIT_E_UNENFORCEABLE, -4100);
 VALUE(SHMKIT_E_COLLISION, -4101);
 VALUE(SHMKIT_E_ON_DISK, -4102);
 VALUE(SHMKIT_E_UNGUARDED, -4103);
+VALUE(SHMKIT_E_PEER_DIED, -4104);

@@ -67,6 +67,7 @@ var constants = map[string]any{
 	"SHMKIT_PARTY_ANY_THREAD":      1,    // Go has no locks yet
 	"SHMKIT_PARTY_CAN_SHRINK":      2,    // the same
 	"SHMKIT_OWNER_DIED":            1,    // the same
+	"SHMKIT_BARRIER_SERIAL":        1,    // the same
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it
@@ -97,6 +98,7 @@ var constants = map[string]any{
 	"SHMKIT_E_COLLISION":           shmkit.ErrCollision,
 	"SHMKIT_E_ON_DISK":             shmkit.ErrOnDisk,
 	"SHMKIT_E_UNGUARDED":           shmkit.ErrUnguarded,
+	"SHMKIT_E_PEER_DIED":           shmkit.ErrPeerDied,
 }
 
 // Every constant of the header has its Go name and the same number; codes have their names and texts.

@@ -229,7 +229,7 @@ unsafe fn unlock(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
     args::answer(args::mutex(&party, mutex).and_then(|mutex| mutex.unlock()))
 }
 
-fn locked(result: Result<Locked, Code>) -> c_int {
+pub(super) fn locked(result: Result<Locked, Code>) -> c_int {
     match result {
         Ok(Locked::Clean) => 0,
         Ok(Locked::OwnerDied) => SHMKIT_OWNER_DIED,
