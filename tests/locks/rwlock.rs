@@ -591,3 +591,72 @@ fn bytes_that_are_forged_without_end_do_not_hold_up_a_deadline() {
         std::mem::ManuallyDrop::into_inner(party).leave().unwrap();
     });
 }
+
+/// Readers and writers are killed at any moment: nobody hangs, nobody sees what is half done without having been
+/// told, and nobody is told of more than died.
+#[test]
+fn it_lives_on_over_many_deaths() {
+    own_process!(60, || {
+        const DEATHS: usize = 200;
+        let region = region();
+        let number =
+            |at: usize| unsafe { AtomicU64::from_ptr(region.as_ptr().add(FIRST + 2048 + at * 8).cast()) };
+        let (turns, wrong, told) = (|| number(0), || number(1), || number(2));
+        (0..3).for_each(|at| number(at).store(0, Ordering::Relaxed));
+        let worker = |seed: u64| {
+            fork(|| {
+                let party = join(&region);
+                let lock = party.rwlock(FIRST).unwrap();
+                let [one, other] = pair(&region);
+                let equal = || one.load(Ordering::Relaxed) == other.load(Ordering::Relaxed);
+                let mut random = seed;
+                loop {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let writes = random >> 62 == 0;
+                    match if writes { lock.write() } else { lock.read() } {
+                        Ok(Locked::OwnerDied) => {
+                            other.store(one.load(Ordering::Relaxed), Ordering::Relaxed);
+                            told().fetch_add(1, Ordering::Relaxed);
+                            lock.consistent().unwrap();
+                        }
+                        Ok(Locked::Clean) if !equal() => drop(wrong().fetch_add(1, Ordering::Relaxed)),
+                        Ok(Locked::Clean) if writes => {
+                            one.fetch_add(1, Ordering::Relaxed);
+                            (0..random >> 58).for_each(|_| std::hint::spin_loop());
+                            other.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Ok(Locked::Clean) => {}
+                        Err(_) => drop(wrong().fetch_add(1, Ordering::Relaxed)),
+                    }
+                    if lock.unlock().is_err() {
+                        wrong().fetch_add(1, Ordering::Relaxed);
+                    }
+                    turns().fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let progress = |by: u64| {
+            let from = turns().load(Ordering::Relaxed);
+            while turns().load(Ordering::Relaxed) - from < by {
+                std::thread::yield_now();
+            }
+        };
+        let mut workers: Vec<_> = (0..4).map(worker).collect();
+        for death in 0..DEATHS {
+            progress(1 + death as u64 * 37 % 100);
+            workers.swap_remove(death % 4).slay();
+            workers.push(worker(100 + death as u64));
+        }
+        progress(1000);
+        drop(workers);
+        let party = join(&region);
+        let lock = party.rwlock(FIRST).unwrap();
+        if lock.write().unwrap() == Locked::OwnerDied {
+            lock.consistent().unwrap();
+        }
+        lock.unlock().unwrap();
+        assert_eq!(wrong().load(Ordering::Relaxed), 0);
+        assert!(told().load(Ordering::Relaxed) <= DEATHS as u64);
+        pair(&region).iter().for_each(|number| number.store(0, Ordering::Relaxed));
+    });
+}
