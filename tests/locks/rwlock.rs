@@ -162,6 +162,7 @@ fn a_writer_that_waits_hears_of_the_last_reader() {
         });
         let party = join(&region);
         let lock = party.rwlock(FIRST).unwrap();
+        let mut took_ns = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             assert_eq!(lock.read(), Ok(Locked::Clean));
             assert_eq!(lock.read(), Ok(Locked::Clean));
@@ -172,9 +173,12 @@ fn a_writer_that_waits_hears_of_the_last_reader() {
             assert!(!waits.is_told());
             let before = monotonic_ns();
             lock.unlock().unwrap();
-            assert!(waits.hear() - before < 900_000_000);
+            took_ns.push(waits.hear() - before);
         }
         writer.join();
+        // By the reader's wake, not by the end of a slice; whatever the machine does at times.
+        took_ns.sort_unstable();
+        assert!(took_ns[ROUNDS / 2] < 5_000_000, "{took_ns:?}");
     });
 }
 
