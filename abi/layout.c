@@ -31,8 +31,8 @@ FIELD(shm_party_options, slots, 8, 4);
 FIELD(shm_party_options, cells, 12, 4);
 
 /* In shared memory: docs/layout.md says what the bytes are. */
-SIZE(shm_party_table, 12352);
-FIELD(shm_party_table, opaque, 0, 12352);
+SIZE(shm_party_table, 12608);
+FIELD(shm_party_table, opaque, 0, 12608);
 SIZE(shm_mutex, 40);
 FIELD(shm_mutex, opaque, 0, 40);
 SIZE(shm_event, 32);
@@ -44,6 +44,10 @@ FIELD(shm_named_options, flags, 4, 4);
 FIELD(shm_named_options, mode, 8, 4);
 FIELD(shm_named_options, slots, 12, 4);
 FIELD(shm_named_options, cells, 16, 4);
+SIZE(shm_rwlock, 56);
+FIELD(shm_rwlock, opaque, 0, 56);
+SIZE(shm_barrier, 32);
+FIELD(shm_barrier, opaque, 0, 32);
 
 SIZE(shm_sysv_info, 88);
 FIELD(shm_sysv_info, size_bytes, 0, 8);
@@ -280,6 +284,7 @@ VALUE(SHMKIT_EVENT_AUTO_RESET, 1);
 VALUE(SHMKIT_NAMED_FIND, 1);
 VALUE(SHMKIT_NAMED_ANY_OWNER, 2);
 VALUE(SHMKIT_NAMED_ANY_THREAD, 4);
+VALUE(SHMKIT_BARRIER_SERIAL, 1);
 
 VALUE(SHMKIT_SEM_OR_OPEN, 512);
 VALUE(SHMKIT_SEM_UNDO, 4096);
@@ -311,3 +316,4 @@ VALUE(SHMKIT_E_UNENFORCEABLE, -4100);
 VALUE(SHMKIT_E_COLLISION, -4101);
 VALUE(SHMKIT_E_ON_DISK, -4102);
 VALUE(SHMKIT_E_UNGUARDED, -4103);
+VALUE(SHMKIT_E_PEER_DIED, -4104);

@@ -13,9 +13,10 @@
  *     shm_region_from_fd      any descriptor of a file
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
- * shm_party_join lets a process use the locks in a region: shm_mutex_..., shm_event_... What is owned
- * is owned by a process, and released by the kernel when it dies. shm_mutex_open and the like find a
- * lock by a name, without a region. shm_watch_... waits by a descriptor.
+ * shm_party_join lets a process use the locks in a region: shm_mutex_..., shm_rwlock_... They are owned
+ * by a process, and released by the kernel when it dies. shm_barrier_... does not wait for the dead.
+ * shm_event_... is what others wait for. shm_mutex_open and the like find a lock by a name, without a
+ * region. shm_watch_... waits by a descriptor.
  * shm_sysv_sem_... and shm_sysv_queue_... are System V's semaphores and message queues.
  * shmkit_helpers.h adds typed pointers, closing at the end of a scope, and deadlines from now.
  * Compile with `pkg-config --cflags --libs shmkit`.
@@ -51,7 +52,8 @@
  *
  * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
  * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_inspect(3),
- * shm_party(3), shm_mutex(3), shm_event(3), shm_watch(3), shm_named(3), shm_error(3).
+ * shm_party(3), shm_mutex(3), shm_rwlock(3), shm_barrier(3), shm_event(3), shm_watch(3),
+ * shm_named(3), shm_error(3).
  */
 
 
@@ -439,6 +441,12 @@
 #define SHMKIT_NAMED_ANY_THREAD 4
 
 /**
+ * shm_barrier_wait: this is the one of those who have met, any of them, that is to do what is to be
+ * done once: a positive result.
+ */
+#define SHMKIT_BARRIER_SERIAL 1
+
+/**
  * shm_object: a System V semaphore set.
  */
 #define SHMKIT_KIND_SEMAPHORES 7
@@ -559,6 +567,11 @@
  * later does not call it, or the guard is not enabled for this region.
  */
 #define SHMKIT_E_UNGUARDED -4103
+
+/**
+ * A process that was waited for has died: nobody has passed the barrier this time.
+ */
+#define SHMKIT_E_PEER_DIED -4104
 
 /**
  * What a call of inspection has found, at one moment. Its strings live as long as it does.
@@ -875,6 +888,20 @@ typedef struct shm_named_options {
      */
     uint32_t cells;
 } shm_named_options;
+
+/**
+ * A read-write lock in shared memory: zeros, at a multiple of 8, until shm_rwlock_init.
+ */
+typedef struct shm_rwlock {
+    uint64_t opaque[7];
+} shm_rwlock;
+
+/**
+ * A barrier in shared memory: zeros, at a multiple of 8, until shm_barrier_init.
+ */
+typedef struct shm_barrier {
+    uint64_t opaque[4];
+} shm_barrier;
 
 /**
  * A limit that shared memory meets.
@@ -1214,7 +1241,7 @@ typedef struct shm_file_system {
  * For 64 processes; shm_party_size is for others.
  */
 typedef struct shm_party_table {
-    uint64_t opaque[1544];
+    uint64_t opaque[1576];
 } shm_party_table;
 
 
@@ -2813,6 +2840,135 @@ int shm_mutex_open(const char *name,
  */
 int shm_named_unlink(const char *name,
                      struct shm_error *error);
+
+/**
+ * Makes a read-write lock of zeros, or finds that it is one. Every process that uses it may call
+ * this, in any order and at the same time. There is nothing to destroy; its bytes are the lock's as
+ * long as anybody is in the party. It takes one of the cells of the party's table.
+ *
+ * `rwlock`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made the lock, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a read-write lock, or one of another party; -ENOLCK the table has no cell left.
+ */
+int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct shm_error *error);
+
+/**
+ * Locks for reading, together with others, and waits as long as need be: until nobody writes, or
+ * waits to write. A thread that reads already may read again, also while a writer waits; it unlocks
+ * as often. That a thread reads is forgotten for all threads of its process once one thread has
+ * unlocked for another, and not known at all with SHMKIT_PARTY_ANY_THREAD, nor of more than four
+ * locks that a thread reads at once: then it waits behind the writer, which waits for it.
+ *
+ * A reader that dies holds up nobody. When a writer dies, or executes another program, the next one
+ * is told by SHMKIT_OWNER_DIED, once nothing of the dead process writes any more, and has the lock
+ * for writing, also here: it repairs what the lock guards and calls shm_rwlock_consistent.
+ * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread writes (not with
+ * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_rwlock_consistent;
+ * -EAGAIN this process reads 2147483646 times already; -EINVAL NULL, or not a read-write lock of
+ * this party; -ENOLCK, -ENOMEM at this process's first use of the lock: no slot or thread for one
+ * more keeper, no memory.
+ */
+int shm_rwlock_read(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * shm_rwlock_read until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_rwlock_read, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_rwlock_read_until(struct shm_party *party, struct shm_rwlock *rwlock, int64_t deadline_ns);
+
+/**
+ * Locks for reading if nobody writes, or waits to write.
+ *
+ * Returns as shm_rwlock_read but for -EDEADLK, and: -EBUSY somebody does, also this thread; or a
+ * writer has died, and still writes.
+ */
+int shm_rwlock_tryread(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Locks for writing, alone, and waits as long as need be: until those who read now have ended. New
+ * readers wait meanwhile, so that a stream of them keeps no writer waiting. The process owns the
+ * lock, not the thread.
+ *
+ * Returns as shm_rwlock_read but for -EAGAIN; -EDEADLK where this thread reads, too, as far as that
+ * is known.
+ */
+int shm_rwlock_write(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * shm_rwlock_write until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_rwlock_write, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_rwlock_write_until(struct shm_party *party, struct shm_rwlock *rwlock, int64_t deadline_ns);
+
+/**
+ * Locks for writing if nobody reads or writes.
+ *
+ * Returns as shm_rwlock_write but for -EDEADLK, and: -EBUSY somebody does, also this thread; or a
+ * writer has died, and still writes.
+ */
+int shm_rwlock_trywrite(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Unlocks what this process has: the writing, or one of its readings. Any of its threads may. After
+ * SHMKIT_OWNER_DIED without shm_rwlock_consistent nobody can lock it any more, ever.
+ *
+ * Returns 0, or: -EPERM this process has it neither for reading nor for writing through this party;
+ * -EINVAL NULL, or not a read-write lock of this party.
+ */
+int shm_rwlock_unlock(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked for
+ * writing.
+ *
+ * Returns 0, or: -EINVAL no writer died; -EPERM this process has it not for writing through this
+ * party.
+ */
+int shm_rwlock_consistent(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until it
+ * leaves the party. Every process that will wait calls this before, in any order and at the same
+ * time: a member that dies is told to the others, and who is no member yet is not missed. There is
+ * nothing to destroy; its bytes are the barrier's as long as anybody is in the party. It takes one
+ * of the cells of the party's table.
+ *
+ * `barrier`: in the party's region, at a multiple of 8.
+ * `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for all.
+ * Returns 1 when it made the barrier, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a barrier, one of another party or for another count, or a count out of range;
+ * -ENOLCK the table has no cell left.
+ */
+int shm_barrier_init(struct shm_party *party,
+                     struct shm_barrier *barrier,
+                     uint32_t count,
+                     struct shm_error *error);
+
+/**
+ * Waits until as many threads wait as the barrier is for. Then all go on, and the barrier begins
+ * anew.
+ *
+ * When a member dies, all who wait are told by SHMKIT_E_PEER_DIED, once nothing of the dead process
+ * writes any more. Nobody has passed then, and the barrier begins anew. A member that did not wait
+ * just then is told when it next waits, instead of waiting; each process is told of a death once.
+ * To leave the party is not to die; to end without leaving it is.
+ * Returns SHMKIT_BARRIER_SERIAL (1) in one of the threads, 0 in the others, or: SHMKIT_E_PEER_DIED;
+ * -EINVAL NULL, or not a barrier of this party; -ENOLCK in a child made by fork(), at its first use
+ * of the party: no slot or thread for its keeper.
+ */
+int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
+
+/**
+ * shm_barrier_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_barrier_wait, and: -ETIMEDOUT, and it is as if this thread had never waited;
+ * -EINVAL a negative deadline.
+ */
+int shm_barrier_wait_until(struct shm_party *party,
+                           struct shm_barrier *barrier,
+                           int64_t deadline_ns);
 
 /**
  * ---- What the kernel knows --------------------------------------------------------------

@@ -384,7 +384,7 @@ func TestRefusalsOfFiles(t *testing.T) {
 func TestErrorsAgree(t *testing.T) {
 	for code, name := range map[shmkit.Code]string{
 		shmkit.ErrShrunk: "SHRUNK", shmkit.ErrNotRegion: "NOT_REGION", shmkit.ErrVersion: "VERSION", shmkit.ErrUnsealed: "UNSEALED",
-		shmkit.ErrUnenforceable: "UNENFORCEABLE", shmkit.ErrCollision: "COLLISION", shmkit.ErrOnDisk: "ON_DISK", shmkit.ErrUnguarded: "UNGUARDED",
+		shmkit.ErrUnenforceable: "UNENFORCEABLE", shmkit.ErrCollision: "COLLISION", shmkit.ErrOnDisk: "ON_DISK", shmkit.ErrUnguarded: "UNGUARDED", shmkit.ErrPeerDied: "PEER_DIED",
 	} {
 		equal(t, code.Name(), "SHMKIT_E_"+name)
 		check(t, code.Error() != "" && code.Error() != shmkit.Code(-5000).Error(), "%q", code.Error())

@@ -71,6 +71,7 @@ var constants = map[string]any{
 	"SHMKIT_NAMED_FIND":            1,    // the same
 	"SHMKIT_NAMED_ANY_OWNER":       2,    // the same
 	"SHMKIT_NAMED_ANY_THREAD":      4,    // the same
+	"SHMKIT_BARRIER_SERIAL":        1,    // the same
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it
@@ -101,6 +102,7 @@ var constants = map[string]any{
 	"SHMKIT_E_COLLISION":           shmkit.ErrCollision,
 	"SHMKIT_E_ON_DISK":             shmkit.ErrOnDisk,
 	"SHMKIT_E_UNGUARDED":           shmkit.ErrUnguarded,
+	"SHMKIT_E_PEER_DIED":           shmkit.ErrPeerDied,
 }
 
 // Every constant of the header has its Go name and the same number; codes have their names and texts.

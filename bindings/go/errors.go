@@ -55,6 +55,7 @@ const (
 	ErrCollision     Code = -4101 // the segment under this System V key was made for another path
 	ErrOnDisk        Code = -4102 // /dev/shm is no memory file system here, and RiskDisk was not given
 	ErrUnguarded     Code = -4103 // no fault reaches the guard's SIGBUS handler
+	ErrPeerDied      Code = -4104 // a process that was waited for has died
 )
 
 // Error returns the library's phrase for the code.

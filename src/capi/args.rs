@@ -8,16 +8,20 @@ use std::mem::{size_of, MaybeUninit};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use super::barrier::shm_barrier;
 use super::event::shm_event;
 use super::list::shm_list;
 use super::named::shm_named_options;
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
+use super::rwlock::shm_rwlock;
 use super::semaphore::shm_sysv_sem_op;
 use super::sync::{shm_mutex, shm_party, shm_party_options};
 use super::watch::shm_watch;
 use crate::error::{Code, Error, Result};
 use crate::region::{Flags, Options, Region, Seals};
-use crate::sync::{Event, Mutex, Named, NamedFlags, NamedOptions, Party, PartyFlags, PartyOptions, Watch};
+use crate::sync::{
+    Barrier, Event, Mutex, Named, NamedFlags, NamedOptions, Party, PartyFlags, PartyOptions, RwLock, Watch,
+};
 use crate::sys::Errno;
 use crate::sysv::queue::Received;
 use crate::sysv::Operation;
@@ -508,6 +512,36 @@ pub(super) unsafe fn open_named<T>(
             0
         })
     }
+}
+
+#[inline(always)]
+pub(super) unsafe fn read_at_once(handle: &*mut shm_party, at: *const shm_rwlock) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.read_at_once(at.cast()))
+}
+
+#[inline(always)]
+pub(super) unsafe fn write_at_once(handle: &*mut shm_party, at: *const shm_rwlock) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.write_at_once(at.cast()))
+}
+
+#[inline(always)]
+pub(super) unsafe fn rwunlock_at_once(handle: &*mut shm_party, at: *const shm_rwlock) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.rwunlock_at_once(at.cast()))
+}
+
+/// As [`mutex`].
+pub(super) unsafe fn rwlock<'a>(
+    handle: &'a *mut shm_party,
+    at: *const shm_rwlock,
+) -> Result<RwLock<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.rwlock_known(at.cast())
+}
+
+pub(super) unsafe fn barrier<'a>(
+    handle: &'a *mut shm_party,
+    at: *const shm_barrier,
+) -> Result<Barrier<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.barrier_known(at.cast())
 }
 
 /// A number where there is one: 1, or 0.

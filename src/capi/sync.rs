@@ -26,7 +26,7 @@ pub struct shm_party {
 /// For 64 processes; shm_party_size is for others.
 #[repr(C)]
 pub struct shm_party_table {
-    pub opaque: [u64; 1544],
+    pub opaque: [u64; 1576],
 }
 
 /// A lock in shared memory: zeros, at a multiple of 8, until shm_mutex_init.

@@ -35,6 +35,9 @@ pub const SHMKIT_E_ON_DISK: c_int = -4102;
 /// later does not call it, or the guard is not enabled for this region.
 pub const SHMKIT_E_UNGUARDED: c_int = -4103;
 
+/// A process that was waited for has died: nobody has passed the barrier this time.
+pub const SHMKIT_E_PEER_DIED: c_int = -4104;
+
 type Row = (c_int, &'static CStr, &'static CStr);
 
 /// (name, text) of a code.
@@ -56,6 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     (SHMKIT_E_COLLISION, c"SHMKIT_E_COLLISION", c"The System V key belongs to another path"),
     (SHMKIT_E_ON_DISK, c"SHMKIT_E_ON_DISK", c"The object would lie on a disk, not in memory"),
     (SHMKIT_E_UNGUARDED, c"SHMKIT_E_UNGUARDED", c"No fault reaches the guard's SIGBUS handler"),
+    (SHMKIT_E_PEER_DIED, c"SHMKIT_E_PEER_DIED", c"A process that was waited for has died"),
     (-libc::EPERM, c"EPERM", c"Operation not permitted"),
     (-libc::ENOENT, c"ENOENT", c"No such file or directory"),
     (-libc::ESRCH, c"ESRCH", c"No such process"),

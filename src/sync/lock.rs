@@ -230,6 +230,11 @@ pub(super) fn unlock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result
     Ok(())
 }
 
+/// Undoes the taking: the next one finds it as it was.
+pub(super) fn give_up(words: Words<'_>, own: u32, caller: &impl Caller, taken: Taken) {
+    release(words.word, own, caller, if taken == Taken::OwnerDied { OD } else { 0 });
+}
+
 /// Lets the next one have it: `mark` is OD for one who gives it up as it was.
 fn release(word: &AtomicU32, own: u32, caller: &impl Caller, mark: u32) {
     caller.pend(word);

@@ -29,6 +29,7 @@
 //! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name.
 
 mod event;
+mod barrier;
 mod keeper;
 mod lock;
 mod mutex;
@@ -39,15 +40,20 @@ mod party;
 mod pending;
 mod port;
 mod private;
+mod reads;
+mod round;
+mod rwlock;
 mod settle;
 mod table;
 mod wait;
 mod watcher;
 
+pub use barrier::{Barrier, Passed};
 pub use event::{Event, EventFlags};
 pub use mutex::{Locked, Mutex};
 pub use named::{Named, NamedFlags, NamedOptions};
 pub use party::{Party, PartyFlags, PartyOptions};
+pub use rwlock::RwLock;
 pub use wait::{pretend_without_waitv, Wake};
 pub use watcher::Watch;
 

@@ -297,6 +297,10 @@ impl<'a> Thread<'a> {
     pub(super) fn new(state: &'a State, deadline: Deadline) -> Thread<'a> {
         Thread { state, deadline, pending: Pending::new() }
     }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
 }
 
 impl Caller for Thread<'_> {

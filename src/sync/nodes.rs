@@ -21,9 +21,12 @@ pub(super) struct Node {
     pub next: AtomicUsize,
     /// The keeper on whose list it is; 0: on none. Stored last.
     pub tid: AtomicU32,
-    unused: u32,
+    /// For the kind of the object that begins with the word.
+    pub own: AtomicU32,
     /// The thread that has locked the word, while it has; written by that thread.
     pub holder: AtomicUsize,
+    /// The address of the process's cell, for the kinds that have one.
+    pub cell: AtomicUsize,
 }
 
 pub(super) struct Nodes {

@@ -5,12 +5,13 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use super::barrier;
 use super::keeper::{Control, Keeper, NODES_MAX};
 use super::lock::{TM, W};
 use super::nodes::{Node, Nodes};
 use super::object::{Head, Kind};
 use super::settle::Identity;
-use super::table::{Header, Shape, Slot, Table, MAGIC};
+use super::table::{Header, Shape, Slot, Table, MAGIC, MARK};
 use super::wait::{self, Wake};
 use super::watcher;
 use crate::deadline::Deadline;
@@ -289,6 +290,7 @@ unsafe fn found_or_made(start: *const u8, wanted: Shape, room: usize) -> Result<
 }
 
 impl State {
+    #[inline(always)]
     fn control(&self) -> &Control {
         // SAFETY: the reservation is ours, begins with it, and is zeros where nothing was written.
         unsafe { &*self.nodes.control() }
@@ -379,6 +381,31 @@ impl State {
         unsafe { Head::make(self.at(offset), kind, self.table_from(offset), fill) }
     }
 
+    /// The cell of an object: the one that it has, or a new one.
+    pub(super) fn allot(&self, offset: usize, kind: &Kind) -> Result<u32> {
+        self.table.allot(-self.table_from(offset)).ok_or_else(|| {
+            let cells = self.table.shape.cells;
+            let why = format!("no cell for a {} at offset {offset}: all {cells} are taken", kind.name);
+            Error::new(Errno::ENOLCK, why)
+        })
+    }
+
+    /// Whether a cell's number, which a peer may have written, is the object's.
+    pub(super) fn has_cell(&self, offset: usize, cell: u32) -> bool {
+        let object = (cell < self.table.shape.cells).then(|| self.table.object(cell));
+        object.is_some_and(|object| object.load(Ordering::Acquire) == -self.table_from(offset))
+    }
+
+    /// The object of this kind that counts in a cell, as the table says: None where there is none.
+    pub(super) fn object_of(&self, cell: u32, kind: &Kind) -> Option<usize> {
+        let from_table = self.table.object(cell).load(Ordering::Acquire) as usize;
+        let at = self.base.wrapping_add(self.table_offset.wrapping_add(from_table));
+        let offset = self.offset_of(at, kind.size)?;
+        // SAFETY: inside the region, and aligned; all fields are atomic.
+        let head = unsafe { &*self.at::<Head>(offset) };
+        head.is(kind, self.table_from(offset)).then_some(offset)
+    }
+
     /// The number of the keeper that has this word on its list, which it now has if it had not. For a word that
     /// begins an object of this kind: EINVAL where there is none.
     #[cold]
@@ -463,7 +490,8 @@ impl State {
                 }
                 if slot.is_dead() {
                     self.table.note_death(index);
-                    if !slot.settle(own.namespace, patience) {
+                    let settled = slot.settle(own.namespace, patience);
+                    if !settled || !barrier::tell_everywhere(self, index) {
                         continue;
                     }
                 }
@@ -523,12 +551,20 @@ impl State {
         if let Some(first) = keepers().next() {
             let slot = first.slot.load(Ordering::Relaxed);
             holds |= (0..self.table.shape.cells)
-                .any(|cell| self.table.cell(slot, cell).load(Ordering::Relaxed) != 0);
+                .map(|cell| self.table.cell(slot, cell).load(Ordering::Relaxed))
+                .any(|count| count != 0 && count & MARK == 0);
         }
         let start = self.base as usize;
         holds |= watcher::is_waiting_within(start..start + self.limit.load(Ordering::Relaxed));
         if holds {
             return Err(Errno::EBUSY.into());
+        }
+        // Who leaves is not one who died: no marks stay behind.
+        if let Some(first) = keepers().next() {
+            let slot = first.slot.load(Ordering::Relaxed);
+            (0..self.table.shape.cells).for_each(|cell| {
+                self.table.cell(slot, cell).store(0, Ordering::Release);
+            });
         }
         for keeper in keepers() {
             self.release(keeper, keeper.slot.load(Ordering::Relaxed));

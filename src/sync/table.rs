@@ -12,12 +12,15 @@
 //! `identity`: a count of claims << 32 | pid. pid 0: not yet, or no more. Only while the word is t it is the
 //! claimer's to store; from then on pid becomes 0 by a compare-and-swap of whoever has seen the process ended.
 //!
-//! `counted`: the claim whose death is in `changes`, stored by whoever saw it first.
+//! `counted`: the claim whose death is in `changes`, stored by whoever has announced it: perhaps several.
 //!
 //! Cells are their slot's owner's alone to write; the next owner begins by making them 0, and says so in
-//! `changes`. Those of a slot whose word is not t count as 0.
+//! `changes`. Those of a slot whose word is not t count as 0. One with [`MARK`] holds nothing.
+//!
+//! `objects`: for each cell's number the object that counts in it; from 0 by compare-and-swap, in the order of the
+//! numbers, and then for ever. So an object never has two, whoever makes it at the same time, or dies meanwhile.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::lock::{OD, TM, W};
 use crate::sys::futex;
@@ -32,9 +35,7 @@ pub(super) struct Header {
     pub changes: AtomicU32,
     /// One more than the highest slot that was ever taken.
     used: AtomicU32,
-    /// How many cells' numbers are given to objects.
-    allotted: AtomicU32,
-    reserved: [u32; 9],
+    reserved: [u64; 5],
 }
 
 #[repr(C)]
@@ -59,6 +60,9 @@ pub(super) const SLOTS: u32 = 64;
 pub(super) const CELLS: u32 = 32;
 const SLOTS_MAX: u32 = 4096;
 const CELLS_MAX: u32 = 4096;
+
+/// In a cell that says something of its process, and is no reason to stay.
+pub(super) const MARK: u32 = 1 << 31;
 
 /// How a table is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +94,11 @@ impl Shape {
 
     pub(super) fn size(self) -> usize {
         let (slots, cells) = (self.slots as usize, self.cells as usize);
-        size_of::<Header>() + slots * (size_of::<Slot>() + cells * size_of::<AtomicU32>())
+        self.slots_offset() + slots * (size_of::<Slot>() + cells * size_of::<AtomicU32>())
+    }
+
+    fn slots_offset(self) -> usize {
+        size_of::<Header>() + self.cells as usize * size_of::<AtomicI64>()
     }
 }
 
@@ -113,27 +121,31 @@ impl Table {
         unsafe { &*self.start.cast() }
     }
 
-    fn slot_offset(index: u32) -> usize {
-        size_of::<Header>() + index as usize * size_of::<Slot>()
-    }
-
     /// Where a slot is from the table's first byte on.
     pub(super) fn offset_of(&self, index: u32) -> usize {
-        Table::slot_offset(index)
+        self.shape.slots_offset() + index as usize * size_of::<Slot>()
+    }
+
+    /// Where the object is that counts in a cell, in bytes from the table; 0 for none.
+    pub(super) fn object(&self, cell: u32) -> &AtomicI64 {
+        assert!(cell < self.shape.cells);
+        // SAFETY: inside the table.
+        unsafe { &*self.start.add(size_of::<Header>()).cast::<AtomicI64>().add(cell as usize) }
     }
 
     pub(super) fn slot(&self, index: u32) -> &Slot {
         assert!(index < self.shape.slots);
         // SAFETY: inside the table.
-        unsafe { &*self.start.add(Table::slot_offset(index)).cast() }
+        unsafe { &*self.start.add(self.offset_of(index)).cast() }
     }
 
+    #[inline(always)]
     pub(super) fn cell(&self, slot: u32, cell: u32) -> &AtomicU32 {
         let Shape { slots, cells } = self.shape;
         assert!(slot < slots && cell < cells);
         let index = slot as usize * cells as usize + cell as usize;
         // SAFETY: inside the table.
-        unsafe { &*self.start.add(Table::slot_offset(slots)).cast::<AtomicU32>().add(index) }
+        unsafe { &*self.start.add(self.offset_of(slots)).cast::<AtomicU32>().add(index) }
     }
 
     /// The slots that were ever taken.
@@ -145,12 +157,14 @@ impl Table {
         self.header().used.fetch_max(index + 1, Ordering::AcqRel);
     }
 
-    /// A cell for an object, in each slot; None where all are given away.
-    // For the objects that count by process.
-    #[allow(dead_code)]
-    pub(super) fn allot(&self) -> Option<u32> {
-        let more = |given: u32| (given < self.shape.cells).then_some(given + 1);
-        self.header().allotted.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()
+    /// The number of the cell, in each slot, of an object so many bytes from the table: the one that it has, or a
+    /// new one. None where all are given away.
+    pub(super) fn allot(&self, object: i64) -> Option<u32> {
+        (0..self.shape.cells).find(|&cell| {
+            let found = self.object(cell);
+            let had = found.compare_exchange(0, object, Ordering::AcqRel, Ordering::Acquire);
+            had.map_or_else(|had| had == object, |_| true)
+        })
     }
 
     /// Whoever waits for more than a word looks again.
@@ -165,10 +179,10 @@ impl Table {
         let slot = self.slot(index);
         let claim = (slot.identity.load(Ordering::Acquire) >> 32) as u32;
         let counted = slot.counted.load(Ordering::Acquire);
-        if counted != claim
-            && slot.counted.compare_exchange(counted, claim, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        {
+        if counted != claim {
+            // First: whoever dies between the two has at least told. Told twice is no harm.
             self.announce();
+            let _ = slot.counted.compare_exchange(counted, claim, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 

@@ -1,6 +1,6 @@
-//! Sleeping until a word changes; and until that, or somebody of the party dies: futex_waitv on the word, on
-//! `changes`, and on every slot. The kernel wakes one who sleeps on a dead slot, who tells all others by
-//! `changes`.
+//! Sleeping until a word changes; and until that, or somebody of the party dies: after a moment for the word
+//! alone, futex_waitv on the word, on `changes`, and on every slot. The kernel wakes one who sleeps on a dead
+//! slot, who tells all others by `changes`.
 //!
 //! Where the kernel has no futex_waitv (before Linux 5.16, and in some containers) the word is waited for in
 //! short slices, and the slots are looked at in between.
@@ -14,6 +14,10 @@ use crate::sys::{clock, Errno};
 
 /// No sleep is longer: what a dead process should have woken is found then.
 pub(super) const SLICE_NS: i64 = 1_000_000_000;
+/// How long the word alone is waited for, at first: most waits are over by then, and the kernel does not have to
+/// look at every process for them. A death in that time is heard of at its end. Shorter than a tick of the clock
+/// costs more: the kernel sets a timer of the machine for it.
+const FIRST_SLICE_NS: i64 = 20_000_000;
 /// Without futex_waitv.
 pub(super) const SHORT_SLICE_NS: i64 = 10_000_000;
 
@@ -70,6 +74,7 @@ pub(super) fn watch(
     deadline: Deadline,
 ) -> Wake {
     let changes = &table.header().changes;
+    let mut first = true;
     loop {
         table.scan();
         if changes.load(Ordering::Acquire) != seen {
@@ -78,8 +83,10 @@ pub(super) fn watch(
         if word.load(Ordering::Acquire) != value {
             return Wake::Word;
         }
-        let woken = if WITHOUT_WAITV.load(Ordering::Relaxed) {
-            futex::wait(word, value, Some(slice(deadline, SHORT_SLICE_NS))).map(|()| 0)
+        let first = std::mem::replace(&mut first, false);
+        let woken = if first || WITHOUT_WAITV.load(Ordering::Relaxed) {
+            let slice_ns = if first { FIRST_SLICE_NS } else { SHORT_SLICE_NS };
+            futex::wait(word, value, Some(slice(deadline, slice_ns))).map(|()| 0)
         } else {
             let mut words = [Expected::NONE; WAITV_MAX];
             words[0] = Expected::new(word, value);

@@ -59,7 +59,7 @@ static void bad_parties(void)
     REFUSED_PARTY(-EINVAL, "multiple of 8", shm_party_join(memory, 4, NULL, &party, &error));
     REFUSED_PARTY(-EINVAL, "bytes", shm_party_join(memory, sizeof *board, NULL, &party, &error));
     REFUSED_PARTY(-EINVAL, "bytes", shm_party_join(memory, SIZE_MAX - 7, NULL, &party, &error));
-    REFUSED_PARTY(-EINVAL, "12352", shm_party_join(memory, 4096, NULL, &party, &error));
+    REFUSED_PARTY(-EINVAL, "12608", shm_party_join(memory, 4096, NULL, &party, &error));
     REFUSED_PARTY(-EINVAL, "sizeof", shm_party_join(memory, 0, &(shm_party_options){0}, &party, &error));
     REFUSED_PARTY(-E2BIG, "at most", shm_party_join(memory, 0, &(shm_party_options){.size = 1u << 31}, &party, &error));
     REFUSED_PARTY(-EINVAL, "0x80000000", shm_party_join(memory, 0, PARTY_OPTIONS(.flags = 1u << 31), &party, &error));
@@ -67,7 +67,7 @@ static void bad_parties(void)
     REFUSED_PARTY(-EINVAL, "cells", shm_party_join(memory, 0, PARTY_OPTIONS(.cells = UINT32_MAX), &party, &error));
     CHECK_EQ(shm_party_size(0, 0), sizeof(shm_party_table));
     CHECK_EQ(shm_party_size(64, 32), sizeof(shm_party_table));
-    CHECK_EQ(shm_party_size(1, 1), 64 + 64 + 16 * 4);
+    CHECK_EQ(shm_party_size(1, 1), 64 + 16 * 8 + 64 + 16 * 4);
     CHECK_EQ(shm_party_size(4097, 0), 0);
     CHECK_EQ(shm_party_size(0, UINT32_MAX), 0);
     CODE(0, shm_party_leave(NULL));

@@ -5,13 +5,9 @@ use shmkit::sync::{Locked, Party, PartyOptions};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
-use super::{await_sleep, join, join_any_thread, region, FIRST, TABLE};
+use super::{await_sleep, errno_of, join, join_any_thread, region, FIRST, TABLE};
 
 const ENOTRECOVERABLE: Option<i32> = Some(libc::ENOTRECOVERABLE);
-
-fn errno_of<T: std::fmt::Debug>(result: Result<T, shmkit::Code>) -> Option<i32> {
-    result.unwrap_err().errno()
-}
 
 /// A child that holds the mutex, and then waits to be killed.
 fn holder(region: &Region) -> Child {

@@ -1,0 +1,355 @@
+//! So many wait for each other. A member that dies is told to the others, each once, and waited for by nobody.
+//!
+//! 32 bytes: the word of `round`, where other objects have `word` and `state`; magic and table, as they; `cell`,
+//! `count`, each from 0 by compare-and-swap, once. It has no owner, and nothing of it is robust.
+//!
+//! A process is a member from when it makes, finds or first uses the barrier until it leaves the party. Its cell
+//! says so, and which breaks it has heard of:
+//!
+//! | cell | meaning | written by | after a crash |
+//! |---|---|---|---|
+//! | 0 | no member | who takes the slot; who leaves; who has told of the death | – |
+//! | MARK, breaks, claim | a member that has heard of so many breaks | its process | the next who comes tells |
+//! | MARK, TELLS, breaks, claim | it died, and breaks the round that has so many breaks | who tells | whoever tells goes on with it |
+//!
+//! To tell of a death is to break a round: all who wait in it are told, and whoever arrives later and finds more
+//! breaks than it has heard of is told then, instead of waiting. The number of breaks in the dead one's cell makes
+//! it one break, however many tell, and whoever of them dies: when the word has another number it is done. The
+//! claim tells a cell from that of the slot's next owner. Who takes a dead slot tells first.
+//!
+//! Sleepers sleep on the word's upper half, and at the same time on all who could die. Who ends a round wakes them
+//! all; if it dies before, its death does, and they see that the round has ended.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::object::{Head, Kind};
+use super::party::{Party, State};
+use super::round::{Round, BREAKS_MASK, COUNT_MAX};
+use super::table::{Slot, MARK};
+use super::wait;
+use crate::deadline::Deadline;
+use crate::error::{Code, Error, Result, SHMKIT_E_PEER_DIED};
+use crate::sys::{futex, Errno};
+
+#[repr(C)]
+struct Shared {
+    /// [`Round`], and magic and table.
+    head: Head,
+    /// The cell's number, and 1.
+    cell: AtomicU32,
+    count: AtomicU32,
+}
+
+const SIZE: usize = size_of::<Shared>();
+
+static KIND: Kind = Kind { name: "barrier", magic: Kind::magic(b'B'), size: SIZE, blank_from: SIZE };
+
+/// In a cell.
+const TELLS: u32 = 1 << 30;
+const BREAKS_SHIFT: u32 = 16;
+const CLAIM_MASK: u32 = (1 << BREAKS_SHIFT) - 1;
+
+/// Looks before sleep: for those who come at the same moment. Longer would keep others from coming, where there are
+/// fewer processors than they.
+const LOOKS: u32 = 10;
+
+/// Tries before the deadline is looked at.
+const TRIES: u32 = 100;
+
+/// How a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// One of the waiters, any: what is to be done once is its.
+    Serial,
+    Other,
+}
+
+/// So many threads of any processes wait for each other. All methods work through any handle on the same 32 bytes.
+#[derive(Clone, Copy)]
+pub struct Barrier<'p> {
+    state: &'p State,
+    offset: usize,
+    made: bool,
+}
+
+/// A barrier as its bytes say, which were read once, and this process's place in it.
+struct Member<'p> {
+    round: &'p AtomicU64,
+    count: u32,
+    cell: u32,
+    own: &'p AtomicU32,
+    claim: u32,
+}
+
+impl Party<'_> {
+    /// The barrier at an offset of the region, which is made where there are 32 bytes of zeros, and for as many
+    /// as `count` says. This process is a member from then on. EINVAL for other bytes, another count, and a count
+    /// of 0 or more than 1,048,575; ENOLCK where the party's table has no cell left for it.
+    pub fn barrier(&self, offset: usize, count: u32) -> Result<Barrier<'_>> {
+        self.barrier_at(self.state().at(offset), count)
+    }
+
+    pub(crate) fn barrier_at(&self, at: *const u8, count: u32) -> Result<Barrier<'_>> {
+        let invalid = |why: String| Error::new(Errno::EINVAL, why);
+        if !(1..=COUNT_MAX).contains(&count) {
+            return Err(invalid(format!("a barrier for {count}: it takes 1 to {COUNT_MAX}")));
+        }
+        let (state, offset) = self.state().place(at, &KIND)?;
+        let shared = shared(state, offset);
+        let others = |had| invalid(format!("the barrier at offset {offset} is for {had}, not for {count}"));
+        let made = state.make(offset, &KIND, || {
+            let cell = state.allot(offset, &KIND)?;
+            let _ = shared.cell.compare_exchange(0, cell + 1, Ordering::AcqRel, Ordering::Relaxed);
+            match shared.count.compare_exchange(0, count, Ordering::AcqRel, Ordering::Acquire) {
+                Err(had) if had != count => Err(others(had)),
+                _ => Ok(()),
+            }
+        })?;
+        let had = shared.count.load(Ordering::Relaxed);
+        if had != count {
+            return Err(others(had));
+        }
+        let barrier = Barrier { state, offset, made };
+        let refused = || format!("cannot be a member of the barrier at offset {offset}");
+        barrier.member().map_err(|code| Error::new(code, refused()))?;
+        Ok(barrier)
+    }
+
+    /// The same for calls that do not explain. Its bytes are looked at when it is waited for.
+    pub(crate) fn barrier_known(&self, at: *const u8) -> Result<Barrier<'_>, Code> {
+        let state = self.state();
+        let offset = state.offset_of(at, SIZE).ok_or(Code::from(Errno::EINVAL))?;
+        Ok(Barrier { state, offset, made: false })
+    }
+}
+
+/// What is in a region at this offset.
+fn shared(state: &State, offset: usize) -> &Shared {
+    // SAFETY: the callers' offsets are inside the region, and aligned; all fields are atomic.
+    unsafe { &*state.at::<Shared>(offset) }
+}
+
+fn round(state: &State, offset: usize) -> &AtomicU64 {
+    // SAFETY: the same; the first eight bytes.
+    unsafe { &*state.at::<AtomicU64>(offset) }
+}
+
+/// The upper half of the word, for the kernel, and for a look at what it was.
+fn stamp(round: &AtomicU64) -> &AtomicU32 {
+    let upper = if cfg!(target_endian = "big") { 0 } else { 1 };
+    // SAFETY: inside the word, which all processors that we know read in halves as well.
+    unsafe { AtomicU32::from_ptr(round.as_ptr().cast::<u32>().add(upper)) }
+}
+
+fn wake_all(round: &AtomicU64) {
+    let _ = futex::wake(stamp(round), i32::MAX);
+}
+
+fn claim(slot: &Slot) -> u32 {
+    (slot.identity.load(Ordering::Acquire) >> 32) as u32 & CLAIM_MASK
+}
+
+/// Breaks a round because of a member that died, whose cell this is. False where the word did not hold still.
+fn tell(round: &AtomicU64, cell: &AtomicU32) -> bool {
+    let swap = |from, to| cell.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    for _ in 0..TRIES {
+        let seen = Round(round.load(Ordering::Acquire));
+        let member = cell.load(Ordering::Acquire);
+        if member & MARK == 0 {
+            return true;
+        }
+        if member & TELLS == 0 {
+            swap(member, MARK | TELLS | seen.breaks() << BREAKS_SHIFT | member & CLAIM_MASK);
+        } else if member >> BREAKS_SHIFT & BREAKS_MASK != seen.breaks() {
+            // Done. Whoever has taken the slot meanwhile has another claim.
+            swap(member, 0);
+            return true;
+        } else {
+            let next = seen.end(true).0;
+            if round.compare_exchange(seen.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                wake_all(round);
+            }
+        }
+    }
+    false
+}
+
+/// Tells of a death in all barriers of which a slot's process was a member. False where it could not be told.
+pub(super) fn tell_everywhere(state: &State, slot: u32) -> bool {
+    let table = state.table();
+    (0..table.shape.cells).all(|number| {
+        let cell = table.cell(slot, number);
+        if cell.load(Ordering::Acquire) & MARK == 0 {
+            return true;
+        }
+        match state.object_of(number, &KIND) {
+            Some(offset) => tell(round(state, offset), cell),
+            // A peer's bytes.
+            None => true,
+        }
+    })
+}
+
+impl<'p> Barrier<'p> {
+    /// Whether [`Party::barrier`] made it, rather than found it.
+    pub fn made(&self) -> bool {
+        self.made
+    }
+
+    /// Waits until so many wait as the barrier is for. SHMKIT_E_PEER_DIED where a member has died, told once to
+    /// each of the others, in its wait or at its next: then nobody has passed this time, and all begin anew.
+    pub fn wait(&self) -> Result<Passed, Code> {
+        self.wait_until(Deadline::NEVER)
+    }
+
+    /// The same until a deadline: ETIMEDOUT, and it is as if this thread had never waited. One that is over tries
+    /// once.
+    pub fn wait_until(&self, deadline: Deadline) -> Result<Passed, Code> {
+        let member = self.member()?;
+        let seen = self.state.changes();
+        while !self.tell_of_the_dead(&member, deadline) {
+            if wait::is_over(deadline) {
+                return Err(Errno::ETIMEDOUT.into());
+            }
+        }
+        let round = member.round;
+        let mut tries = 0;
+        let stamp = loop {
+            let seen = Round(round.load(Ordering::Acquire));
+            if member.has_news(seen) {
+                return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
+            }
+            let is_last = seen.arrived() + 1 >= member.count;
+            let next = if is_last { seen.end(false) } else { seen.arrive() };
+            if round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                if !is_last {
+                    break seen.stamp();
+                }
+                if seen.arrived() > 0 {
+                    wake_all(round);
+                }
+                return Ok(Passed::Serial);
+            }
+            tries += 1;
+            if tries > TRIES && wait::is_over(deadline) {
+                return Err(Errno::ETIMEDOUT.into());
+            }
+        };
+        let broken = self.wait_for_the_others(&member, stamp, seen, deadline)?;
+        if broken {
+            member.has_news(Round(round.load(Ordering::Acquire)));
+            return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
+        }
+        Ok(Passed::Other)
+    }
+
+    /// EINVAL where there is no barrier.
+    fn member(&self) -> Result<Member<'p>, Code> {
+        let (state, offset) = (self.state, self.offset);
+        let shared = shared(state, offset);
+        let (count, cell) = (shared.count.load(Ordering::Relaxed), shared.cell.load(Ordering::Relaxed));
+        let cell = cell.wrapping_sub(1);
+        if !shared.head.is(&KIND, state.table_from(offset))
+            || !(1..=COUNT_MAX).contains(&count)
+            || !state.has_cell(offset, cell)
+        {
+            return Err(Errno::EINVAL.into());
+        }
+        let slot = state.slot()?;
+        let round = round(state, offset);
+        let (own, claim) = (state.table().cell(slot, cell), claim(state.table().slot(slot)));
+        let member = Member { round, count, cell, own, claim };
+        if own.load(Ordering::Relaxed) & MARK == 0 {
+            member.hear(Round(round.load(Ordering::Acquire)));
+        }
+        Ok(member)
+    }
+
+    /// False where that is not done: the deadline is over before the dead have ended, or a word did not hold still.
+    fn tell_of_the_dead(&self, member: &Member<'_>, deadline: Deadline) -> bool {
+        let table = self.state.table();
+        (0..table.used()).all(|index| {
+            let (slot, cell) = (table.slot(index), table.cell(index, member.cell));
+            if cell.load(Ordering::Acquire) & MARK == 0 || !slot.is_dead() {
+                return true;
+            }
+            self.state.settle(deadline) && tell(member.round, cell)
+        })
+    }
+
+    /// Whether the round is broken. `seen`: what the party's changes were when the dead were told last.
+    fn wait_for_the_others(
+        &self,
+        member: &Member<'_>,
+        arrived: u32,
+        mut seen: u32,
+        deadline: Deadline,
+    ) -> Result<bool, Code> {
+        let round = member.round;
+        for _ in 0..LOOKS {
+            if let Some(broken) = Round(round.load(Ordering::Acquire)).was_broken(arrived) {
+                return Ok(broken);
+            }
+            std::hint::spin_loop();
+        }
+        loop {
+            // What nobody has found yet is found by whoever is about to sleep.
+            let now = self.state.changes();
+            let told = now == seen || self.tell_of_the_dead(member, deadline);
+            if let Some(broken) = Round(round.load(Ordering::Acquire)).was_broken(arrived) {
+                return Ok(broken);
+            }
+            // In every round, whatever a peer does to the word.
+            if wait::is_over(deadline) {
+                return member.take_back(arrived);
+            }
+            if !told {
+                continue;
+            }
+            seen = now;
+            if let Err(code) = self.state.watch(stamp(round), arrived, seen, deadline) {
+                let _ = member.take_back(arrived);
+                return Err(code);
+            }
+        }
+    }
+}
+
+impl Member<'_> {
+    /// Whether there were breaks of which this process has not heard; now it has.
+    fn has_news(&self, now: Round) -> bool {
+        let heard = self.own.load(Ordering::Relaxed) >> BREAKS_SHIFT & BREAKS_MASK;
+        if heard == now.breaks() {
+            return false;
+        }
+        self.hear(now);
+        true
+    }
+
+    fn hear(&self, now: Round) {
+        self.own.store(MARK | now.breaks() << BREAKS_SHIFT | self.claim, Ordering::Release);
+    }
+
+    /// The deadline is over: this thread has not arrived, unless the round has ended meanwhile.
+    fn take_back(&self, arrived: u32) -> Result<bool, Code> {
+        for _ in 0..TRIES {
+            let seen = Round(self.round.load(Ordering::Acquire));
+            if let Some(broken) = seen.was_broken(arrived) {
+                return Ok(broken);
+            }
+            let Some(next) = seen.take_back() else { break };
+            if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                break;
+            }
+        }
+        Err(Errno::ETIMEDOUT.into())
+    }
+}
+
+impl fmt::Debug for Barrier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = shared(self.state, self.offset).count.load(Ordering::Relaxed);
+        f.debug_struct("Barrier").field("offset", &self.offset).field("count", &count).finish()
+    }
+}
