@@ -117,6 +117,14 @@ func useLimitsOfItsOwn(t testing.TB) {
 	ok(t, shmkit.Fits(shmkit.SysV, 8192))
 	refused(t, shmkit.Fits(shmkit.SysV, 8193), syscall.EINVAL, "kernel.shmmax is 8192 bytes (/proc/sys/kernel/shmmax)")
 
+	refused(t, shmkit.Fits(shmkit.SysV, 8192, shmkit.GrowableTo(8192)), syscall.EINVAL, "shm_sysv_create has no use for the flag GROWABLE")
+	refused(t, shmkit.Fits(shmkit.Memfd, 8192, shmkit.GrowableTo(4096)), syscall.EINVAL, "size_max is 4096, its size 8192")
+	refused(t, shmkit.Fits(shmkit.Memfd, 8192, shmkit.GrowableTo(1<<62)), syscall.ENOMEM, "address")
+	taken := filepath.Join(t.TempDir(), "taken")
+	ok(t, os.WriteFile(taken, nil, 0o600))
+	refused(t, shmkit.FitsFile(taken, 1), syscall.EEXIST, "taken")
+	ok(t, shmkit.FitsFile(taken, 1, shmkit.Replace))
+
 	unlimited := syscall.Rlimit{Cur: math.MaxUint64, Max: math.MaxUint64}
 	for _, row := range []struct {
 		limit  syscall.Rlimit

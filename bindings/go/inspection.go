@@ -11,13 +11,14 @@ import (
 )
 
 // Fits tells whether a region of this kind and size could be made now: Memfd, Anonymous, POSIX or SysV.
-// Nothing is made, or reserved. The error is mostly the one that making it would end with, and says
-// which limit stands in the way, its value, and where it is set. ENOMEM can also be a control group's
-// memory, for which the kernel does not refuse, but kill.
+// Nothing is made, and no memory is reserved. The error is the one that making it would end with, and
+// says which limit stands in the way, its value, and where it is set. ENOMEM can also be memory that
+// the kernel would promise, and kill for when it is used up: a control group's, or all the machine's.
 //
-// The options are those of the call that would make it; Huge2M, Huge1G, Locked, NoReserve and
-// GrowableTo count.
-// Errors: EINVAL, ENOSPC, ENOMEM, EFBIG (RLIMIT_FSIZE), EMFILE, EOPNOTSUPP (no huge pages of this size).
+// The options are those of the call that would make it, which refuses what is refused here; OrOpen and
+// Replace are taken as if there were none yet.
+// Errors: EINVAL, ENOSPC, ENOMEM, EFBIG (RLIMIT_FSIZE), EMFILE, EOPNOTSUPP (no huge pages of this size),
+// EPERM, EBUSY, ErrOnDisk.
 func Fits(kind Kind, size int, options ...Option) error {
 	return fits("Fits", size, options, func(s settings) *capi.Failure {
 		if kind == File {
@@ -27,8 +28,8 @@ func Fits(kind Kind, size int, options ...Option) error {
 	})
 }
 
-// FitsFile is Fits for a file that would be made at this path. Errors also: ENOENT and others, of its
-// directory.
+// FitsFile is Fits for a file that would be made at this path. Errors also: EEXIST, and ENOENT and
+// others, of its directory.
 func FitsFile(path string, size int, options ...Option) error {
 	const op = "FitsFile"
 	if err := noNUL(op, "the path", path); err != nil {

@@ -232,7 +232,7 @@ func TestFits(t *testing.T) {
 	for _, kind := range []shmkit.Kind{shmkit.Memfd, shmkit.Anonymous, shmkit.POSIX, shmkit.SysV} {
 		ok(t, shmkit.Fits(kind, page))
 		ok(t, shmkit.Fits(kind, page, shmkit.Mode(0o640), shmkit.NoReserve, shmkit.Locked))
-		refused(t, shmkit.Fits(kind, 0), syscall.EINVAL, "Fits", "1 byte")
+		refused(t, shmkit.Fits(kind, 0), syscall.EINVAL, "Fits", "0 bytes")
 		refused(t, shmkit.Fits(kind, -1), syscall.EINVAL, "Fits", "-1")
 		err := shmkit.Fits(kind, 1<<50)
 		sound(t, err)

@@ -117,16 +117,17 @@ pub unsafe extern "C" fn shm_limit_find(
     })
 }
 
-/// Tells whether a region would fit before it is made: nothing is made, or reserved.
+/// Tells whether a region would fit before it is made: nothing is made, and no memory is reserved.
 ///
 /// `kind`: SHMKIT_KIND_MEMFD, _ANONYMOUS, _FILE, _POSIX or _SYSV. `path`: of a file, else NULL.
-/// `size`: in bytes. `options`: HUGE_2M, HUGE_1G, LOCKED, NO_RESERVE count, and GROWABLE with its
-/// size_max.
-/// Returns 0, or the code that making it would mostly end with, and `error` says which limit stands
-/// in the way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also a
-/// control group's memory, for which the kernel kills; -EFBIG; -EMFILE; -EOPNOTSUPP no huge pages of
-/// this size here; for a file, what its directory answers. A limit that cannot be read stands in
-/// nobody's way.
+/// `size`: in bytes. `options`: those of the call that would make it. What it refuses is refused
+/// here with the same code and sentence; OR_OPEN and REPLACE are taken as if there were none yet.
+/// Returns 0, or the code that making it would end with, and `error` says which limit stands in the
+/// way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also addresses,
+/// and memory that the kernel would promise and then kill for, because a control group or the
+/// machine has less; -EFBIG; -EMFILE; -EPERM; -EBUSY; -EOPNOTSUPP no huge pages of this size here;
+/// SHMKIT_E_ON_DISK; SHMKIT_E_SHRUNK; for a file, what its directory answers, and -EEXIST. A limit
+/// that cannot be read stands in nobody's way, nor does the largest file that a file system knows.
 #[no_mangle]
 pub unsafe extern "C" fn shm_fits(
     kind: c_int,

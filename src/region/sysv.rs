@@ -93,7 +93,7 @@ pub fn unlock(id: c_int) -> Result<()> {
 }
 
 /// Why a segment could not be created, with the limit that is reached.
-pub(super) fn not_created(errno: Errno, under: impl fmt::Display, size: usize) -> Error {
+pub(crate) fn not_created(errno: Errno, under: impl fmt::Display, size: usize) -> Error {
     let tried = format!("cannot create a System V segment of {size} bytes under {under}");
     let why = match errno {
         Errno::EINVAL if size == 0 => "a segment has at least 1 byte".to_string(),

@@ -36,6 +36,15 @@ pub(crate) fn own_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Whether this process acts for a group.
+pub(crate) fn in_group(group: u32) -> bool {
+    let mut groups = vec![0; 1 << 16];
+    // SAFETY (kernel): getegid cannot fail; getgroups fills no more than there is room for.
+    let (own, count) =
+        unsafe { (libc::getegid(), libc::getgroups(groups.len() as i32, groups.as_mut_ptr())) };
+    own == group || groups[..count.max(0) as usize].contains(&group)
+}
+
 /// Runs a call with all signals held back, but those that cannot be.
 pub(crate) fn without_signals<T>(call: impl FnOnce() -> T) -> T {
     use std::mem::MaybeUninit;

@@ -65,10 +65,24 @@ static void fits(void)
     OK(shm_fits(SHMKIT_KIND_FILE, test_path("new"), page, NULL, &error));
     CHECK(access(test_path("new"), F_OK) == -1);
     REFUSED(-ENOSPC, "bytes are free", shm_fits(SHMKIT_KIND_FILE, test_path("new"), (uint64_t)1 << 60, NULL, &error));
-    REFUSED(-ENOENT, "directory", shm_fits(SHMKIT_KIND_FILE, test_path("no/new"), 1, NULL, &error));
+    REFUSED(-ENOENT, "no/new", shm_fits(SHMKIT_KIND_FILE, test_path("no/new"), 1, NULL, &error));
     REFUSED(-EINVAL, "path", shm_fits(SHMKIT_KIND_FILE, NULL, 1, NULL, &error));
-    REFUSED(-EINVAL, "1 byte", shm_fits(SHMKIT_KIND_MEMFD, NULL, 0, NULL, &error));
-    REFUSED(-ENOMEM, "address", shm_fits(SHMKIT_KIND_SYSV, NULL, UINT64_MAX, NULL, &error));
+    REFUSED(-EINVAL, "0 bytes", shm_fits(SHMKIT_KIND_MEMFD, NULL, 0, NULL, &error));
+    REFUSED(-EINVAL, "1 byte", shm_fits(SHMKIT_KIND_SYSV, NULL, 0, NULL, &error));
+    REFUSED(-EINVAL, "shmmax", shm_fits(SHMKIT_KIND_SYSV, NULL, UINT64_MAX, NULL, &error));
+    REFUSED(-ENOMEM, "address", shm_fits(SHMKIT_KIND_MEMFD, NULL, UINT64_MAX, NULL, &error));
+    /* What making it refuses, in the same words. */
+    REFUSED(-ENOMEM, "address",
+            shm_fits(SHMKIT_KIND_MEMFD, NULL, page,
+                     OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = (uint64_t)1 << 62), &error));
+    REFUSED(-EINVAL, "cannot be GROWABLE: size_max is 1,",
+            shm_fits(SHMKIT_KIND_MEMFD, NULL, page, OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = 1), &error));
+    REFUSED(-EINVAL, "shm_sysv_create has no use for the flag GROWABLE",
+            shm_fits(SHMKIT_KIND_SYSV, NULL, page, OPTIONS(.flags = SHMKIT_REGION_GROWABLE), &error));
+    REFUSED(-EINVAL, "shm_posix_create has no use for seals",
+            shm_fits(SHMKIT_KIND_POSIX, NULL, page, OPTIONS(.seals = SHMKIT_SEAL_GROW), &error));
+    REFUSED(-EINVAL, "HUGE_FALLBACK without",
+            shm_fits(SHMKIT_KIND_MEMFD, NULL, page, OPTIONS(.flags = SHMKIT_REGION_HUGE_FALLBACK), &error));
     for (int kind = -1; kind <= SHMKIT_KIND_NAMED_SEMAPHORE + 1; kind++)
         if (kind <= 0 || kind == SHMKIT_KIND_DESCRIPTOR || kind > SHMKIT_KIND_SYSV)
             REFUSED(-EINVAL, "kind", shm_fits(kind, NULL, 1, NULL, &error));
