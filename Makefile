@@ -385,7 +385,7 @@ target/old-kernel: tests/old-kernel.c
 	$(CC) $(C_FLAGS) -o $@ $<
 
 # What docs/kernel-features.md says of kernels that lack something. Some of it only these tests meet.
-OLD_KERNEL_TESTS := $(addprefix target/tests-c/,growth guard hostile_sender)
+OLD_KERNEL_TESTS := $(addprefix target/tests-c/,growth guard hostile_sender inspect)
 
 check-old-kernel: target/old-kernel $(EXAMPLES) $(OLD_KERNEL_TESTS)
 	$(call heading,examples and tests without newer kernel features)
@@ -393,7 +393,7 @@ check-old-kernel: target/old-kernel $(EXAMPLES) $(OLD_KERNEL_TESTS)
 	    MADV_POPULATE SO_PEERPIDFD -- tests/examples.sh
 	@target/old-kernel AT_EMPTY_PATH MFD_NOEXEC_SEAL F_SEAL_EXEC -- tests/examples.sh
 	@for test in $(OLD_KERNEL_TESTS); do code=0; \
-	    target/old-kernel MFD_NOEXEC_SEAL F_SEAL_EXEC pidfd_open statx -- timeout 90 $$test || code=$$?; \
+	    target/old-kernel MFD_NOEXEC_SEAL F_SEAL_EXEC pidfd_open statx PROCMAP_QUERY -- timeout 90 $$test || code=$$?; \
 	    case $$code in 0) echo "PASS $$test" ;; 77) echo "SKIP $$test" ;; *) echo "FAIL $$test"; exit 1 ;; esac; done
 
 check-demo: $(SENDERS) $(RECEIVERS)

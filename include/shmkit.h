@@ -448,9 +448,20 @@
 #define SHMKIT_SELECT_FILES 64
 
 /**
- * shm_objects_list: also who has the objects.
+ * shm_objects_list: also who has the objects open. Alone, mappings are not looked at: that is
+ * quicker, waits for no other process, and does not find what is only mapped.
  */
-#define SHMKIT_SELECT_HOLDERS 128
+#define SHMKIT_SELECT_DESCRIPTORS 128
+
+/**
+ * shm_objects_list: also who has the objects mapped.
+ */
+#define SHMKIT_SELECT_MAPPINGS 256
+
+/**
+ * shm_objects_list: also who has the objects, by descriptors and mappings.
+ */
+#define SHMKIT_SELECT_HOLDERS 384
 
 /**
  * shm_limit: bytes.
@@ -2465,9 +2476,12 @@ int shm_objects_list_of(int32_t pid,
 /**
  * A region's object alone, and all who have it.
  *
- * Returns 0, or: -EINVAL NULL; what the kernel answers.
+ * `select`: 0 or SHMKIT_SELECT_HOLDERS; or _DESCRIPTORS or _MAPPINGS, for those who have it in that
+ * way alone.
+ * Returns 0, or: -EINVAL an argument; what the kernel answers.
  */
 int shm_region_holders(const struct shm_region *region,
+                       uint32_t select,
                        struct shm_list **list,
                        struct shm_error *error);
 

@@ -78,6 +78,8 @@ var constants = map[string]any{
 	"SHMKIT_SELECT_MEMFDS":         inspect.Memfds,
 	"SHMKIT_SELECT_ANONYMOUS":      inspect.Anonymous,
 	"SHMKIT_SELECT_FILES":          inspect.Files,
+	"SHMKIT_SELECT_DESCRIPTORS":    inspect.Descriptors,
+	"SHMKIT_SELECT_MAPPINGS":       inspect.Mappings,
 	"SHMKIT_SELECT_HOLDERS":        inspect.Holders,
 	"SHMKIT_UNIT_BYTES":            inspect.Bytes,
 	"SHMKIT_UNIT_PAGES":            inspect.Pages,

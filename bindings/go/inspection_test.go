@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +91,10 @@ func TestHoldersOfARegion(t *testing.T) {
 		check(t, others[0].FD == -1 && others[0].Readable && !others[0].Writable, "%+v", others[0])
 		equal(t, others[0].String(), fmt.Sprintf("process %d (%s), %d bytes mapped, for reading", others[0].PID, others[0].Name, 2*page))
 		equal(t, len(holders), 4)
+		openers, _, err := r.Openers()
+		ok(t, err)
+		equal(t, len(openers), 2)
+		check(t, openers[0].FD >= 3 && openers[1].FD >= 3, "%+v", openers)
 
 		descriptor.ends()
 		mapping.kill()
@@ -229,6 +234,11 @@ func TestFileSystem(t *testing.T) {
 }
 
 func TestFits(t *testing.T) {
+	taken := filepath.Join(t.TempDir(), "taken")
+	ok(t, os.WriteFile(taken, nil, 0o600))
+	refused(t, shmkit.FitsFile(taken, 1), syscall.EEXIST, "taken")
+	ok(t, shmkit.FitsFile(taken, 1, shmkit.Replace))
+
 	for _, kind := range []shmkit.Kind{shmkit.Memfd, shmkit.Anonymous, shmkit.POSIX, shmkit.SysV} {
 		ok(t, shmkit.Fits(kind, page))
 		ok(t, shmkit.Fits(kind, page, shmkit.Mode(0o640), shmkit.NoReserve, shmkit.Locked))

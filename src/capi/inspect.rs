@@ -31,8 +31,13 @@ pub const SHMKIT_SELECT_MEMFDS: u32 = 16;
 pub const SHMKIT_SELECT_ANONYMOUS: u32 = 32;
 /// shm_objects_list_of: files that are mapped shared.
 pub const SHMKIT_SELECT_FILES: u32 = 64;
-/// shm_objects_list: also who has the objects.
-pub const SHMKIT_SELECT_HOLDERS: u32 = 128;
+/// shm_objects_list: also who has the objects open. Alone, mappings are not looked at: that is
+/// quicker, waits for no other process, and does not find what is only mapped.
+pub const SHMKIT_SELECT_DESCRIPTORS: u32 = 128;
+/// shm_objects_list: also who has the objects mapped.
+pub const SHMKIT_SELECT_MAPPINGS: u32 = 256;
+/// shm_objects_list: also who has the objects, by descriptors and mappings.
+pub const SHMKIT_SELECT_HOLDERS: u32 = 384;
 
 /// shm_limit: bytes.
 pub const SHMKIT_UNIT_BYTES: u32 = 1;
@@ -179,14 +184,19 @@ pub unsafe extern "C" fn shm_objects_list_of(
 
 /// A region's object alone, and all who have it.
 ///
-/// Returns 0, or: -EINVAL NULL; what the kernel answers.
+/// `select`: 0 or SHMKIT_SELECT_HOLDERS; or _DESCRIPTORS or _MAPPINGS, for those who have it in that
+/// way alone.
+/// Returns 0, or: -EINVAL an argument; what the kernel answers.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_holders(
     region: *const shm_region,
+    select: u32,
     list: *mut *mut shm_list,
     error: *mut shm_error,
 ) -> c_int {
-    args::listed(list, error, || Ok(Survey::of_region(args::known(&region)?)?.into()))
+    args::listed(list, error, || {
+        Ok(Survey::of_region(args::known(&region)?, Select::from_raw(select)?)?.into())
+    })
 }
 
 /// The object of a number in a list of objects or leftovers.

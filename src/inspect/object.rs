@@ -43,8 +43,13 @@ bitflags::bitflags! {
         const ANONYMOUS = 32;
         /// Files that are mapped shared, of one process: every program has some.
         const FILES = 64;
+        /// Who has the objects open. Mappings alone are not looked at with this: nothing that those processes do
+        /// has to wait, and what is only mapped is not found.
+        const DESCRIPTORS = 128;
+        /// Who has the objects mapped.
+        const MAPPINGS = 256;
         /// Who has the objects, by descriptors and mappings.
-        const HOLDERS = 128;
+        const HOLDERS = Select::DESCRIPTORS.bits() | Select::MAPPINGS.bits();
     }
 }
 
@@ -57,6 +62,14 @@ impl Select {
             let unknown = bits & !Select::all().bits();
             Error::new(Errno::EINVAL, format!("unknown bits {unknown:#x} of what to look for"))
         })
+    }
+
+    /// What of a process is looked at: without a wish both, for the objects that they lead to.
+    pub(super) fn ways(self) -> Select {
+        match self & Select::HOLDERS {
+            none if none.is_empty() => Select::HOLDERS,
+            ways => ways,
+        }
     }
 
     pub(super) const SYSV: Select = Select::SEGMENTS.union(Select::SEMAPHORES).union(Select::QUEUES);

@@ -71,6 +71,8 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Rights: u32 {
         const READ = 1;
+        /// Alone only what a descriptor was opened for: no mapping of ours is without READ.
+        const WRITE = 2;
         const READ_WRITE = 3;
     }
 }

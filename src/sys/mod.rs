@@ -13,6 +13,7 @@ pub(crate) mod memfd;
 pub(crate) mod mmap;
 pub(crate) mod numa;
 mod once;
+pub(crate) mod procmap;
 pub(crate) mod queue;
 pub(crate) mod residency;
 pub(crate) mod resource;

@@ -162,7 +162,11 @@ static void objects(void)
     CODE(0, shm_gap_get(list, 0, &gap, sizeof gap));
     FREE();
 
-    OK(shm_region_holders(segment, &list, &error));
+    OK(shm_region_holders(segment, SHMKIT_SELECT_DESCRIPTORS, &list, &error));
+    CODE(0, shm_holder_get(list, 0, 0, &holder, sizeof holder)); /* a segment has none */
+    FREE();
+    REFUSED_LIST(-EINVAL, "DESCRIPTORS", shm_region_holders(segment, SHMKIT_SELECT_POSIX, &list, &error));
+    OK(shm_region_holders(segment, 0, &list, &error));
     CODE(1, shm_object_get(list, 0, &object, sizeof object));
     CODE(0, shm_object_get(list, 1, &object, sizeof object));
     CHECK(object.id == shm_sysv_id(segment));
@@ -267,9 +271,9 @@ static void bad_arguments(void)
     CHECK_SYS(waitpid(gone, NULL, 0));
     REFUSED_LIST(-ESRCH, "process", shm_objects_list_of(gone, SHMKIT_SELECT_MEMFDS, &list, &error));
     REFUSED_LIST(-ESRCH, "-1", shm_objects_list_of(-1, SHMKIT_SELECT_MEMFDS, &list, &error));
-    REFUSED_LIST(-EINVAL, "0x100", shm_objects_list(256, &list, &error));
+    REFUSED_LIST(-EINVAL, "0x200", shm_objects_list(512, &list, &error));
     REFUSED_LIST(-EINVAL, "0x80000000", shm_objects_list_of(1, 1u << 31, &list, &error));
-    REFUSED_LIST(-EINVAL, "NULL", shm_region_holders(NULL, &list, &error));
+    REFUSED_LIST(-EINVAL, "NULL", shm_region_holders(NULL, 0, &list, &error));
     REFUSED_LIST(-EINVAL, "NULL", shm_region_file_system(NULL, &list, &error));
     REFUSED(-EINVAL, "NULL", shm_limits_list(NULL, &error));
     REFUSED(-EINVAL, "NULL", shm_objects_list(1, NULL, &error));
@@ -277,7 +281,7 @@ static void bad_arguments(void)
     REFUSED(-EINVAL, "NULL", shm_traps_list(NULL, &error));
     REFUSED(-EINVAL, "NULL", shm_leftover_check(NULL, 0, &error));
     REFUSED(-EINVAL, "NULL", shm_leftover_remove(NULL, 0, &error));
-    CODE(-EINVAL, shm_objects_list(256, &list, NULL));
+    CODE(-EINVAL, shm_objects_list(512, &list, NULL));
     shm_list_free(NULL);
 
     OK(shm_objects_list(0, &list, &error));

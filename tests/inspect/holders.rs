@@ -142,7 +142,7 @@ fn every_kind_of_region_is_found_with_its_holder() {
         let pid = std::process::id() as i32;
         let all = Survey::of_process(pid, Select::all()).unwrap();
         for region in &regions {
-            let alone = Survey::of_region(region).unwrap();
+            let alone = Survey::of_region(region, Select::HOLDERS).unwrap();
             assert_eq!(alone.objects.len(), 1, "{region:?}: {:#?}", alone.objects);
             let object = &alone.objects[0];
             let start = region.as_ptr() as u64;
@@ -150,7 +150,21 @@ fn every_kind_of_region_is_found_with_its_holder() {
             let held = of(&alone, &object.holders, pid);
             assert!(held.iter().any(mapped), "{object:#?}");
             let has_fd = region.fd().is_ok();
-            assert_eq!(held.iter().any(|holder| matches!(holder.by, By::Descriptor(_))), has_fd);
+            let opened = |holder: &Holder| matches!(holder.by, By::Descriptor(_));
+            assert_eq!(held.iter().any(opened), has_fd);
+            // One of the ways alone.
+            for (way, wanted) in [(Select::DESCRIPTORS, true), (Select::MAPPINGS, false)] {
+                let one_way = Survey::of_region(region, way).unwrap();
+                let found = one_way
+                    .objects
+                    .first()
+                    .map(|object| of(&one_way, &object.holders, pid))
+                    .unwrap_or_default();
+                let all = held.iter().filter(|holder| opened(holder) == wanted);
+                assert_eq!(found.len(), all.count(), "{way:?} of {object:#?}");
+                assert!(found.iter().all(|holder| opened(holder) == wanted), "{found:?}");
+            }
+            assert_eq!(crate::refused(Survey::of_region(region, Select::POSIX | Select::MAPPINGS)).0, -libc::EINVAL);
             let again = all.objects.iter().find(|it| it.holders.iter().any(mapped)).unwrap();
             assert_eq!((again.kind, again.size_bytes), (object.kind, object.size_bytes));
             let named = [ObjectKind::Segment, ObjectKind::Anonymous].contains(&object.kind);
@@ -181,7 +195,7 @@ fn processes_that_vanish_leave_the_rest_complete() {
             assert_eq!(survey.gaps.iter().find(told), None);
         }
         storm.slay();
-        assert_eq!(Survey::of_file(fd.as_fd()).unwrap().objects.len(), 1);
+        assert_eq!(Survey::of_file(fd.as_fd(), Select::HOLDERS).unwrap().objects.len(), 1);
     });
 }
 

@@ -14,14 +14,18 @@ import (
 type Select uint32
 
 const (
-	Segments   Select = 1 << iota // System V segments
-	Semaphores                    // System V semaphore sets
-	Queues                        // System V message queues
-	POSIX                         // POSIX objects, and named semaphores
-	Memfds                        // memfds, by the descriptors and mappings of all processes
-	Anonymous                     // shared anonymous memory, which processes have by fork
-	Files                         // files that a process has mapped shared: ObjectsOf
-	Holders                       // also who has the objects
+	Segments    Select = 1 << iota // System V segments
+	Semaphores                     // System V semaphore sets
+	Queues                         // System V message queues
+	POSIX                          // POSIX objects, and named semaphores
+	Memfds                         // memfds, by the descriptors and mappings of all processes
+	Anonymous                      // shared anonymous memory, which processes have by fork
+	Files                          // files that a process has mapped shared: ObjectsOf
+	Descriptors                    // also who has the objects open; alone, mappings are not looked at
+	Mappings                       // also who has the objects mapped
+
+	// Holders is both: also who has the objects.
+	Holders = Descriptors | Mappings
 
 	// Machine is all that a machine has, and who has it.
 	Machine = Segments | Semaphores | Queues | POSIX | Memfds | Anonymous | Holders

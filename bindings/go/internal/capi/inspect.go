@@ -207,10 +207,10 @@ func (l *Found) Remove(number int) *Failure {
 
 // ---- A region ---------------------------------------------------------------------------
 
-func (h Handle) Holders() (holders []Holder, gone []Gap, f *Failure) {
+func (h Handle) Holders(ways uint32) (holders []Holder, gone []Gap, f *Failure) {
 	var out C.listed
 	var said C.shm_error
-	code := C.go_shm_region_holders(h.region, &out, &said)
+	code := C.go_shm_region_holders(h.region, C.uint32_t(ways), &out, &said)
 	defer C.go_listed_free(&out)
 	return each(out.holders, out.holder_count, holder), gaps(&out), failed(code, &said)
 }
