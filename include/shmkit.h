@@ -1850,10 +1850,11 @@ int shm_sysv_stat(int id, struct shm_sysv_info *info, size_t info_size, struct s
 /**
  * Changes a segment's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777.
+ * `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is, as for chown(2). `mode`: at
+ * most 0777.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
  */
-int shm_sysv_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
+int shm_sysv_set_owner(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
 
 /**
  * Keeps a segment's pages in memory for all its users, once they are touched (SHM_LOCK).
@@ -1987,11 +1988,11 @@ int shm_sysv_sem_set_values(int id, const uint16_t *values, size_t count, struct
  * `state`, `state_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
  * Returns 0, or: -EINVAL an argument, no such id, no such semaphore; -EIDRM; -EACCES.
  */
-int shm_sysv_sem_get_state(int id,
-                           uint32_t index,
-                           struct shm_sysv_sem_state *state,
-                           size_t state_size,
-                           struct shm_error *error);
+int shm_sysv_sem_stat_one(int id,
+                          uint32_t index,
+                          struct shm_sysv_sem_state *state,
+                          size_t state_size,
+                          struct shm_error *error);
 
 /**
  * Reads what the kernel knows of a set (IPC_STAT).
@@ -2007,10 +2008,15 @@ int shm_sysv_sem_stat(int id,
 /**
  * Changes a set's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777; execute bits are dropped.
+ * `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is. `mode`: at most 0777; execute
+ * bits are dropped.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
  */
-int shm_sysv_sem_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
+int shm_sysv_sem_set_owner(int id,
+                           uint32_t uid,
+                           uint32_t gid,
+                           uint32_t mode,
+                           struct shm_error *error);
 
 /**
  * ---- System V message queues ------------------------------------------------------------
@@ -2161,19 +2167,28 @@ int shm_sysv_queue_stat(int id,
                         struct shm_error *error);
 
 /**
- * Changes a queue's owner, its permission bits, and how many bytes it holds (IPC_SET).
+ * Changes a queue's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777; execute bits are dropped. `bytes_max`: 0 leaves it as it is, which takes
- * the right to read.
- * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator, or
- * more than msgmnb without CAP_SYS_RESOURCE; -EACCES.
+ * `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is. `mode`: at most 0777; execute
+ * bits are dropped.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator; -EACCES
+ * no right to read (before Linux 4.17).
  */
-int shm_sysv_queue_set(int id,
-                       uint32_t uid,
-                       uint32_t gid,
-                       uint32_t mode,
-                       uint64_t bytes_max,
-                       struct shm_error *error);
+int shm_sysv_queue_set_owner(int id,
+                             uint32_t uid,
+                             uint32_t gid,
+                             uint32_t mode,
+                             struct shm_error *error);
+
+/**
+ * Changes how many bytes a queue holds (IPC_SET). The messages in it stay, also where they are more.
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator, or more than msgmnb
+ * without CAP_SYS_RESOURCE; -EACCES no right to read (before Linux 4.17).
+ */
+int shm_sysv_queue_set_bytes_max(int id,
+                                 uint64_t bytes_max,
+                                 struct shm_error *error);
 
 /**
  * ---- Hand-over between processes --------------------------------------------------------

@@ -69,14 +69,21 @@ pub fn stat(id: c_int) -> Result<Info> {
     })
 }
 
-/// Changes a segment's owner and permission bits.
-pub fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
+/// Changes a segment's owner and permission bits. None leaves a user or group as it is now.
+pub fn set_owner(id: c_int, uid: Option<u32>, gid: Option<u32>, mode: u32) -> Result<()> {
     if mode & !0o777 != 0 {
         return Err(Error::new(
             Errno::EINVAL,
             format!("mode {mode:#o} has more than permission bits (0777)"),
         ));
     }
+    let (uid, gid) = match (uid, gid) {
+        (Some(uid), Some(gid)) => (uid, gid),
+        _ => {
+            let now = segment::stat_whoever(id).during(|| format!("cannot look at the System V segment {id}"))?;
+            (uid.unwrap_or(now.shm_perm.uid), gid.unwrap_or(now.shm_perm.gid))
+        }
+    };
     segment::set(id, uid, gid, mode)
         .during(|| format!("cannot give the System V segment {id} owner {uid}:{gid} and mode {mode:#o}"))
 }

@@ -37,6 +37,12 @@ pub(crate) fn own_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Where an object of System V can stand in its kernel's table: the low bits of its id, 15, or 24 where the
+/// kernel was started with ipcmni_extend.
+pub(crate) fn ipc_indices(id: i32) -> [i32; 2] {
+    [id & 0x7fff, id & 0xff_ffff]
+}
+
 /// Whether this process acts for a group.
 pub(crate) fn in_group(group: u32) -> bool {
     let mut groups = vec![0; 1 << 16];
