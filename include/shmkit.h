@@ -293,6 +293,12 @@
 #define SHMKIT_RIGHTS_READ 1
 
 /**
+ * shm_holder: writing. Of a descriptor that was opened for that alone; no region has it without
+ * reading.
+ */
+#define SHMKIT_RIGHTS_WRITE 2
+
+/**
  * shm_region_protect: reading and writing.
  */
 #define SHMKIT_RIGHTS_READ_WRITE 3
@@ -482,6 +488,67 @@
  * shm_limit: a number or a word with a meaning of its own.
  */
 #define SHMKIT_UNIT_SETTING 4
+
+/**
+ * shm_gap: processes of other users, that may not be looked into.
+ */
+#define SHMKIT_GAP_PERMISSION 1
+
+/**
+ * shm_gap: /proc is mounted with hidepid.
+ */
+#define SHMKIT_GAP_HIDDEN 2
+
+/**
+ * shm_gap: processes outside of this PID namespace are not in /proc.
+ */
+#define SHMKIT_GAP_PID_NAMESPACE 3
+
+/**
+ * shm_gap: a file or directory could not be read.
+ */
+#define SHMKIT_GAP_UNREADABLE 4
+
+/**
+ * shm_gap: something was not in the form that the kernel is known to write.
+ */
+#define SHMKIT_GAP_MALFORMED 5
+
+/**
+ * shm_gap: attachments that the kernel counts, and that no process was seen to have.
+ */
+#define SHMKIT_GAP_ELSEWHERE 6
+
+/**
+ * shm_gap: what is only mapped, and may not be followed: size, owner and seals are not known.
+ */
+#define SHMKIT_GAP_UNFOLLOWED 7
+
+/**
+ * shm_leftover: the kernel counts no attachment.
+ */
+#define SHMKIT_REASON_NOT_ATTACHED 1
+
+/**
+ * shm_leftover: the kernel says that it is open and mapped nowhere.
+ */
+#define SHMKIT_REASON_NOT_OPEN 2
+
+/**
+ * shm_leftover: all processes could be seen, and none has it.
+ */
+#define SHMKIT_REASON_NO_HOLDER_SEEN 4
+
+/**
+ * shm_leftover, beside one of those: the process that made it has ended.
+ */
+#define SHMKIT_REASON_CREATOR_GONE 8
+
+/**
+ * shm_leftover, beside one of those: this library made it to go with its users, or was killed
+ * before it had finished it.
+ */
+#define SHMKIT_REASON_ABANDONED 16
 
 /**
  * The bytes are inside the region, but its backing does not hold them: the file was truncated, was
@@ -784,15 +851,19 @@ typedef struct shm_limit {
      */
     const char *word;
     /**
-     * Why the value is not known, or NULL.
+     * Why value is not known, or NULL.
      */
     const char *unknown;
+    /**
+     * Why used is not known, or NULL.
+     */
+    const char *used_unknown;
     /**
      * The value where it is a number; UINT64_MAX is no limit.
      */
     uint64_t value;
     /**
-     * How much of it is in use.
+     * How much of it is in use, where has_used is 1; else 0.
      */
     uint64_t used;
     /**
@@ -804,7 +875,8 @@ typedef struct shm_limit {
      */
     uint32_t has_value;
     /**
-     * 1 when used is known, and means something, else 0.
+     * 1: used is known, be it 0. 0 with used_unknown: something uses it up, and how much is not
+     * known. 0 without: nothing uses it up, so there is nothing to know.
      */
     uint32_t has_used;
     /**
@@ -870,7 +942,8 @@ typedef struct shm_object {
      */
     int32_t id;
     /**
-     * System V; 0 is no key.
+     * System V. 0 (IPC_PRIVATE) is none: of private objects, of removed segments, and of kinds that
+     * have no keys. Every other number is a key, -1 too.
      */
     int32_t key;
     int32_t creator_pid;
@@ -887,7 +960,7 @@ typedef struct shm_object {
     uint32_t creator_uid;
     uint32_t creator_gid;
     /**
-     * Permission bits.
+     * Permission bits, of a file with those for set-user-ID, set-group-ID and sticky: at most 07777.
      */
     uint32_t mode;
     /**
@@ -895,9 +968,10 @@ typedef struct shm_object {
      */
     uint32_t seals;
     /**
-     * 1 when it goes with its last user, else 0.
+     * 1 when no name or key leads to it, so that it goes with its last user: a removed segment, an
+     * unlinked file, and memfds and anonymous memory always. Else 0.
      */
-    uint32_t removed;
+    uint32_t unlinked;
     /**
      * 0.
      */
@@ -909,9 +983,9 @@ typedef struct shm_object {
  */
 typedef struct shm_holder {
     /**
-     * The name of the process's command.
+     * The name of the process's command, at most 15 bytes: any but NUL.
      */
-    const char *name;
+    const char *command;
     /**
      * The mapping's first address, and its length; 0 for a descriptor.
      */
@@ -940,8 +1014,8 @@ typedef struct shm_holder {
      */
     int32_t descriptor;
     /**
-     * SHMKIT_RIGHTS_…: what the descriptor was opened for, or the mapping allows; 2 is writing
-     * alone.
+     * What the descriptor was opened for, or the mapping allows: SHMKIT_RIGHTS_READ, _WRITE, both
+     * (_READ_WRITE), or _NONE.
      */
     uint32_t rights;
     /**
@@ -966,6 +1040,14 @@ typedef struct shm_gap {
      * How many of what the message names; 0 where nobody can count them.
      */
     uint64_t count;
+    /**
+     * SHMKIT_GAP_…; more may be added.
+     */
+    uint32_t cause;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } shm_gap;
 
 /**
@@ -973,17 +1055,17 @@ typedef struct shm_gap {
  */
 typedef struct shm_leftover {
     /**
-     * Why it is taken for a leftover, or why that cannot be told.
+     * Why it is taken for a leftover, in words, or why that cannot be told.
      */
     const char *reason;
+    /**
+     * The reasons one by one, SHMKIT_REASON_… together; 0 when it cannot be told.
+     */
+    uint32_t reasons;
     /**
      * 1 when nobody holds it; 0 when that cannot be told.
      */
     uint32_t decided;
-    /**
-     * 0.
-     */
-    uint32_t reserved;
 } shm_leftover;
 
 /**
@@ -1026,7 +1108,8 @@ typedef struct shm_run {
 } shm_run;
 
 /**
- * What a region's mapping takes in this process, in bytes: the figures of /proc/self/smaps.
+ * What mappings take in a process, in bytes: the sums of their figures in /proc/PID/smaps. A region
+ * is one mapping, until parts of it are protected or locked.
  */
 typedef struct shm_usage {
     /**
@@ -2559,6 +2642,14 @@ int shm_leftover_get(const struct shm_list *list,
 int shm_leftover_check(const struct shm_list *list, size_t index, struct shm_error *error);
 
 /**
+ * As shm_leftover_remove, but also what somebody has: they keep its memory, and nobody else finds
+ * it. It may have been written to since it was listed.
+ *
+ * Returns as shm_leftover_remove, but not -EBUSY for what is in use.
+ */
+int shm_leftover_remove_in_use(const struct shm_list *list, size_t index, struct shm_error *error);
+
+/**
  * Removes an object of shm_leftovers_list, if it still is the one that was listed and nobody has
  * it.
  *
@@ -2609,7 +2700,7 @@ int shm_region_residency(const struct shm_region *region,
 int shm_run_get(const struct shm_list *list, size_t index, struct shm_run *run, size_t run_size);
 
 /**
- * Reads what a region's mapping takes: the figures of /proc/self/smaps.
+ * Reads what a region takes in this process: the sums over its mappings in /proc/self/smaps.
  *
  * `usage`, `usage_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
  * Returns 0, or: -EINVAL an argument; -ENOENT and others: /proc cannot be read.
@@ -2618,6 +2709,22 @@ int shm_region_usage(const struct shm_region *region,
                      struct shm_usage *usage,
                      size_t usage_size,
                      struct shm_error *error);
+
+/**
+ * Reads what a process has mapped between two addresses: the figures of /proc/PID/smaps. A holder's
+ * mapping (shm_holder) has such addresses.
+ *
+ * `pid`: also this process, for one mapping of a region alone. `start`, `length_bytes`: mappings
+ * that they touch count whole. `usage`, `usage_size`: as for shm_region_usage.
+ * Returns 0, or: -EINVAL an argument; -ENOENT nothing is mapped there, or there is no such process;
+ * -EACCES it may not be looked into; -ESRCH it has just ended.
+ */
+int shm_process_usage(int32_t pid,
+                      uint64_t start,
+                      uint64_t length_bytes,
+                      struct shm_usage *usage,
+                      size_t usage_size,
+                      struct shm_error *error);
 
 /**
  * The file system that a region's object lies on, with its free space.

@@ -53,7 +53,7 @@ func fits(op string, size int, options []Option, call func(settings) *capi.Failu
 // both is there twice.
 type Holder struct {
 	PID        int
-	Name       string    // of the process's command, at most 15 bytes
+	Command    string    // the name of the process's, at most 15 bytes
 	UID        int       // of its effective user; -1 where it is not known
 	StartedAt  time.Time // when the process started
 	StartTicks uint64    // the same in clock ticks since the machine's start: with the PID, it tells a process from every other one
@@ -84,14 +84,36 @@ func (h Holder) String() string {
 	case h.Writable:
 		may = "for writing"
 	}
-	return fmt.Sprintf("process %d (%s), %s, %s", h.PID, printable(h.Name), has, may)
+	return fmt.Sprintf("process %d (%s), %s, %s", h.PID, printable(h.Command), has, may)
 }
 
-// Gap is why there may be more than a list has: processes of other users, a /proc that hides some, a
-// PID namespace.
+// Gap is why there may be more than a list has.
 type Gap struct {
-	Message string // one sentence
-	Count   int    // how many of what it names; 0 where nobody can count them
+	Message string   // one sentence
+	Count   int      // how many of what it names; 0 where nobody can count them
+	Cause   GapCause // for programs
+}
+
+// GapCause is what kept something from being seen. More may be added.
+type GapCause uint32
+
+const (
+	GapPermission   GapCause = 1 + iota // processes of other users, that may not be looked into
+	GapHidden                           // /proc is mounted with hidepid
+	GapPIDNamespace                     // processes outside of this PID namespace are not in /proc
+	GapUnreadable                       // a file or directory could not be read
+	GapMalformed                        // something was not in the form that the kernel is known to write
+	GapElsewhere                        // attachments that the kernel counts, and that no process was seen to have
+	GapUnfollowed                       // what is only mapped, and may not be followed: size, owner and seals are not known
+)
+
+// String is the cause in a word, as the command-line tool has it: "permission".
+func (c GapCause) String() string {
+	names := [...]string{"permission", "hidden", "pid-namespace", "unreadable", "malformed", "elsewhere", "unfollowed"}
+	if c == 0 || int(c) > len(names) {
+		return fmt.Sprintf("cause %d", uint32(c))
+	}
+	return names[c-1]
 }
 
 // String returns the sentence.
@@ -121,7 +143,7 @@ func (r *Region) holders(op string, ways uint32) (holders []Holder, gaps []Gap, 
 		holders = append(holders, Holder(holder))
 	}
 	for _, gap := range missing {
-		gaps = append(gaps, Gap(gap))
+		gaps = append(gaps, Gap{gap.Message, gap.Count, GapCause(gap.Cause)})
 	}
 	return holders, gaps, failure(op, f)
 }
@@ -177,8 +199,8 @@ func (r *Region) Residency(offset, length int) (residency Residency, err error) 
 	return residency, err
 }
 
-// Usage is what a region takes in this process, in bytes: the figures of /proc/self/smaps (proc(5)),
-// summed up where parts of the region were protected or locked, and so are mappings of their own.
+// Usage is what mappings take in a process, in bytes: the sums of their figures in /proc/PID/smaps
+// (proc(5)). A region is one mapping, until parts of it are protected or locked.
 type Usage struct {
 	Size                       int // of addresses
 	Resident                   int // Rss: in memory, and in this process's page tables

@@ -211,7 +211,6 @@ pub(super) fn owner(id: u32) -> Option<u32> {
     (id != u32::MAX).then_some(id)
 }
 
-
 /// The caller's options, shorter or longer than ours (the openat2(2) rule).
 pub(super) unsafe fn options(pointer: *const shm_region_options) -> Result<Options> {
     if pointer.is_null() {

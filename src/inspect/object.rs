@@ -132,10 +132,11 @@ pub struct Object {
     pub owner: Option<Owner>,
     /// System V: who made it.
     pub creator: Option<Owner>,
-    /// Permission bits.
+    /// Permission bits, of a file also those for set-user-ID, set-group-ID and sticky: at most 07777.
     pub mode: Option<u32>,
-    /// A segment that goes with its last user; a file without a name.
-    pub removed: bool,
+    /// No name or key leads to it, so that it goes with its last user: a removed segment, an unlinked file, and
+    /// memfds and anonymous memory always.
+    pub unlinked: bool,
     /// The segment's; 0 is a process of another PID namespace.
     pub creator_pid: Option<i32>,
     /// Who attached, detached or sent last.
@@ -177,7 +178,7 @@ impl Object {
             owner: None,
             creator: None,
             mode: None,
-            removed: false,
+            unlinked: false,
             creator_pid: None,
             last_pid: None,
             last_receiver_pid: None,
@@ -244,7 +245,7 @@ pub enum By {
 pub struct Process {
     pub pid: i32,
     /// The name of its command, at most 15 bytes.
-    pub name: OsString,
+    pub command: OsString,
     /// Its effective user.
     pub uid: Option<u32>,
     /// Seconds since 1970.

@@ -13,10 +13,11 @@ use crate::sys::listing;
 /// Who a process is, by a directory below its own in /proc.
 pub(super) fn introduce(pid: i32, below: BorrowedFd<'_>, boot_time: i64) -> Process {
     let text = &mut Vec::new();
-    let mut process = Process { pid, name: OsString::new(), uid: None, started_at: None, start_ticks: None };
+    let mut process =
+        Process { pid, command: OsString::new(), uid: None, started_at: None, start_ticks: None };
     if listing::read(below, c"../stat", text).is_ok() {
         if let Some((name, ticks)) = parse_stat(text) {
-            process.name = OsStr::from_bytes(name).to_owned();
+            process.command = OsStr::from_bytes(name).to_owned();
             process.start_ticks = Some(ticks);
             let seconds = (ticks / listing::ticks_per_second()) as i64;
             process.started_at = boot_time.checked_add(seconds).filter(|_| boot_time > 0);

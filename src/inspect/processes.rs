@@ -329,7 +329,7 @@ impl<'a> Walk<'a> {
             .get_or_insert_with(|| own.is_some() && listing::link(current.fds, c"../ns/ipc").ok() == *own);
         // A process can enter another namespace and keep what it has attached. A removed segment has no key.
         let object = &self.survey.objects[at];
-        (same && (object.removed || object.key == Some(key))).then_some(at)
+        (same && (object.unlinked || object.key == Some(key))).then_some(at)
     }
 
     /// The place of a file's object in the list; a new one where it is of a kind that is wanted.

@@ -87,7 +87,7 @@ impl Survey {
             self.list(Select::POSIX);
             self.objects.retain(|object| object.file == Some(file));
         }
-        Walk::new(&mut self, Select::all() - Select::HOLDERS | ways, Only::File(file)).all();
+        Walk::new(&mut self, (Select::all() - Select::HOLDERS) | ways, Only::File(file)).all();
         self
     }
 
@@ -227,7 +227,7 @@ pub(super) fn describe(object: &mut Object, stat: &Stat) {
     object.owner = Some(Owner { uid: stat.uid, gid: stat.gid });
     object.mode = Some(stat.mode & 0o7777);
     object.raw_mode = stat.mode;
-    object.removed = stat.links == 0;
+    object.unlinked = stat.links == 0;
     object.used_at = Some(seconds(stat.accessed_ns));
     object.modified_at = Some(seconds(stat.modified_ns));
     object.changed_at = Some(seconds(stat.changed_ns));

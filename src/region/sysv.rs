@@ -80,7 +80,8 @@ pub fn set_owner(id: c_int, uid: Option<u32>, gid: Option<u32>, mode: u32) -> Re
     let (uid, gid) = match (uid, gid) {
         (Some(uid), Some(gid)) => (uid, gid),
         _ => {
-            let now = segment::stat_whoever(id).during(|| format!("cannot look at the System V segment {id}"))?;
+            let now =
+                segment::stat_whoever(id).during(|| format!("cannot look at the System V segment {id}"))?;
             (uid.unwrap_or(now.shm_perm.uid), gid.unwrap_or(now.shm_perm.gid))
         }
     };

@@ -42,14 +42,14 @@ fn a_memfd_is_found_by_a_descriptor_alone_and_by_a_mapping_alone() {
         let object = only(&survey, ObjectKind::Memfd, &name);
         assert_eq!((object.size_bytes, object.seals), (Some(8192), Some(Seals::GROW)));
         assert_eq!(object.used_bytes, Some(0), "nobody has touched it");
-        assert!(object.removed && object.mode == Some(0o777));
+        assert!(object.unlinked && object.mode == Some(0o777));
         let held = of(&survey, &object.holders, by_descriptor.pid());
         assert_eq!(held.len(), 1);
         assert_eq!((held[0].by, held[0].rights), (By::Descriptor(number), Rights::READ_WRITE));
         let process = survey.process(&held[0]);
         assert_eq!(process.uid, Some(unsafe { libc::geteuid() }));
         let own = std::fs::read("/proc/self/comm").unwrap();
-        assert_eq!(process.name.as_bytes(), own.trim_ascii_end());
+        assert_eq!(process.command.as_bytes(), own.trim_ascii_end());
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
         assert!((now - process.started_at.unwrap()).abs() < 60, "{process:?} at {now}");
@@ -164,7 +164,10 @@ fn every_kind_of_region_is_found_with_its_holder() {
                 assert_eq!(found.len(), all.count(), "{way:?} of {object:#?}");
                 assert!(found.iter().all(|holder| opened(holder) == wanted), "{found:?}");
             }
-            assert_eq!(crate::refused(Survey::of_region(region, Select::POSIX | Select::MAPPINGS)).0, -libc::EINVAL);
+            assert_eq!(
+                crate::refused(Survey::of_region(region, Select::POSIX | Select::MAPPINGS)).0,
+                -libc::EINVAL
+            );
             let again = all.objects.iter().find(|it| it.holders.iter().any(mapped)).unwrap();
             assert_eq!((again.kind, again.size_bytes), (object.kind, object.size_bytes));
             let named = [ObjectKind::Segment, ObjectKind::Anonymous].contains(&object.kind);
@@ -173,7 +176,7 @@ fn every_kind_of_region_is_found_with_its_holder() {
         assert_eq!(only(&all, ObjectKind::Posix, name.as_str()).size_bytes, Some(5000));
         assert_eq!(only(&all, ObjectKind::Memfd, &memory).size_bytes, Some(5000));
         let own = segment(&all, regions[3].sysv_id().unwrap()).unwrap();
-        assert!(own.removed);
+        assert!(own.unlinked);
         assert_eq!((own.size_bytes, own.attach_count, own.key), (Some(5000), Some(1), Some(0)));
     });
 }
