@@ -341,9 +341,10 @@ check-test:
 	$(call heading,Rust tests)
 	cargo test --locked
 
-check-tool:
+check-tool: $(TOOL_ASSETS)
 	$(call heading,the tool)
 	cargo test --locked --manifest-path tools/shmkit/Cargo.toml
+	@tests/completions.sh target/tool
 	@! grep -q '^name = "clap' Cargo.lock || { echo "clap is in the library's Cargo.lock" >&2; exit 1; }
 
 check-c: $(TESTS)
