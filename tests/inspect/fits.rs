@@ -313,8 +313,8 @@ fn huge_segments_are_refused_to_those_who_may_not_have_them() {
             Ok(pools) => pools,
             Err(why) => return skip(why),
         };
+        let bench = Bench::new();
         let child = fork_as_nobody(|| {
-            let bench = Bench { directory: Directory::new(), name: PosixName::new() };
             for kind in [Kind::SysV, Kind::Memfd] {
                 bench.agree(kind, HUGE_2M, &Options::with_flags(Flags::HUGE_2M));
             }
