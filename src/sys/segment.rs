@@ -92,8 +92,8 @@ pub(crate) fn stat_whoever(id: c_int) -> Result<libc::shmid_ds> {
         stat => return stat,
     };
     for index in super::ipc_indices(id) {
-        let mut data = MaybeUninit::<libc::shmid_ds>::uninit();
-        // SAFETY (kernel): it fills the struct when it succeeds.
+        let mut data = MaybeUninit::<libc::shmid_ds>::zeroed();
+        // SAFETY (kernel): it fills the struct when it succeeds; all zeros is valid too.
         unsafe {
             if Errno::result(libc::shmctl(index, SHM_STAT_ANY, data.as_mut_ptr())) == Ok(id) {
                 return Ok(data.assume_init());

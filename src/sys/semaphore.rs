@@ -50,8 +50,8 @@ pub(crate) fn stat_whoever(id: c_int) -> Result<libc::semid_ds> {
         stat => return stat,
     };
     for index in super::ipc_indices(id) {
-        let mut data = MaybeUninit::<libc::semid_ds>::uninit();
-        // SAFETY (kernel): it fills the struct when it succeeds.
+        let mut data = MaybeUninit::<libc::semid_ds>::zeroed();
+        // SAFETY (kernel): it fills the struct when it succeeds; all zeros is valid too.
         unsafe {
             if Errno::result(libc::semctl(index, 0, SEM_STAT_ANY, data.as_mut_ptr())) == Ok(id) {
                 return Ok(data.assume_init());
