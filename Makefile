@@ -341,9 +341,10 @@ check-test:
 	$(call heading,Rust tests)
 	cargo test --locked
 
-check-tool:
+check-tool: $(TOOL_ASSETS)
 	$(call heading,the tool)
 	cargo test --locked --manifest-path tools/shmkit/Cargo.toml
+	@tests/completions.sh target/tool
 	@! grep -q '^name = "clap' Cargo.lock || { echo "clap is in the library's Cargo.lock" >&2; exit 1; }
 
 check-c: $(TESTS)
@@ -385,7 +386,7 @@ target/old-kernel: tests/old-kernel.c
 	$(CC) $(C_FLAGS) -o $@ $<
 
 # What docs/kernel-features.md says of kernels that lack something. Some of it only these tests meet.
-OLD_KERNEL_TESTS := $(addprefix target/tests-c/,growth guard hostile_sender)
+OLD_KERNEL_TESTS := $(addprefix target/tests-c/,growth guard hostile_sender inspect)
 
 check-old-kernel: target/old-kernel $(EXAMPLES) $(OLD_KERNEL_TESTS)
 	$(call heading,examples and tests without newer kernel features)
@@ -393,7 +394,7 @@ check-old-kernel: target/old-kernel $(EXAMPLES) $(OLD_KERNEL_TESTS)
 	    MADV_POPULATE SO_PEERPIDFD -- tests/examples.sh
 	@target/old-kernel AT_EMPTY_PATH MFD_NOEXEC_SEAL F_SEAL_EXEC -- tests/examples.sh
 	@for test in $(OLD_KERNEL_TESTS); do code=0; \
-	    target/old-kernel MFD_NOEXEC_SEAL F_SEAL_EXEC pidfd_open statx -- timeout 90 $$test || code=$$?; \
+	    target/old-kernel MFD_NOEXEC_SEAL F_SEAL_EXEC pidfd_open statx PROCMAP_QUERY -- timeout 90 $$test || code=$$?; \
 	    case $$code in 0) echo "PASS $$test" ;; 77) echo "SKIP $$test" ;; *) echo "FAIL $$test"; exit 1 ;; esac; done
 
 check-demo: $(SENDERS) $(RECEIVERS)

@@ -109,17 +109,18 @@ FIELD(shm_sysv_queue_info, sender_pid, 72, 4);
 FIELD(shm_sysv_queue_info, receiver_pid, 76, 4);
 FIELD(shm_sysv_queue_info, mode, 80, 4);
 FIELD(shm_sysv_queue_info, reserved, 84, 4);
-SIZE(shm_limit, 64);
+SIZE(shm_limit, 72);
 FIELD(shm_limit, name, 0, 8);
 FIELD(shm_limit, source, 8, 8);
 FIELD(shm_limit, word, 16, 8);
 FIELD(shm_limit, unknown, 24, 8);
-FIELD(shm_limit, value, 32, 8);
-FIELD(shm_limit, used, 40, 8);
-FIELD(shm_limit, unit, 48, 4);
-FIELD(shm_limit, has_value, 52, 4);
-FIELD(shm_limit, has_used, 56, 4);
-FIELD(shm_limit, reserved, 60, 4);
+FIELD(shm_limit, used_unknown, 32, 8);
+FIELD(shm_limit, value, 40, 8);
+FIELD(shm_limit, used, 48, 8);
+FIELD(shm_limit, unit, 56, 4);
+FIELD(shm_limit, has_value, 60, 4);
+FIELD(shm_limit, has_used, 64, 4);
+FIELD(shm_limit, reserved, 68, 4);
 
 SIZE(shm_object, 160);
 FIELD(shm_object, name, 0, 8);
@@ -147,11 +148,11 @@ FIELD(shm_object, creator_uid, 136, 4);
 FIELD(shm_object, creator_gid, 140, 4);
 FIELD(shm_object, mode, 144, 4);
 FIELD(shm_object, seals, 148, 4);
-FIELD(shm_object, removed, 152, 4);
+FIELD(shm_object, unlinked, 152, 4);
 FIELD(shm_object, reserved, 156, 4);
 
 SIZE(shm_holder, 72);
-FIELD(shm_holder, name, 0, 8);
+FIELD(shm_holder, command, 0, 8);
 FIELD(shm_holder, start, 8, 8);
 FIELD(shm_holder, length_bytes, 16, 8);
 FIELD(shm_holder, offset, 24, 8);
@@ -164,14 +165,16 @@ FIELD(shm_holder, rights, 60, 4);
 FIELD(shm_holder, shared, 64, 4);
 FIELD(shm_holder, reserved, 68, 4);
 
-SIZE(shm_gap, 16);
+SIZE(shm_gap, 24);
 FIELD(shm_gap, message, 0, 8);
 FIELD(shm_gap, count, 8, 8);
+FIELD(shm_gap, cause, 16, 4);
+FIELD(shm_gap, reserved, 20, 4);
 
 SIZE(shm_leftover, 16);
 FIELD(shm_leftover, reason, 0, 8);
-FIELD(shm_leftover, decided, 8, 4);
-FIELD(shm_leftover, reserved, 12, 4);
+FIELD(shm_leftover, reasons, 8, 4);
+FIELD(shm_leftover, decided, 12, 4);
 
 SIZE(shm_trap, 32);
 FIELD(shm_trap, name, 0, 8);
@@ -260,6 +263,7 @@ VALUE(SHMKIT_KIND_NAMED_SEMAPHORE, 9);
 
 VALUE(SHMKIT_RIGHTS_NONE, 0);
 VALUE(SHMKIT_RIGHTS_READ, 1);
+VALUE(SHMKIT_RIGHTS_WRITE, 2);
 VALUE(SHMKIT_RIGHTS_READ_WRITE, 3);
 
 VALUE(SHMKIT_ADVICE_NORMAL, 0);
@@ -299,12 +303,28 @@ VALUE(SHMKIT_SELECT_POSIX, 8);
 VALUE(SHMKIT_SELECT_MEMFDS, 16);
 VALUE(SHMKIT_SELECT_ANONYMOUS, 32);
 VALUE(SHMKIT_SELECT_FILES, 64);
-VALUE(SHMKIT_SELECT_HOLDERS, 128);
+VALUE(SHMKIT_SELECT_DESCRIPTORS, 128);
+VALUE(SHMKIT_SELECT_MAPPINGS, 256);
+VALUE(SHMKIT_SELECT_HOLDERS, 384);
 
 VALUE(SHMKIT_UNIT_BYTES, 1);
 VALUE(SHMKIT_UNIT_PAGES, 2);
 VALUE(SHMKIT_UNIT_COUNT, 3);
 VALUE(SHMKIT_UNIT_SETTING, 4);
+
+VALUE(SHMKIT_GAP_PERMISSION, 1);
+VALUE(SHMKIT_GAP_HIDDEN, 2);
+VALUE(SHMKIT_GAP_PID_NAMESPACE, 3);
+VALUE(SHMKIT_GAP_UNREADABLE, 4);
+VALUE(SHMKIT_GAP_MALFORMED, 5);
+VALUE(SHMKIT_GAP_ELSEWHERE, 6);
+VALUE(SHMKIT_GAP_UNFOLLOWED, 7);
+
+VALUE(SHMKIT_REASON_NOT_ATTACHED, 1);
+VALUE(SHMKIT_REASON_NOT_OPEN, 2);
+VALUE(SHMKIT_REASON_NO_HOLDER_SEEN, 4);
+VALUE(SHMKIT_REASON_CREATOR_GONE, 8);
+VALUE(SHMKIT_REASON_ABANDONED, 16);
 
 VALUE(SHMKIT_FDS_MAX, 253);
 

@@ -298,6 +298,12 @@
 #define SHMKIT_RIGHTS_READ 1
 
 /**
+ * shm_holder: writing. Of a descriptor that was opened for that alone; no region has it without
+ * reading.
+ */
+#define SHMKIT_RIGHTS_WRITE 2
+
+/**
  * shm_region_protect: reading and writing.
  */
 #define SHMKIT_RIGHTS_READ_WRITE 3
@@ -497,9 +503,20 @@
 #define SHMKIT_SELECT_FILES 64
 
 /**
- * shm_objects_list: also who has the objects.
+ * shm_objects_list: also who has the objects open. Alone, mappings are not looked at: that is
+ * quicker, waits for no other process, and does not find what is only mapped.
  */
-#define SHMKIT_SELECT_HOLDERS 128
+#define SHMKIT_SELECT_DESCRIPTORS 128
+
+/**
+ * shm_objects_list: also who has the objects mapped.
+ */
+#define SHMKIT_SELECT_MAPPINGS 256
+
+/**
+ * shm_objects_list: also who has the objects, by descriptors and mappings.
+ */
+#define SHMKIT_SELECT_HOLDERS 384
 
 /**
  * shm_limit: bytes.
@@ -520,6 +537,67 @@
  * shm_limit: a number or a word with a meaning of its own.
  */
 #define SHMKIT_UNIT_SETTING 4
+
+/**
+ * shm_gap: processes of other users, that may not be looked into.
+ */
+#define SHMKIT_GAP_PERMISSION 1
+
+/**
+ * shm_gap: /proc is mounted with hidepid.
+ */
+#define SHMKIT_GAP_HIDDEN 2
+
+/**
+ * shm_gap: processes outside of this PID namespace are not in /proc.
+ */
+#define SHMKIT_GAP_PID_NAMESPACE 3
+
+/**
+ * shm_gap: a file or directory could not be read.
+ */
+#define SHMKIT_GAP_UNREADABLE 4
+
+/**
+ * shm_gap: something was not in the form that the kernel is known to write.
+ */
+#define SHMKIT_GAP_MALFORMED 5
+
+/**
+ * shm_gap: attachments that the kernel counts, and that no process was seen to have.
+ */
+#define SHMKIT_GAP_ELSEWHERE 6
+
+/**
+ * shm_gap: what is only mapped, and may not be followed: size, owner and seals are not known.
+ */
+#define SHMKIT_GAP_UNFOLLOWED 7
+
+/**
+ * shm_leftover: the kernel counts no attachment.
+ */
+#define SHMKIT_REASON_NOT_ATTACHED 1
+
+/**
+ * shm_leftover: the kernel says that it is open and mapped nowhere.
+ */
+#define SHMKIT_REASON_NOT_OPEN 2
+
+/**
+ * shm_leftover: all processes could be seen, and none has it.
+ */
+#define SHMKIT_REASON_NO_HOLDER_SEEN 4
+
+/**
+ * shm_leftover, beside one of those: the process that made it has ended.
+ */
+#define SHMKIT_REASON_CREATOR_GONE 8
+
+/**
+ * shm_leftover, beside one of those: this library made it to go with its users, or was killed
+ * before it had finished it.
+ */
+#define SHMKIT_REASON_ABANDONED 16
 
 /**
  * The bytes are inside the region, but its backing does not hold them: the file was truncated, was
@@ -920,15 +998,19 @@ typedef struct shm_limit {
      */
     const char *word;
     /**
-     * Why the value is not known, or NULL.
+     * Why value is not known, or NULL.
      */
     const char *unknown;
+    /**
+     * Why used is not known, or NULL.
+     */
+    const char *used_unknown;
     /**
      * The value where it is a number; UINT64_MAX is no limit.
      */
     uint64_t value;
     /**
-     * How much of it is in use.
+     * How much of it is in use, where has_used is 1; else 0.
      */
     uint64_t used;
     /**
@@ -940,7 +1022,8 @@ typedef struct shm_limit {
      */
     uint32_t has_value;
     /**
-     * 1 when used is known, and means something, else 0.
+     * 1: used is known, be it 0. 0 with used_unknown: something uses it up, and how much is not
+     * known. 0 without: nothing uses it up, so there is nothing to know.
      */
     uint32_t has_used;
     /**
@@ -1006,7 +1089,8 @@ typedef struct shm_object {
      */
     int32_t id;
     /**
-     * System V; 0 is no key.
+     * System V. 0 (IPC_PRIVATE) is none: of private objects, of removed segments, and of kinds that
+     * have no keys. Every other number is a key, -1 too.
      */
     int32_t key;
     int32_t creator_pid;
@@ -1023,7 +1107,7 @@ typedef struct shm_object {
     uint32_t creator_uid;
     uint32_t creator_gid;
     /**
-     * Permission bits.
+     * Permission bits, of a file with those for set-user-ID, set-group-ID and sticky: at most 07777.
      */
     uint32_t mode;
     /**
@@ -1031,9 +1115,10 @@ typedef struct shm_object {
      */
     uint32_t seals;
     /**
-     * 1 when it goes with its last user, else 0.
+     * 1 when no name or key leads to it, so that it goes with its last user: a removed segment, an
+     * unlinked file, and memfds and anonymous memory always. Else 0.
      */
-    uint32_t removed;
+    uint32_t unlinked;
     /**
      * 0.
      */
@@ -1045,9 +1130,9 @@ typedef struct shm_object {
  */
 typedef struct shm_holder {
     /**
-     * The name of the process's command.
+     * The name of the process's command, at most 15 bytes: any but NUL.
      */
-    const char *name;
+    const char *command;
     /**
      * The mapping's first address, and its length; 0 for a descriptor.
      */
@@ -1076,8 +1161,8 @@ typedef struct shm_holder {
      */
     int32_t descriptor;
     /**
-     * SHMKIT_RIGHTS_…: what the descriptor was opened for, or the mapping allows; 2 is writing
-     * alone.
+     * What the descriptor was opened for, or the mapping allows: SHMKIT_RIGHTS_READ, _WRITE, both
+     * (_READ_WRITE), or _NONE.
      */
     uint32_t rights;
     /**
@@ -1102,6 +1187,14 @@ typedef struct shm_gap {
      * How many of what the message names; 0 where nobody can count them.
      */
     uint64_t count;
+    /**
+     * SHMKIT_GAP_…; more may be added.
+     */
+    uint32_t cause;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } shm_gap;
 
 /**
@@ -1109,17 +1202,17 @@ typedef struct shm_gap {
  */
 typedef struct shm_leftover {
     /**
-     * Why it is taken for a leftover, or why that cannot be told.
+     * Why it is taken for a leftover, in words, or why that cannot be told.
      */
     const char *reason;
+    /**
+     * The reasons one by one, SHMKIT_REASON_… together; 0 when it cannot be told.
+     */
+    uint32_t reasons;
     /**
      * 1 when nobody holds it; 0 when that cannot be told.
      */
     uint32_t decided;
-    /**
-     * 0.
-     */
-    uint32_t reserved;
 } shm_leftover;
 
 /**
@@ -1162,7 +1255,8 @@ typedef struct shm_run {
 } shm_run;
 
 /**
- * What a region's mapping takes in this process, in bytes: the figures of /proc/self/smaps.
+ * What mappings take in a process, in bytes: the sums of their figures in /proc/PID/smaps. A region
+ * is one mapping, until parts of it are protected or locked.
  */
 typedef struct shm_usage {
     /**
@@ -1994,10 +2088,11 @@ int shm_sysv_stat(int id, struct shm_sysv_info *info, size_t info_size, struct s
 /**
  * Changes a segment's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777.
+ * `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is, as for chown(2). `mode`: at
+ * most 0777.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
  */
-int shm_sysv_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
+int shm_sysv_set_owner(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
 
 /**
  * Keeps a segment's pages in memory for all its users, once they are touched (SHM_LOCK).
@@ -2131,11 +2226,11 @@ int shm_sysv_sem_set_values(int id, const uint16_t *values, size_t count, struct
  * `state`, `state_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
  * Returns 0, or: -EINVAL an argument, no such id, no such semaphore; -EIDRM; -EACCES.
  */
-int shm_sysv_sem_get_state(int id,
-                           uint32_t index,
-                           struct shm_sysv_sem_state *state,
-                           size_t state_size,
-                           struct shm_error *error);
+int shm_sysv_sem_stat_one(int id,
+                          uint32_t index,
+                          struct shm_sysv_sem_state *state,
+                          size_t state_size,
+                          struct shm_error *error);
 
 /**
  * Reads what the kernel knows of a set (IPC_STAT).
@@ -2151,10 +2246,15 @@ int shm_sysv_sem_stat(int id,
 /**
  * Changes a set's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777; execute bits are dropped.
+ * `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is. `mode`: at most 0777; execute
+ * bits are dropped.
  * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
  */
-int shm_sysv_sem_set(int id, uint32_t uid, uint32_t gid, uint32_t mode, struct shm_error *error);
+int shm_sysv_sem_set_owner(int id,
+                           uint32_t uid,
+                           uint32_t gid,
+                           uint32_t mode,
+                           struct shm_error *error);
 
 /**
  * ---- System V message queues ------------------------------------------------------------
@@ -2305,19 +2405,28 @@ int shm_sysv_queue_stat(int id,
                         struct shm_error *error);
 
 /**
- * Changes a queue's owner, its permission bits, and how many bytes it holds (IPC_SET).
+ * Changes a queue's owner and permission bits (IPC_SET).
  *
- * `mode`: at most 0777; execute bits are dropped. `bytes_max`: 0 leaves it as it is, which takes
- * the right to read.
- * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator, or
- * more than msgmnb without CAP_SYS_RESOURCE; -EACCES.
+ * `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is. `mode`: at most 0777; execute
+ * bits are dropped.
+ * Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator; -EACCES
+ * no right to read (before Linux 4.17).
  */
-int shm_sysv_queue_set(int id,
-                       uint32_t uid,
-                       uint32_t gid,
-                       uint32_t mode,
-                       uint64_t bytes_max,
-                       struct shm_error *error);
+int shm_sysv_queue_set_owner(int id,
+                             uint32_t uid,
+                             uint32_t gid,
+                             uint32_t mode,
+                             struct shm_error *error);
+
+/**
+ * Changes how many bytes a queue holds (IPC_SET). The messages in it stay, also where they are more.
+ *
+ * Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator, or more than msgmnb
+ * without CAP_SYS_RESOURCE; -EACCES no right to read (before Linux 4.17).
+ */
+int shm_sysv_queue_set_bytes_max(int id,
+                                 uint64_t bytes_max,
+                                 struct shm_error *error);
 
 /**
  * ---- Hand-over between processes --------------------------------------------------------
@@ -3007,16 +3116,17 @@ int shm_limit_find(const struct shm_list *list,
                    size_t limit_size);
 
 /**
- * Tells whether a region would fit before it is made: nothing is made, or reserved.
+ * Tells whether a region would fit before it is made: nothing is made, and no memory is reserved.
  *
  * `kind`: SHMKIT_KIND_MEMFD, _ANONYMOUS, _FILE, _POSIX or _SYSV. `path`: of a file, else NULL.
- * `size`: in bytes. `options`: HUGE_2M, HUGE_1G, LOCKED, NO_RESERVE count, and GROWABLE with its
- * size_max.
- * Returns 0, or the code that making it would mostly end with, and `error` says which limit stands
- * in the way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also a
- * control group's memory, for which the kernel kills; -EFBIG; -EMFILE; -EOPNOTSUPP no huge pages of
- * this size here; for a file, what its directory answers. A limit that cannot be read stands in
- * nobody's way.
+ * `size`: in bytes. `options`: those of the call that would make it. What it refuses is refused
+ * here with the same code and sentence; OR_OPEN and REPLACE are taken as if there were none yet.
+ * Returns 0, or the code that making it would end with, and `error` says which limit stands in the
+ * way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also addresses,
+ * and memory that the kernel would promise and then kill for, because a control group or the
+ * machine has less; -EFBIG; -EMFILE; -EPERM; -EBUSY; -EOPNOTSUPP no huge pages of this size here;
+ * SHMKIT_E_ON_DISK; SHMKIT_E_SHRUNK; for a file, what its directory answers, and -EEXIST. A limit
+ * that cannot be read stands in nobody's way, nor does the largest file that a file system knows.
  */
 int shm_fits(int kind,
              const char *path,
@@ -3047,9 +3157,12 @@ int shm_objects_list_of(int32_t pid,
 /**
  * A region's object alone, and all who have it.
  *
- * Returns 0, or: -EINVAL NULL; what the kernel answers.
+ * `select`: 0 or SHMKIT_SELECT_HOLDERS; or _DESCRIPTORS or _MAPPINGS, for those who have it in that
+ * way alone.
+ * Returns 0, or: -EINVAL an argument; what the kernel answers.
  */
 int shm_region_holders(const struct shm_region *region,
+                       uint32_t select,
                        struct shm_list **list,
                        struct shm_error *error);
 
@@ -3112,6 +3225,14 @@ int shm_leftover_get(const struct shm_list *list,
 int shm_leftover_check(const struct shm_list *list, size_t index, struct shm_error *error);
 
 /**
+ * As shm_leftover_remove, but also what somebody has: they keep its memory, and nobody else finds
+ * it. It may have been written to since it was listed.
+ *
+ * Returns as shm_leftover_remove, but not -EBUSY for what is in use.
+ */
+int shm_leftover_remove_in_use(const struct shm_list *list, size_t index, struct shm_error *error);
+
+/**
  * Removes an object of shm_leftovers_list, if it still is the one that was listed and nobody has
  * it.
  *
@@ -3162,7 +3283,7 @@ int shm_region_residency(const struct shm_region *region,
 int shm_run_get(const struct shm_list *list, size_t index, struct shm_run *run, size_t run_size);
 
 /**
- * Reads what a region's mapping takes: the figures of /proc/self/smaps.
+ * Reads what a region takes in this process: the sums over its mappings in /proc/self/smaps.
  *
  * `usage`, `usage_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
  * Returns 0, or: -EINVAL an argument; -ENOENT and others: /proc cannot be read.
@@ -3171,6 +3292,22 @@ int shm_region_usage(const struct shm_region *region,
                      struct shm_usage *usage,
                      size_t usage_size,
                      struct shm_error *error);
+
+/**
+ * Reads what a process has mapped between two addresses: the figures of /proc/PID/smaps. A holder's
+ * mapping (shm_holder) has such addresses.
+ *
+ * `pid`: also this process, for one mapping of a region alone. `start`, `length_bytes`: mappings
+ * that they touch count whole. `usage`, `usage_size`: as for shm_region_usage.
+ * Returns 0, or: -EINVAL an argument; -ENOENT nothing is mapped there, or there is no such process;
+ * -EACCES it may not be looked into; -ESRCH it has just ended.
+ */
+int shm_process_usage(int32_t pid,
+                      uint64_t start,
+                      uint64_t length_bytes,
+                      struct shm_usage *usage,
+                      size_t usage_size,
+                      struct shm_error *error);
 
 /**
  * The file system that a region's object lies on, with its free space.

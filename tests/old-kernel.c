@@ -33,6 +33,7 @@ static const struct rule {
     {"F_SEAL_EXEC", SYS_fcntl, EINVAL, {{1, ~0u, F_ADD_SEALS}, {2, 0x20, 0x20}}},
     {"MADV_POPULATE", SYS_madvise, EINVAL, {{2, ~0u, 22}}},
     {"MADV_POPULATE", SYS_madvise, EINVAL, {{2, ~0u, 23}}},
+    {"PROCMAP_QUERY", SYS_ioctl, ENOTTY, {{1, ~0u, 0xc0686611}}},
     {"SO_PEERPIDFD", SYS_getsockopt, ENOPROTOOPT, {{1, ~0u, SOL_SOCKET}, {2, ~0u, 77}}},
     {"pidfd_open", SYS_pidfd_open, ENOSYS, {{0}}},
     /* Not ENOSYS, for which libc has a way of its own; and not everybody's. */

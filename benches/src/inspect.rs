@@ -20,7 +20,7 @@ use crate::harness::{each, Bench, Run};
 use crate::memory::need_memory;
 use crate::{raw, Cannot, One};
 
-pub const JOBS: [One; 4] = [
+pub const JOBS: [One; 5] = [
     One {
         id: "inspect.residency",
         reference: "mincore of the same pages",
@@ -31,7 +31,13 @@ pub const JOBS: [One; 4] = [
         id: "inspect.holders",
         reference: "the same links and maps read",
         limit: Some(1.50),
-        compare: holders,
+        compare: |bench| holders(bench, true),
+    },
+    One {
+        id: "inspect.holders.links",
+        reference: "the same links read",
+        limit: Some(1.50),
+        compare: |bench| holders(bench, false),
     },
     One { id: "inspect.segments", reference: "/proc/sysvipc/shm read", limit: Some(2.0), compare: segments },
     One { id: "inspect.posix", reference: "readdir, fstatat of each", limit: Some(2.0), compare: posix },
@@ -60,7 +66,8 @@ fn residency(bench: &Bench) -> Result<Vec<Run>> {
     )
 }
 
-fn holders(bench: &Bench) -> Result<Vec<Run>> {
+/// `maps`: whether mappings are looked at too, on both sides.
+fn holders(bench: &Bench, maps: bool) -> Result<Vec<Run>> {
     const HOLDERS: usize = 300;
     let region = Region::create("holders", 4096, &Options::default())?;
     let mut children = Children(Vec::new());
@@ -76,9 +83,10 @@ fn holders(bench: &Bench) -> Result<Vec<Run>> {
     let fd = region.descriptor().context("a memfd has a descriptor")?;
     bench.compare(
         each(|| {
-            let survey = Survey::of_file(fd.as_fd())?;
-            // A descriptor and a mapping each, and our own.
-            ensure!(survey.objects[0].holders.len() == 2 * (HOLDERS + 1));
+            let ways = if maps { Select::HOLDERS } else { Select::DESCRIPTORS };
+            let survey = Survey::of_file(fd.as_fd(), ways)?;
+            // A descriptor each, or that and a mapping, and our own.
+            ensure!(survey.objects[0].holders.len() == (1 + usize::from(maps)) * (HOLDERS + 1));
             Ok(())
         }),
         each(|| {
@@ -92,8 +100,10 @@ fn holders(bench: &Bench) -> Result<Vec<Run>> {
                 for link in read_dir(path.join("fd")).into_iter().flatten().flatten() {
                     let _ = read_link(link.path());
                 }
-                text.clear();
-                let _ = File::open(path.join("maps")).and_then(|mut maps| maps.read_to_end(&mut text));
+                if maps {
+                    text.clear();
+                    let _ = File::open(path.join("maps")).and_then(|mut maps| maps.read_to_end(&mut text));
+                }
             }
             Ok(())
         }),

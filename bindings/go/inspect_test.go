@@ -93,6 +93,7 @@ func TestLimits(t *testing.T) {
 	check(t, known && used <= 1<<20, "%d", used)
 	_, known = find(t, limits, "kernel.shmmax").Used.Number()
 	check(t, !known && find(t, limits, "kernel.shmmax").Used.Unknown() != "", "shmmax is used up")
+	check(t, find(t, limits, "kernel.shmmni").HasUse && !find(t, limits, "kernel.shmmax").HasUse, "segments are counted, their size is not used up")
 	equal(t, find(t, limits, "dev_shm.type").Value.Word(), "tmpfs")
 	for _, name := range []string{"", "kernel.shmma", "KERNEL.SHMMAX", "kernel.shmmax\x00"} {
 		_, is := limits.Find(name)
@@ -117,6 +118,9 @@ func useLimitsOfItsOwn(t testing.TB) {
 	ok(t, shmkit.Fits(shmkit.SysV, 8192))
 	refused(t, shmkit.Fits(shmkit.SysV, 8193), syscall.EINVAL, "kernel.shmmax is 8192 bytes (/proc/sys/kernel/shmmax)")
 
+	refused(t, shmkit.Fits(shmkit.SysV, 8192, shmkit.GrowableTo(8192)), syscall.EINVAL, "shm_sysv_create has no use for the flag GROWABLE")
+	refused(t, shmkit.Fits(shmkit.Memfd, 8192, shmkit.GrowableTo(4096)), syscall.EINVAL, "size_max is 4096, its size 8192")
+	refused(t, shmkit.Fits(shmkit.Memfd, 8192, shmkit.GrowableTo(1<<62)), syscall.ENOMEM, "address")
 	unlimited := syscall.Rlimit{Cur: math.MaxUint64, Max: math.MaxUint64}
 	for _, row := range []struct {
 		limit  syscall.Rlimit
@@ -186,7 +190,7 @@ func TestObjectsOfTheMachine(t *testing.T) {
 	info := must(shmkit.StatSysV(shmkit.SysVID(id)))
 	check(t, found.Key == key && found.Size == info.Size && found.Attached == 1 && found.Mode == info.Mode, "%+v", found)
 	check(t, found.CreatorPID == os.Getpid() && found.LastPID == info.LastPID && found.LastReceiverPID == -1, "%+v", found)
-	check(t, found.OwnerUID == info.OwnerUID && found.CreatorGID == info.CreatorGID && !found.Removed, "%+v", found)
+	check(t, found.OwnerUID == info.OwnerUID && found.CreatorGID == info.CreatorGID && !found.Unlinked, "%+v", found)
 	check(t, found.UsedAt.Equal(info.AttachedAt) && found.LeftAt.IsZero() && found.ChangedAt.Equal(info.ChangedAt), "%+v", found)
 	check(t, found.Inode == 0 && found.Name == "" && found.Seals == 0, "%+v", found)
 	equal(t, found.String(), fmt.Sprintf("System V segment %d (key %#x)", id, int32(key)))
@@ -194,7 +198,7 @@ func TestObjectsOfTheMachine(t *testing.T) {
 	objects, _, err = inspect.Objects(inspect.Segments)
 	ok(t, err)
 	removed := only(t, objects, numbered(shmkit.SysV, id))
-	check(t, removed.Removed && removed.Key == 0 && removed.Mode == 0o640, "%+v", removed)
+	check(t, removed.Unlinked && removed.Key == 0 && removed.Mode == 0o640, "%+v", removed)
 
 	objects, _, err = inspect.Objects(inspect.Machine)
 	ok(t, err)
@@ -262,10 +266,10 @@ func TestObjectsOfAProcess(t *testing.T) {
 		check(t, objects == nil && gaps == nil, "objects of no process")
 		refused(t, err, syscall.ESRCH, "ObjectsOf", "process", strconv.Itoa(pid))
 	}
-	for _, what := range []inspect.Select{256, 1 << 31, math.MaxUint32} {
+	for _, what := range []inspect.Select{512, 1 << 31, math.MaxUint32} {
 		objects, gaps, err := inspect.ObjectsOf(os.Getpid(), what)
 		check(t, objects == nil && gaps == nil, "objects of an unknown kind")
-		refused(t, err, syscall.EINVAL, "ObjectsOf", fmt.Sprintf("%#x", uint32(what&^255)))
+		refused(t, err, syscall.EINVAL, "ObjectsOf", fmt.Sprintf("%#x", uint32(what&^511)))
 		_, _, err = inspect.Objects(what)
 		refused(t, err, syscall.EINVAL, "Objects")
 	}
@@ -273,6 +277,32 @@ func TestObjectsOfAProcess(t *testing.T) {
 	ok(t, err)
 	check(t, objects == nil && gaps == nil, "objects that nobody asked for")
 	equal(t, inspect.Object{Kind: shmkit.File, ID: -1, Inode: 7}.String(), "file of inode 7")
+}
+
+func TestUsageOfAProcess(t *testing.T) {
+	r := opened(t)(shmkit.CreateAnonymous(2*page, shmkit.Populate))
+	usage, err := inspect.UsageOf(os.Getpid(), address(t, r), 2*page)
+	ok(t, err)
+	check(t, usage.Resident == 2*page && usage.Mappings == 1 && slices.Contains(usage.Flags, "sh"), "%+v", usage)
+	for _, pid := range []int{-1, 0, 1 << 40} {
+		_, err := inspect.UsageOf(pid, address(t, r), 1)
+		refused(t, err, syscall.ENOENT, "UsageOf")
+	}
+	_, err = inspect.UsageOf(os.Getpid(), 0, 1)
+	refused(t, err, syscall.ENOENT, "UsageOf", "0x0")
+	_, err = inspect.UsageOf(os.Getpid(), 0, -1)
+	refused(t, err, syscall.EINVAL, "UsageOf", "-1")
+}
+
+func TestStringsOfCausesAndReasons(t *testing.T) {
+	for want, s := range map[string]fmt.Stringer{
+		"permission": shmkit.GapPermission, "pid-namespace": shmkit.GapPIDNamespace, "unfollowed": shmkit.GapUnfollowed,
+		"cause 0": shmkit.GapCause(0), "cause 8": shmkit.GapCause(8), "cause 4294967295": shmkit.GapCause(math.MaxUint32),
+		"": inspect.Reason(0), "not open": inspect.NotOpen, "not attached, creator gone": inspect.NotAttached | inspect.CreatorGone,
+		"abandoned, 0x20": inspect.Abandoned | 32,
+	} {
+		equal(t, s.String(), want)
+	}
 }
 
 func TestLeftovers(t *testing.T) { inNamespaces(t, "leftovers").ends() }
@@ -300,6 +330,7 @@ func useLeftovers(t testing.TB) {
 	slices.SortFunc(all, func(a, b inspect.Leftover) int { return int(a.Kind - b.Kind) })
 	left, unattached := all[0], all[1]
 	check(t, left.Name == "/left" && left.Size == page && left.Decided && strings.Contains(left.Reason, "open or mapped"), "%+v", left)
+	check(t, left.Reasons == inspect.NotOpen && unattached.Reasons == inspect.NotAttached, "%v, and %v", left.Reasons, unattached.Reasons)
 	check(t, unattached.ID == int(id) && unattached.Decided && strings.Contains(unattached.Reason, "attachment"), "%+v", unattached)
 
 	// Whoever has it again keeps it.
@@ -322,9 +353,12 @@ func useLeftovers(t testing.TB) {
 	attached, err := shmkit.AttachSysVID(id)
 	ok(t, err)
 	refused(t, unattached.Remove(), syscall.EBUSY, "Remove", "attach count is 1")
+	ok(t, unattached.RemoveInUse())
+	info := must(shmkit.StatSysV(id))
+	check(t, info.Removed && info.Attached == 1, "%+v", info)
 	ok(t, attached.Close())
-	ok(t, unattached.Remove())
 	refused(t, unattached.Check(), syscall.ENOENT, "Check")
+	refused(t, unattached.RemoveInUse(), syscall.ENOENT, "RemoveInUse")
 
 	ok(t, used.Unlink())
 	ok(t, used.Close())
@@ -337,6 +371,7 @@ func useLeftovers(t testing.TB) {
 	ok(t, shmkit.UnlinkPOSIX("left"))
 	refused(t, inspect.Leftover{}.Check(), syscall.EINVAL, "Check", "listed")
 	refused(t, inspect.Leftover{}.Remove(), syscall.EINVAL, "Remove", "listed")
+	refused(t, inspect.Leftover{}.RemoveInUse(), syscall.EINVAL, "RemoveInUse", "listed")
 }
 
 // Another user sees a part, and is told so.
@@ -358,7 +393,7 @@ func lookAsStranger(t testing.TB, pid int, name string) {
 	objects, gaps, err := inspect.Objects(inspect.Machine)
 	ok(t, err)
 	denied := func(gap shmkit.Gap) bool {
-		return gap.Count > 0 && strings.Contains(gap.String(), "may not be looked into")
+		return gap.Count > 0 && gap.Cause == shmkit.GapPermission && strings.Contains(gap.String(), "may not be looked into")
 	}
 	check(t, slices.ContainsFunc(gaps, denied), "nothing is missing: %v", gaps)
 	check(t, !slices.ContainsFunc(objects, named(shmkit.Memfd, "hidden")), "root's memfd is seen")

@@ -11,13 +11,14 @@ import (
 )
 
 // Fits tells whether a region of this kind and size could be made now: Memfd, Anonymous, POSIX or SysV.
-// Nothing is made, or reserved. The error is mostly the one that making it would end with, and says
-// which limit stands in the way, its value, and where it is set. ENOMEM can also be a control group's
-// memory, for which the kernel does not refuse, but kill.
+// Nothing is made, and no memory is reserved. The error is the one that making it would end with, and
+// says which limit stands in the way, its value, and where it is set. ENOMEM can also be memory that
+// the kernel would promise, and kill for when it is used up: a control group's, or all the machine's.
 //
-// The options are those of the call that would make it; Huge2M, Huge1G, Locked, NoReserve and
-// GrowableTo count.
-// Errors: EINVAL, ENOSPC, ENOMEM, EFBIG (RLIMIT_FSIZE), EMFILE, EOPNOTSUPP (no huge pages of this size).
+// The options are those of the call that would make it, which refuses what is refused here; OrOpen and
+// Replace are taken as if there were none yet.
+// Errors: EINVAL, ENOSPC, ENOMEM, EFBIG (RLIMIT_FSIZE), EMFILE, EOPNOTSUPP (no huge pages of this size),
+// EPERM, EBUSY, ErrOnDisk.
 func Fits(kind Kind, size int, options ...Option) error {
 	return fits("Fits", size, options, func(o capi.Options) *capi.Failure {
 		if kind == File {
@@ -27,8 +28,8 @@ func Fits(kind Kind, size int, options ...Option) error {
 	})
 }
 
-// FitsFile is Fits for a file that would be made at this path. Errors also: ENOENT and others, of its
-// directory.
+// FitsFile is Fits for a file that would be made at this path. Errors also: EEXIST, and ENOENT and
+// others, of its directory.
 func FitsFile(path string, size int, options ...Option) error {
 	const op = "FitsFile"
 	if err := noNUL(op, "the path", path); err != nil {
@@ -52,7 +53,7 @@ func fits(op string, size int, options []Option, call func(capi.Options) *capi.F
 // both is there twice.
 type Holder struct {
 	PID        int
-	Name       string    // of the process's command, at most 15 bytes
+	Command    string    // the name of the process's, at most 15 bytes
 	UID        int       // of its effective user; -1 where it is not known
 	StartedAt  time.Time // when the process started
 	StartTicks uint64    // the same in clock ticks since the machine's start: with the PID, it tells a process from every other one
@@ -83,14 +84,36 @@ func (h Holder) String() string {
 	case h.Writable:
 		may = "for writing"
 	}
-	return fmt.Sprintf("process %d (%s), %s, %s", h.PID, printable(h.Name), has, may)
+	return fmt.Sprintf("process %d (%s), %s, %s", h.PID, printable(h.Command), has, may)
 }
 
-// Gap is why there may be more than a list has: processes of other users, a /proc that hides some, a
-// PID namespace.
+// Gap is why there may be more than a list has.
 type Gap struct {
-	Message string // one sentence
-	Count   int    // how many of what it names; 0 where nobody can count them
+	Message string   // one sentence
+	Count   int      // how many of what it names; 0 where nobody can count them
+	Cause   GapCause // for programs
+}
+
+// GapCause is what kept something from being seen. More may be added.
+type GapCause uint32
+
+const (
+	GapPermission   GapCause = 1 + iota // processes of other users, that may not be looked into
+	GapHidden                           // /proc is mounted with hidepid
+	GapPIDNamespace                     // processes outside of this PID namespace are not in /proc
+	GapUnreadable                       // a file or directory could not be read
+	GapMalformed                        // something was not in the form that the kernel is known to write
+	GapElsewhere                        // attachments that the kernel counts, and that no process was seen to have
+	GapUnfollowed                       // what is only mapped, and may not be followed: size, owner and seals are not known
+)
+
+// String is the cause in a word, as the command-line tool has it: "permission".
+func (c GapCause) String() string {
+	names := [...]string{"permission", "hidden", "pid-namespace", "unreadable", "malformed", "elsewhere", "unfollowed"}
+	if c == 0 || int(c) > len(names) {
+		return fmt.Sprintf("cause %d", uint32(c))
+	}
+	return names[c-1]
 }
 
 // String returns the sentence.
@@ -100,17 +123,27 @@ func (g Gap) String() string { return g.Message }
 // may not be seen never fails the rest: without gaps, the answer is complete, but for descriptors that
 // are under way in a socket.
 func (r *Region) Holders() (holders []Holder, gaps []Gap, err error) {
-	const op = "Holders"
+	return r.holders("Holders", 0)
+}
+
+// Openers is Holders for those who have it open alone: mappings are not looked at, which is quicker, and
+// waits for no other process. Without gaps it is complete as to descriptors.
+func (r *Region) Openers() (holders []Holder, gaps []Gap, err error) {
+	const descriptors = 128 // SHMKIT_SELECT_DESCRIPTORS
+	return r.holders("Openers", descriptors)
+}
+
+func (r *Region) holders(op string, ways uint32) (holders []Holder, gaps []Gap, err error) {
 	if err := r.enter(op); err != nil {
 		return nil, nil, err
 	}
 	defer r.leave()
-	found, missing, f := r.held.Holders()
+	found, missing, f := r.held.Holders(ways)
 	for _, holder := range found {
 		holders = append(holders, Holder(holder))
 	}
 	for _, gap := range missing {
-		gaps = append(gaps, Gap(gap))
+		gaps = append(gaps, Gap{gap.Message, gap.Count, GapCause(gap.Cause)})
 	}
 	return holders, gaps, failure(op, f)
 }
@@ -166,8 +199,8 @@ func (r *Region) Residency(offset, length int) (residency Residency, err error) 
 	return residency, err
 }
 
-// Usage is what a region takes in this process, in bytes: the figures of /proc/self/smaps (proc(5)),
-// summed up where parts of the region were protected or locked, and so are mappings of their own.
+// Usage is what mappings take in a process, in bytes: the sums of their figures in /proc/PID/smaps
+// (proc(5)). A region is one mapping, until parts of it are protected or locked.
 type Usage struct {
 	Size                       int // of addresses
 	Resident                   int // Rss: in memory, and in this process's page tables

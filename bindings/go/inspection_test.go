@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,15 +82,19 @@ func TestHoldersOfARegion(t *testing.T) {
 		equal(t, len(others), 1)
 		first := others[0]
 		check(t, first.FD == 3 && first.Readable && first.Writable, "%+v", first)
-		equal(t, first.Name, lines(fmt.Sprintf("/proc/%d/comm", first.PID))[0])
+		equal(t, first.Command, lines(fmt.Sprintf("/proc/%d/comm", first.PID))[0])
 		check(t, first.StartTicks > 0 && !first.StartedAt.IsZero(), "%+v", first)
-		equal(t, first.String(), fmt.Sprintf("process %d (%s), descriptor 3, for reading and writing", first.PID, first.Name))
+		equal(t, first.String(), fmt.Sprintf("process %d (%s), descriptor 3, for reading and writing", first.PID, first.Command))
 
 		others = holdersIn(holders, mapping.cmd.Process.Pid)
 		equal(t, len(others), 1)
 		check(t, others[0].FD == -1 && others[0].Readable && !others[0].Writable, "%+v", others[0])
-		equal(t, others[0].String(), fmt.Sprintf("process %d (%s), %d bytes mapped, for reading", others[0].PID, others[0].Name, 2*page))
+		equal(t, others[0].String(), fmt.Sprintf("process %d (%s), %d bytes mapped, for reading", others[0].PID, others[0].Command, 2*page))
 		equal(t, len(holders), 4)
+		openers, _, err := r.Openers()
+		ok(t, err)
+		equal(t, len(openers), 2)
+		check(t, openers[0].FD >= 3 && openers[1].FD >= 3, "%+v", openers)
 
 		descriptor.ends()
 		mapping.kill()
@@ -116,9 +121,9 @@ func TestStringsOfHolders(t *testing.T) {
 		holder shmkit.Holder
 		want   string
 	}{
-		{shmkit.Holder{PID: 1, Name: "a\x1b[2J", FD: 3, Writable: true}, `process 1 ("a\x1b[2J"), descriptor 3, for writing`},
-		{shmkit.Holder{PID: 1, Name: "a b", FD: -1, Length: 8, Readable: true}, "process 1 (a b), 8 bytes mapped privately, for reading"},
-		{shmkit.Holder{PID: 1, Name: "a", FD: -1, Length: 8, Shared: true}, "process 1 (a), 8 bytes mapped, without rights"},
+		{shmkit.Holder{PID: 1, Command: "a\x1b[2J", FD: 3, Writable: true}, `process 1 ("a\x1b[2J"), descriptor 3, for writing`},
+		{shmkit.Holder{PID: 1, Command: "a b", FD: -1, Length: 8, Readable: true}, "process 1 (a b), 8 bytes mapped privately, for reading"},
+		{shmkit.Holder{PID: 1, Command: "a", FD: -1, Length: 8, Shared: true}, "process 1 (a), 8 bytes mapped, without rights"},
 	} {
 		equal(t, row.holder.String(), row.want)
 	}
@@ -229,10 +234,15 @@ func TestFileSystem(t *testing.T) {
 }
 
 func TestFits(t *testing.T) {
+	taken := filepath.Join(t.TempDir(), "taken")
+	ok(t, os.WriteFile(taken, nil, 0o600))
+	refused(t, shmkit.FitsFile(taken, 1), syscall.EEXIST, "taken")
+	ok(t, shmkit.FitsFile(taken, 1, shmkit.Replace))
+
 	for _, kind := range []shmkit.Kind{shmkit.Memfd, shmkit.Anonymous, shmkit.POSIX, shmkit.SysV} {
 		ok(t, shmkit.Fits(kind, page))
 		ok(t, shmkit.Fits(kind, page, shmkit.Mode(0o640), shmkit.NoReserve, shmkit.Locked))
-		refused(t, shmkit.Fits(kind, 0), syscall.EINVAL, "Fits", "1 byte")
+		refused(t, shmkit.Fits(kind, 0), syscall.EINVAL, "Fits", "0 bytes")
 		refused(t, shmkit.Fits(kind, -1), syscall.EINVAL, "Fits", "-1")
 		err := shmkit.Fits(kind, 1<<50)
 		sound(t, err)

@@ -147,17 +147,24 @@ func (q SysVQueue) Stat() (SysVQueueInfo, error) {
 	}, nil
 }
 
-// Set changes the queue's owner, its permission bits, without those to execute, and how many bytes it
-// holds, unless bytesMax is 0. EPERM: more than msgmnb, or neither owner nor creator.
-func (q SysVQueue) Set(uid, gid int, permissions fs.FileMode, bytesMax int) error {
-	const op = "SysVQueue.Set"
+// SetOwner changes the queue's owner and its permission bits, without those to execute. A uid or gid of
+// -1 keeps what it has.
+func (q SysVQueue) SetOwner(uid, gid int, permissions fs.FileMode) error {
+	const op = "SysVQueue.SetOwner"
 	if err := isOwner(op, uid, gid, permissions); err != nil {
 		return err
 	}
-	if bytesMax < 0 {
-		return refused(op, syscall.EINVAL, "a queue cannot hold %d bytes", bytesMax)
+	return failure(op, capi.SetQueueOwner(int(q), uint32(uid), uint32(gid), uint32(permissions)))
+}
+
+// SetBytesMax changes how many bytes the queue holds; its messages stay. EPERM: more than msgmnb, or
+// neither owner nor creator.
+func (q SysVQueue) SetBytesMax(bytes int) error {
+	const op = "SysVQueue.SetBytesMax"
+	if bytes < 0 {
+		return refused(op, syscall.EINVAL, "a queue cannot hold %d bytes", bytes)
 	}
-	return failure(op, capi.SetQueue(int(q), uint32(uid), uint32(gid), uint32(permissions), uint64(bytesMax)))
+	return failure(op, capi.SetQueueBytesMax(int(q), uint64(bytes)))
 }
 
 // raw is a message's type and flags as C has them.

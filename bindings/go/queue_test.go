@@ -74,7 +74,7 @@ func TestSysVQueue(t *testing.T) {
 		t.Fatalf("%+v", info)
 	}
 	receive(shmkit.SysVWant{Truncate: true}, 1, "0123456789")
-	ipcOK(t, queue.Set(os.Geteuid(), os.Getegid(), 0o600, 4))
+	ipcOK(t, queue.SetBytesMax(4))
 	ipcOK(t, queue.TrySend(1, []byte("123")))
 	ipcFails(t, queue.TrySend(1, []byte("123")), syscall.EAGAIN, "3 bytes", "at most 4")
 	ipcOK(t, queue.Remove())
@@ -115,8 +115,8 @@ func TestSysVQueueRefuses(t *testing.T) {
 		{tryReceive(shmkit.SysVWant{}), syscall.ENOMSG, "none"},
 		{tryReceive(shmkit.SysVWant{AtMost: 7}), syscall.ENOMSG, "at most type 7"},
 		{peek(-1), syscall.EINVAL, "-1"},
-		{queue.Set(0, 0, 0o600, -1), syscall.EINVAL, "-1"},
-		{queue.Set(0, 1<<32, 0o600, 0), syscall.EINVAL, "4294967296"},
+		{queue.SetBytesMax(-1), syscall.EINVAL, "-1"},
+		{queue.SetOwner(0, 1<<32, 0o600), syscall.EINVAL, "4294967296"},
 		{shmkit.SysVQueue(-1).Remove(), syscall.EINVAL, "-1"},
 	} {
 		ipcFails(t, row.err, row.want, row.words)
@@ -150,7 +150,7 @@ func TestSysVQueueWait(t *testing.T) {
 	ipcFails(t, queue.Send(ctx, 2, nil), context.Canceled)
 
 	// Full: it waits for room.
-	ipcOK(t, queue.Set(os.Geteuid(), os.Getegid(), 0o600, 4))
+	ipcOK(t, queue.SetBytesMax(4))
 	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	ipcFails(t, queue.Send(ctx, 2, []byte("two")), context.DeadlineExceeded)

@@ -195,13 +195,14 @@ func (s SysVSemaphores) Stat() (SysVSemaphoresInfo, error) {
 	}, nil
 }
 
-// Set changes the set's owner and its permission bits, without those to execute.
-func (s SysVSemaphores) Set(uid, gid int, permissions fs.FileMode) error {
-	const op = "SysVSemaphores.Set"
+// SetOwner changes the set's owner and its permission bits, without those to execute. A uid or gid of
+// -1 keeps what it has.
+func (s SysVSemaphores) SetOwner(uid, gid int, permissions fs.FileMode) error {
+	const op = "SysVSemaphores.SetOwner"
 	if err := isOwner(op, uid, gid, permissions); err != nil {
 		return err
 	}
-	return failure(op, capi.SetSem(int(s), uint32(uid), uint32(gid), uint32(permissions)))
+	return failure(op, capi.SetSemOwner(int(s), uint32(uid), uint32(gid), uint32(permissions)))
 }
 
 func semaphoreOps(op string, ops []SysVOp) ([]capi.SemOp, error) {

@@ -103,7 +103,7 @@ func TestSysVSemaphores(t *testing.T) {
 		info.CreatorGID != os.Getegid() || time.Since(info.OperatedAt) > time.Minute || info.ChangedAt.IsZero() {
 		t.Fatalf("%+v", info)
 	}
-	ipcOK(t, set.Set(os.Geteuid(), os.Getegid(), 0o600))
+	ipcOK(t, set.SetOwner(-1, -1, 0o600))
 	ipcOK(t, set.Remove())
 	ipcFails(t, set.Remove(), syscall.EINVAL, fmt.Sprint(int32(set)))
 }
@@ -156,8 +156,8 @@ func TestSysVSemaphoresRefuse(t *testing.T) {
 		{set.SetValue(0, 1<<40), syscall.ERANGE, "1099511627776"},
 		{set.SetValues([]int{1}), syscall.EINVAL, "2 of them"},
 		{set.SetValues([]int{1, 40000}), syscall.ERANGE, "40000"},
-		{set.Set(-1, 0, 0o600), syscall.EINVAL, "-1"},
-		{set.Set(0, 0, fs.ModeDir), syscall.EINVAL, "range"},
+		{set.SetOwner(-2, 0, 0o600), syscall.EINVAL, "-2"},
+		{set.SetOwner(0, 0, fs.ModeDir), syscall.EINVAL, "range"},
 		{shmkit.SysVSemaphores(-1).Remove(), syscall.EINVAL, "-1"},
 	} {
 		ipcFails(t, row.err, row.want, row.words)

@@ -3,6 +3,7 @@ package shmkit
 import (
 	"context"
 	"io/fs"
+	"math"
 	"syscall"
 	"time"
 
@@ -111,13 +112,14 @@ func LockSysV(id SysVID) error { return failure("LockSysV", capi.LockSysV(int(id
 // UnlockSysV ends LockSysV.
 func UnlockSysV(id SysVID) error { return failure("UnlockSysV", capi.UnlockSysV(int(id))) }
 
-// SetSysV changes a segment's owner and its permission bits, at most 0777.
-func SetSysV(id SysVID, uid, gid int, permissions fs.FileMode) error {
-	const op = "SetSysV"
+// SetSysVOwner changes a segment's owner and its permission bits, at most 0777. A uid or gid of -1
+// keeps what it has.
+func SetSysVOwner(id SysVID, uid, gid int, permissions fs.FileMode) error {
+	const op = "SetSysVOwner"
 	if err := isOwner(op, uid, gid, permissions); err != nil {
 		return err
 	}
-	return failure(op, capi.SetSysV(int(id), uint32(uid), uint32(gid), uint32(permissions)))
+	return failure(op, capi.SetSysVOwner(int(id), uint32(uid), uint32(gid), uint32(permissions)))
 }
 
 // SysVInfo is what the kernel knows of a segment. Times are zero for never; pids are those of this
@@ -163,7 +165,8 @@ func StatSysV(id SysVID) (SysVInfo, error) {
 }
 
 func isOwner(op string, uid, gid int, permissions fs.FileMode) error {
-	if permissions&^fs.ModePerm != 0 || uid != int(uint32(uid)) || gid != int(uint32(gid)) {
+	isID := func(id int) bool { return id >= -1 && id < math.MaxUint32 }
+	if permissions&^fs.ModePerm != 0 || !isID(uid) || !isID(gid) {
 		return refused(op, syscall.EINVAL, "user %d, group %d or mode %v is out of range", uid, gid, permissions)
 	}
 	return nil

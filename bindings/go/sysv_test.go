@@ -137,7 +137,7 @@ func TestSysVIDs(t *testing.T) {
 		refused(t, shmkit.RemoveSysV(id), syscall.EINVAL, "RemoveSysV", number)
 		refused(t, shmkit.LockSysV(id), syscall.EINVAL, "LockSysV", number)
 		refused(t, shmkit.UnlockSysV(id), syscall.EINVAL, "UnlockSysV", number)
-		refused(t, shmkit.SetSysV(id, 0, 0, 0o600), syscall.EINVAL, "SetSysV", number)
+		refused(t, shmkit.SetSysVOwner(id, 0, 0, 0o600), syscall.EINVAL, "SetSysVOwner", number)
 	}
 	r, err := shmkit.CreateSysV(-1, page)
 	refusedRegion(t, r, err, syscall.EINVAL, "-1")
@@ -150,8 +150,12 @@ func TestSysVIDs(t *testing.T) {
 func TestSysVSetAndLock(t *testing.T) {
 	id := must(opened(t)(shmkit.CreateSysV(0, page, shmkit.AutoRemove, shmkit.Mode(0o640))).SysVID())
 	uid, gid := os.Getuid(), os.Getgid()
-	ok(t, shmkit.SetSysV(id, uid, gid, 0o604))
+	ok(t, shmkit.SetSysVOwner(id, uid, gid, 0o604))
 	equal(t, must(shmkit.StatSysV(id)).Mode, fs.FileMode(0o604))
+	ok(t, shmkit.SetSysVOwner(id, -1, -1, 0o600))
+	info := must(shmkit.StatSysV(id))
+	check(t, info.Mode == 0o600 && info.OwnerUID == uid && info.OwnerGID == gid, "%+v", info)
+	ok(t, shmkit.SetSysVOwner(id, uid, gid, 0o604))
 	ok(t, shmkit.LockSysV(id))
 	check(t, must(shmkit.StatSysV(id)).Locked, "it is locked")
 	ok(t, shmkit.UnlockSysV(id))
@@ -160,10 +164,10 @@ func TestSysVSetAndLock(t *testing.T) {
 		uid, gid int
 		mode     fs.FileMode
 	}{
-		{-1, gid, 0o600}, {uid, -1, 0o600}, {1 << 32, gid, 0o600}, {uid, math.MaxInt, 0o600}, {math.MinInt, gid, 0o600},
+		{-2, gid, 0o600}, {uid, -2, 0o600}, {1 << 32, gid, 0o600}, {uid, math.MaxInt, 0o600}, {math.MinInt, gid, 0o600},
 		{math.MaxUint32, gid, 0o600}, {uid, gid, 0o1000}, {uid, gid, fs.ModeSetuid}, {uid, gid, 1 << 31},
 	} {
-		refused(t, shmkit.SetSysV(id, bad.uid, bad.gid, bad.mode), syscall.EINVAL, "SetSysV")
+		refused(t, shmkit.SetSysVOwner(id, bad.uid, bad.gid, bad.mode), syscall.EINVAL, "SetSysVOwner")
 	}
 	equal(t, must(shmkit.StatSysV(id)).Mode, fs.FileMode(0o604))
 }

@@ -215,6 +215,11 @@ pub(super) unsafe fn inform<T: Copy>(
 /// No struct of this interface will grow beyond a page; a larger size is a wild number.
 const LONGEST_STRUCT: usize = 4096;
 
+/// A user or group that is to be set; (uid_t)-1 keeps what there is, as for chown(2).
+pub(super) fn owner(id: u32) -> Option<u32> {
+    (id != u32::MAX).then_some(id)
+}
+
 /// The caller's options, shorter or longer than ours (the openat2(2) rule). None for NULL.
 unsafe fn extensible<T: Copy>(pointer: *const T, what: &str) -> Result<Option<T>> {
     if pointer.is_null() {

@@ -31,8 +31,13 @@ pub const SHMKIT_SELECT_MEMFDS: u32 = 16;
 pub const SHMKIT_SELECT_ANONYMOUS: u32 = 32;
 /// shm_objects_list_of: files that are mapped shared.
 pub const SHMKIT_SELECT_FILES: u32 = 64;
-/// shm_objects_list: also who has the objects.
-pub const SHMKIT_SELECT_HOLDERS: u32 = 128;
+/// shm_objects_list: also who has the objects open. Alone, mappings are not looked at: that is
+/// quicker, waits for no other process, and does not find what is only mapped.
+pub const SHMKIT_SELECT_DESCRIPTORS: u32 = 128;
+/// shm_objects_list: also who has the objects mapped.
+pub const SHMKIT_SELECT_MAPPINGS: u32 = 256;
+/// shm_objects_list: also who has the objects, by descriptors and mappings.
+pub const SHMKIT_SELECT_HOLDERS: u32 = 384;
 
 /// shm_limit: bytes.
 pub const SHMKIT_UNIT_BYTES: u32 = 1;
@@ -43,7 +48,35 @@ pub const SHMKIT_UNIT_COUNT: u32 = 3;
 /// shm_limit: a number or a word with a meaning of its own.
 pub const SHMKIT_UNIT_SETTING: u32 = 4;
 
-/// What a region's mapping takes in this process, in bytes: the figures of /proc/self/smaps.
+/// shm_gap: processes of other users, that may not be looked into.
+pub const SHMKIT_GAP_PERMISSION: u32 = 1;
+/// shm_gap: /proc is mounted with hidepid.
+pub const SHMKIT_GAP_HIDDEN: u32 = 2;
+/// shm_gap: processes outside of this PID namespace are not in /proc.
+pub const SHMKIT_GAP_PID_NAMESPACE: u32 = 3;
+/// shm_gap: a file or directory could not be read.
+pub const SHMKIT_GAP_UNREADABLE: u32 = 4;
+/// shm_gap: something was not in the form that the kernel is known to write.
+pub const SHMKIT_GAP_MALFORMED: u32 = 5;
+/// shm_gap: attachments that the kernel counts, and that no process was seen to have.
+pub const SHMKIT_GAP_ELSEWHERE: u32 = 6;
+/// shm_gap: what is only mapped, and may not be followed: size, owner and seals are not known.
+pub const SHMKIT_GAP_UNFOLLOWED: u32 = 7;
+
+/// shm_leftover: the kernel counts no attachment.
+pub const SHMKIT_REASON_NOT_ATTACHED: u32 = 1;
+/// shm_leftover: the kernel says that it is open and mapped nowhere.
+pub const SHMKIT_REASON_NOT_OPEN: u32 = 2;
+/// shm_leftover: all processes could be seen, and none has it.
+pub const SHMKIT_REASON_NO_HOLDER_SEEN: u32 = 4;
+/// shm_leftover, beside one of those: the process that made it has ended.
+pub const SHMKIT_REASON_CREATOR_GONE: u32 = 8;
+/// shm_leftover, beside one of those: this library made it to go with its users, or was killed
+/// before it had finished it.
+pub const SHMKIT_REASON_ABANDONED: u32 = 16;
+
+/// What mappings take in a process, in bytes: the sums of their figures in /proc/PID/smaps. A region
+/// is one mapping, until parts of it are protected or locked.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_usage {
@@ -117,16 +150,17 @@ pub unsafe extern "C" fn shm_limit_find(
     })
 }
 
-/// Tells whether a region would fit before it is made: nothing is made, or reserved.
+/// Tells whether a region would fit before it is made: nothing is made, and no memory is reserved.
 ///
 /// `kind`: SHMKIT_KIND_MEMFD, _ANONYMOUS, _FILE, _POSIX or _SYSV. `path`: of a file, else NULL.
-/// `size`: in bytes. `options`: HUGE_2M, HUGE_1G, LOCKED, NO_RESERVE count, and GROWABLE with its
-/// size_max.
-/// Returns 0, or the code that making it would mostly end with, and `error` says which limit stands
-/// in the way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also a
-/// control group's memory, for which the kernel kills; -EFBIG; -EMFILE; -EOPNOTSUPP no huge pages of
-/// this size here; for a file, what its directory answers. A limit that cannot be read stands in
-/// nobody's way.
+/// `size`: in bytes. `options`: those of the call that would make it. What it refuses is refused
+/// here with the same code and sentence; OR_OPEN and REPLACE are taken as if there were none yet.
+/// Returns 0, or the code that making it would end with, and `error` says which limit stands in the
+/// way, its value, and where it is set: -EINVAL also an argument; -ENOSPC; -ENOMEM also addresses,
+/// and memory that the kernel would promise and then kill for, because a control group or the
+/// machine has less; -EFBIG; -EMFILE; -EPERM; -EBUSY; -EOPNOTSUPP no huge pages of this size here;
+/// SHMKIT_E_ON_DISK; SHMKIT_E_SHRUNK; for a file, what its directory answers, and -EEXIST. A limit
+/// that cannot be read stands in nobody's way, nor does the largest file that a file system knows.
 #[no_mangle]
 pub unsafe extern "C" fn shm_fits(
     kind: c_int,
@@ -178,14 +212,19 @@ pub unsafe extern "C" fn shm_objects_list_of(
 
 /// A region's object alone, and all who have it.
 ///
-/// Returns 0, or: -EINVAL NULL; what the kernel answers.
+/// `select`: 0 or SHMKIT_SELECT_HOLDERS; or _DESCRIPTORS or _MAPPINGS, for those who have it in that
+/// way alone.
+/// Returns 0, or: -EINVAL an argument; what the kernel answers.
 #[no_mangle]
 pub unsafe extern "C" fn shm_region_holders(
     region: *const shm_region,
+    select: u32,
     list: *mut *mut shm_list,
     error: *mut shm_error,
 ) -> c_int {
-    args::listed(list, error, || Ok(Survey::of_region(args::known(&region)?)?.into()))
+    args::listed(list, error, || {
+        Ok(Survey::of_region(args::known(&region)?, Select::from_raw(select)?)?.into())
+    })
 }
 
 /// The object of a number in a list of objects or leftovers.
@@ -264,7 +303,20 @@ pub unsafe extern "C" fn shm_leftover_check(
     index: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || leftover(list, index)?.check())
+    args::report(error, || unused(list, index)?.check())
+}
+
+/// As shm_leftover_remove, but also what somebody has: they keep its memory, and nobody else finds
+/// it. It may have been written to since it was listed.
+///
+/// Returns as shm_leftover_remove, but not -EBUSY for what is in use.
+#[no_mangle]
+pub unsafe extern "C" fn shm_leftover_remove_in_use(
+    list: *const shm_list,
+    index: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || leftover(list, index)?.remove_in_use())
 }
 
 /// Removes an object of shm_leftovers_list, if it still is the one that was listed and nobody has
@@ -279,19 +331,22 @@ pub unsafe extern "C" fn shm_leftover_remove(
     index: usize,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || leftover(list, index)?.remove())
+    args::report(error, || unused(list, index)?.remove())
 }
 
 unsafe fn leftover<'a>(list: *const shm_list, index: usize) -> Result<&'a inspect::Leftover> {
-    let list = args::list(list)?;
-    match (list.removable.get(index), list.leftovers.get(index)) {
-        (Some(leftover), _) => Ok(leftover),
-        (None, Some(_)) => {
-            let message = format!("cannot remove number {index}: whether somebody has it cannot be told");
-            Err(Error::new(Errno::EBUSY, message))
-        }
-        (None, None) => Err(Error::new(Errno::EINVAL, format!("the list has no leftover of number {index}"))),
+    let leftover = args::list(list)?.removable.get(index);
+    leftover.ok_or_else(|| Error::new(Errno::EINVAL, format!("the list has no leftover of number {index}")))
+}
+
+/// One that was decided.
+unsafe fn unused<'a>(list: *const shm_list, index: usize) -> Result<&'a inspect::Leftover> {
+    let leftover = leftover(list, index)?;
+    if leftover.reasons.is_empty() {
+        let message = format!("cannot remove {}: whether somebody has it cannot be told", leftover.object);
+        return Err(Error::new(Errno::EBUSY, message));
     }
+    Ok(leftover)
 }
 
 /// What is set up on this machine so that shared memory surprises: all that is known, whether it
@@ -357,7 +412,7 @@ pub unsafe extern "C" fn shm_run_get(
     args::item(list, run, run_size, |list| list.runs.get(index))
 }
 
-/// Reads what a region's mapping takes: the figures of /proc/self/smaps.
+/// Reads what a region takes in this process: the sums over its mappings in /proc/self/smaps.
 ///
 /// `usage`, `usage_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
 /// Returns 0, or: -EINVAL an argument; -ENOENT and others: /proc cannot be read.
@@ -369,6 +424,25 @@ pub unsafe extern "C" fn shm_region_usage(
     error: *mut shm_error,
 ) -> c_int {
     args::inform(usage, usage_size, error, || Ok(usage_from(&args::known(&region)?.usage()?)))
+}
+
+/// Reads what a process has mapped between two addresses: the figures of /proc/PID/smaps. A holder's
+/// mapping (shm_holder) has such addresses.
+///
+/// `pid`: also this process, for one mapping of a region alone. `start`, `length_bytes`: mappings
+/// that they touch count whole. `usage`, `usage_size`: as for shm_region_usage.
+/// Returns 0, or: -EINVAL an argument; -ENOENT nothing is mapped there, or there is no such process;
+/// -EACCES it may not be looked into; -ESRCH it has just ended.
+#[no_mangle]
+pub unsafe extern "C" fn shm_process_usage(
+    pid: i32,
+    start: u64,
+    length_bytes: u64,
+    usage: *mut shm_usage,
+    usage_size: usize,
+    error: *mut shm_error,
+) -> c_int {
+    args::inform(usage, usage_size, error, || Ok(usage_from(&Usage::of_process(pid, start, length_bytes)?)))
 }
 
 /// The file system that a region's object lies on, with its free space.

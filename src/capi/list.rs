@@ -5,15 +5,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr::null;
 
 use super::inspect::{
-    SHMKIT_KIND_NAMED_SEMAPHORE, SHMKIT_KIND_QUEUE, SHMKIT_KIND_SEMAPHORES, SHMKIT_UNIT_BYTES,
+    SHMKIT_GAP_ELSEWHERE, SHMKIT_GAP_HIDDEN, SHMKIT_GAP_MALFORMED, SHMKIT_GAP_PERMISSION,
+    SHMKIT_GAP_PID_NAMESPACE, SHMKIT_GAP_UNFOLLOWED, SHMKIT_GAP_UNREADABLE, SHMKIT_KIND_NAMED_SEMAPHORE,
+    SHMKIT_KIND_QUEUE, SHMKIT_KIND_SEMAPHORES, SHMKIT_REASON_ABANDONED, SHMKIT_REASON_CREATOR_GONE,
+    SHMKIT_REASON_NOT_ATTACHED, SHMKIT_REASON_NOT_OPEN, SHMKIT_REASON_NO_HOLDER_SEEN, SHMKIT_UNIT_BYTES,
     SHMKIT_UNIT_COUNT, SHMKIT_UNIT_PAGES, SHMKIT_UNIT_SETTING,
 };
 use super::region::{
     SHMKIT_KIND_ANONYMOUS, SHMKIT_KIND_FILE, SHMKIT_KIND_MEMFD, SHMKIT_KIND_POSIX, SHMKIT_KIND_SYSV,
 };
 use crate::inspect::{
-    Applies, By, FileSystem, Gap, Holder, Leftover, Leftovers, Limit, Limits, Object, ObjectKind, Residency,
-    Survey, Trap, Unit, Value,
+    Applies, By, Cause, FileSystem, Gap, Holder, Leftover, Leftovers, Limit, Limits, Object, ObjectKind,
+    Reason, Residency, Survey, Trap, Unit, Value,
 };
 
 /// What a call of inspection has found, at one moment. Its strings live as long as it does.
@@ -24,7 +27,7 @@ pub struct shm_list {
     pub(super) holders: Vec<Vec<shm_holder>>,
     pub(super) gaps: Vec<shm_gap>,
     pub(super) leftovers: Vec<shm_leftover>,
-    /// Those of them that were decided.
+    /// The same; those that were not decided have no reasons.
     pub(super) removable: Vec<Leftover>,
     pub(super) traps: Vec<shm_trap>,
     pub(super) runs: Vec<shm_run>,
@@ -42,17 +45,20 @@ pub struct shm_limit {
     pub source: *const c_char,
     /// The value where it is a word ("never"), or NULL.
     pub word: *const c_char,
-    /// Why the value is not known, or NULL.
+    /// Why value is not known, or NULL.
     pub unknown: *const c_char,
+    /// Why used is not known, or NULL.
+    pub used_unknown: *const c_char,
     /// The value where it is a number; UINT64_MAX is no limit.
     pub value: u64,
-    /// How much of it is in use.
+    /// How much of it is in use, where has_used is 1; else 0.
     pub used: u64,
     /// SHMKIT_UNIT_…
     pub unit: u32,
     /// 1 when value is known, else 0.
     pub has_value: u32,
-    /// 1 when used is known, and means something, else 0.
+    /// 1: used is known, be it 0. 0 with used_unknown: something uses it up, and how much is not
+    /// known. 0 without: nothing uses it up, so there is nothing to know.
     pub has_used: u32,
     /// 0.
     pub reserved: u32,
@@ -90,7 +96,8 @@ pub struct shm_object {
     pub kind: i32,
     /// System V.
     pub id: i32,
-    /// System V; 0 is no key.
+    /// System V. 0 (IPC_PRIVATE) is none: of private objects, of removed segments, and of kinds that
+    /// have no keys. Every other number is a key, -1 too.
     pub key: i32,
     pub creator_pid: i32,
     /// Who attached, detached or sent last.
@@ -101,12 +108,13 @@ pub struct shm_object {
     pub owner_gid: u32,
     pub creator_uid: u32,
     pub creator_gid: u32,
-    /// Permission bits.
+    /// Permission bits, of a file with those for set-user-ID, set-group-ID and sticky: at most 07777.
     pub mode: u32,
     /// A memfd's: SHMKIT_SEAL_…
     pub seals: u32,
-    /// 1 when it goes with its last user, else 0.
-    pub removed: u32,
+    /// 1 when no name or key leads to it, so that it goes with its last user: a removed segment, an
+    /// unlinked file, and memfds and anonymous memory always. Else 0.
+    pub unlinked: u32,
     /// 0.
     pub reserved: u32,
 }
@@ -115,8 +123,8 @@ pub struct shm_object {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_holder {
-    /// The name of the process's command.
-    pub name: *const c_char,
+    /// The name of the process's command, at most 15 bytes: any but NUL.
+    pub command: *const c_char,
     /// The mapping's first address, and its length; 0 for a descriptor.
     pub start: u64,
     pub length_bytes: u64,
@@ -132,8 +140,8 @@ pub struct shm_holder {
     pub uid: u32,
     /// The descriptor's number; -1 for a mapping.
     pub descriptor: i32,
-    /// SHMKIT_RIGHTS_…: what the descriptor was opened for, or the mapping allows; 2 is writing
-    /// alone.
+    /// What the descriptor was opened for, or the mapping allows: SHMKIT_RIGHTS_READ, _WRITE, both
+    /// (_READ_WRITE), or _NONE.
     pub rights: u32,
     /// 1 for a shared mapping, 0 for a private one, or a descriptor.
     pub shared: u32,
@@ -149,18 +157,22 @@ pub struct shm_gap {
     pub message: *const c_char,
     /// How many of what the message names; 0 where nobody can count them.
     pub count: u64,
+    /// SHMKIT_GAP_…; more may be added.
+    pub cause: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// What is known of an object of shm_leftovers_list beside the object itself.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_leftover {
-    /// Why it is taken for a leftover, or why that cannot be told.
+    /// Why it is taken for a leftover, in words, or why that cannot be told.
     pub reason: *const c_char,
+    /// The reasons one by one, SHMKIT_REASON_… together; 0 when it cannot be told.
+    pub reasons: u32,
     /// 1 when nobody holds it; 0 when that cannot be told.
     pub decided: u32,
-    /// 0.
-    pub reserved: u32,
 }
 
 /// Something that surprises, and whether it does here.
@@ -246,11 +258,13 @@ impl shm_list {
             _ => None,
         };
         let used = limit.used.as_ref().and_then(|used| used.as_ref().ok());
+        let used_unknown = limit.used.as_ref().and_then(|used| used.as_ref().err());
         let limit = shm_limit {
             name: self.keep(&limit.name),
             source: self.keep(&limit.source),
             word: self.keep_if(word),
             unknown: self.keep_if(limit.value.as_ref().err().map(ToString::to_string)),
+            used_unknown: self.keep_if(used_unknown.map(ToString::to_string)),
             value: limit.number().unwrap_or(0),
             used: used.copied().unwrap_or(0),
             unit: match limit.unit {
@@ -295,20 +309,20 @@ impl shm_list {
             creator_gid: object.creator.map_or(u32::MAX, |owner| owner.gid),
             mode: object.mode.unwrap_or(u32::MAX),
             seals: object.seals.map_or(u32::MAX, |seals| seals.bits()),
-            removed: object.removed.into(),
+            unlinked: object.unlinked.into(),
             reserved: 0,
         };
         self.objects.push(object);
     }
 
-    fn holder(&mut self, survey: &Survey, names: &[*const c_char], holder: &Holder) -> shm_holder {
+    fn holder(&mut self, survey: &Survey, commands: &[*const c_char], holder: &Holder) -> shm_holder {
         let process = survey.process(holder);
         let (descriptor, start, length_bytes, offset, shared) = match holder.by {
             By::Descriptor(number) => (number, 0, 0, 0, false),
             By::Mapping { start, length_bytes, offset, shared } => (-1, start, length_bytes, offset, shared),
         };
         shm_holder {
-            name: names[holder.process],
+            command: commands[holder.process],
             start,
             length_bytes,
             offset,
@@ -325,13 +339,31 @@ impl shm_list {
 
     fn gap(&mut self, gap: &Gap) {
         let message = self.keep(&gap.message);
-        self.gaps.push(shm_gap { message, count: gap.count });
+        let cause = match gap.cause {
+            Cause::Permission => SHMKIT_GAP_PERMISSION,
+            Cause::Hidden => SHMKIT_GAP_HIDDEN,
+            Cause::PidNamespace => SHMKIT_GAP_PID_NAMESPACE,
+            Cause::Unreadable => SHMKIT_GAP_UNREADABLE,
+            Cause::Malformed => SHMKIT_GAP_MALFORMED,
+            Cause::Elsewhere => SHMKIT_GAP_ELSEWHERE,
+            Cause::Unfollowed => SHMKIT_GAP_UNFOLLOWED,
+        };
+        self.gaps.push(shm_gap { message, count: gap.count, cause, reserved: 0 });
     }
 
-    fn leftover(&mut self, object: &Object, reason: String, decided: bool) {
+    fn leftover(&mut self, object: &Object, reasons: &[Reason], reason: &str) {
         self.object(object);
         let reason = self.keep(reason);
-        self.leftovers.push(shm_leftover { reason, decided: decided.into(), reserved: 0 });
+        let bits = reasons.iter().fold(0, |bits, &reason| {
+            bits | match reason {
+                Reason::NotAttached => SHMKIT_REASON_NOT_ATTACHED,
+                Reason::NotOpen => SHMKIT_REASON_NOT_OPEN,
+                Reason::NoHolderSeen => SHMKIT_REASON_NO_HOLDER_SEEN,
+                Reason::CreatorGone => SHMKIT_REASON_CREATOR_GONE,
+                Reason::Abandoned => SHMKIT_REASON_ABANDONED,
+            }
+        });
+        self.leftovers.push(shm_leftover { reason, reasons: bits, decided: (!reasons.is_empty()).into() });
     }
 }
 
@@ -359,10 +391,11 @@ impl From<Limits> for shm_list {
 impl From<Survey> for shm_list {
     fn from(survey: Survey) -> shm_list {
         let mut list = shm_list::new();
-        let names: Vec<_> = survey.processes.iter().map(|process| list.keep(&process.name)).collect();
+        let commands: Vec<_> = survey.processes.iter().map(|process| list.keep(&process.command)).collect();
         for object in &survey.objects {
             list.object(object);
-            let holders = object.holders.iter().map(|holder| list.holder(&survey, &names, holder)).collect();
+            let holders =
+                object.holders.iter().map(|holder| list.holder(&survey, &commands, holder)).collect();
             list.holders.push(holders);
         }
         survey.gaps.iter().for_each(|gap| list.gap(gap));
@@ -375,11 +408,12 @@ impl From<Leftovers> for shm_list {
         let mut list = shm_list::new();
         for left in &all.found {
             let reasons: Vec<_> = left.reasons.iter().map(ToString::to_string).collect();
-            list.leftover(&left.object, reasons.join("; "), true);
+            list.leftover(&left.object, &left.reasons, &reasons.join("; "));
         }
-        all.undecided.iter().for_each(|(object, why)| list.leftover(object, why.clone(), false));
+        all.undecided.iter().for_each(|(object, why)| list.leftover(object, &[], why));
         all.gaps.iter().for_each(|gap| list.gap(gap));
-        list.removable = all.found;
+        let undecided = all.undecided.into_iter().map(|(object, _)| Leftover { object, reasons: Vec::new() });
+        list.removable = all.found.into_iter().chain(undecided).collect();
         list
     }
 }

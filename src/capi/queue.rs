@@ -238,22 +238,34 @@ pub unsafe extern "C" fn shm_sysv_queue_stat(
     args::inform(info, info_size, error, || Ok(info_from(Queue::from_id(id).stat()?)))
 }
 
-/// Changes a queue's owner, its permission bits, and how many bytes it holds (IPC_SET).
+/// Changes a queue's owner and permission bits (IPC_SET).
 ///
-/// `mode`: at most 0777; execute bits are dropped. `bytes_max`: 0 leaves it as it is, which takes
-/// the right to read.
-/// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator, or
-/// more than msgmnb without CAP_SYS_RESOURCE; -EACCES.
+/// `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is. `mode`: at most 0777; execute
+/// bits are dropped.
+/// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator; -EACCES
+/// no right to read (before Linux 4.17).
 #[no_mangle]
-pub unsafe extern "C" fn shm_sysv_queue_set(
+pub unsafe extern "C" fn shm_sysv_queue_set_owner(
     id: c_int,
     uid: u32,
     gid: u32,
     mode: u32,
+    error: *mut shm_error,
+) -> c_int {
+    args::report(error, || Queue::from_id(id).set_owner(args::owner(uid), args::owner(gid), mode))
+}
+
+/// Changes how many bytes a queue holds (IPC_SET). The messages in it stay, also where they are more.
+///
+/// Returns 0, or: -EINVAL no such id; -EIDRM; -EPERM neither owner nor creator, or more than msgmnb
+/// without CAP_SYS_RESOURCE; -EACCES no right to read (before Linux 4.17).
+#[no_mangle]
+pub unsafe extern "C" fn shm_sysv_queue_set_bytes_max(
+    id: c_int,
     bytes_max: u64,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || Queue::from_id(id).set(uid, gid, mode, bytes_max))
+    args::report(error, || Queue::from_id(id).set_bytes_max(bytes_max))
 }
 
 fn info_from(info: Info) -> shm_sysv_queue_info {

@@ -118,6 +118,9 @@ pub const SHMKIT_KIND_SYSV: c_int = 6;
 pub const SHMKIT_RIGHTS_NONE: u32 = 0;
 /// shm_region_protect: reading.
 pub const SHMKIT_RIGHTS_READ: u32 = 1;
+/// shm_holder: writing. Of a descriptor that was opened for that alone; no region has it without
+/// reading.
+pub const SHMKIT_RIGHTS_WRITE: u32 = 2;
 /// shm_region_protect: reading and writing.
 pub const SHMKIT_RIGHTS_READ_WRITE: u32 = 3;
 

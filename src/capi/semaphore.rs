@@ -216,7 +216,7 @@ pub unsafe extern "C" fn shm_sysv_sem_set_values(
 /// `state`, `state_size`: the caller's struct and its sizeof, as for shm_sysv_stat.
 /// Returns 0, or: -EINVAL an argument, no such id, no such semaphore; -EIDRM; -EACCES.
 #[no_mangle]
-pub unsafe extern "C" fn shm_sysv_sem_get_state(
+pub unsafe extern "C" fn shm_sysv_sem_stat_one(
     id: c_int,
     index: u32,
     state: *mut shm_sysv_sem_state,
@@ -242,17 +242,18 @@ pub unsafe extern "C" fn shm_sysv_sem_stat(
 
 /// Changes a set's owner and permission bits (IPC_SET).
 ///
-/// `mode`: at most 0777; execute bits are dropped.
+/// `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is. `mode`: at most 0777; execute
+/// bits are dropped.
 /// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
 #[no_mangle]
-pub unsafe extern "C" fn shm_sysv_sem_set(
+pub unsafe extern "C" fn shm_sysv_sem_set_owner(
     id: c_int,
     uid: u32,
     gid: u32,
     mode: u32,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || Semaphores::from_id(id).set(uid, gid, mode))
+    args::report(error, || Semaphores::from_id(id).set_owner(args::owner(uid), args::owner(gid), mode))
 }
 
 fn operate(id: c_int, operations: &[Operation], deadline: Deadline) -> crate::Result<()> {

@@ -197,17 +197,18 @@ pub unsafe extern "C" fn shm_sysv_stat(
 
 /// Changes a segment's owner and permission bits (IPC_SET).
 ///
-/// `mode`: at most 0777.
+/// `uid`, `gid`: UINT32_MAX, which is (uid_t)-1, keeps what there is, as for chown(2). `mode`: at
+/// most 0777.
 /// Returns 0, or: -EINVAL an argument, no such id; -EIDRM; -EPERM neither owner nor creator.
 #[no_mangle]
-pub unsafe extern "C" fn shm_sysv_set(
+pub unsafe extern "C" fn shm_sysv_set_owner(
     id: c_int,
     uid: u32,
     gid: u32,
     mode: u32,
     error: *mut shm_error,
 ) -> c_int {
-    args::report(error, || sysv::set(id, uid, gid, mode))
+    args::report(error, || sysv::set_owner(id, args::owner(uid), args::owner(gid), mode))
 }
 
 /// Keeps a segment's pages in memory for all its users, once they are touched (SHM_LOCK).

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::text::{field, kib, lines, number, Words};
 use super::{cgroup, mounts, survey};
 use crate::error::Code;
-use crate::sys::{self, file, listing, resource, segment, Errno};
+use crate::sys::{self, file, listing, mmap, resource, segment, Errno};
 
 /// No limit.
 pub const UNLIMITED: u64 = u64::MAX;
@@ -199,11 +199,15 @@ impl Limits {
             (resource::Limit::Nofile, Some(descriptors())),
             (resource::Limit::Fsize, None),
             (resource::Limit::As, of("VmSize")),
+            (resource::Limit::Data, of("VmData")),
         ] {
             let value = resource::soft(limit).map_err(|errno| unknown(limit.name(), errno));
             let unit = if limit == resource::Limit::Nofile { Unit::Count } else { Unit::Bytes };
             self.add(limit.name(), unit, value, used, format!("setrlimit(2), {}", limit.ulimit()));
         }
+        let addresses = mmap::addresses().ok_or_else(|| Unknown("the kernel does not tell".to_string()));
+        let source = "the processor and the kernel's build; a range needs so many in a row";
+        self.add("address_space", Unit::Bytes, addresses, of("VmSize"), source);
         let mappings = read("/proc/self/maps").map(|text| lines(&text).count() as u64);
         self.sysctl("vm.max_map_count", Unit::Count, Some(mappings));
     }
@@ -319,14 +323,16 @@ fn descriptors() -> Reading<u64> {
     Ok(count.saturating_sub(1))
 }
 
-/// Whether this process has CAP_IPC_LOCK, for which RLIMIT_MEMLOCK does not count.
-pub(super) fn may_lock_all() -> bool {
-    const CAP_IPC_LOCK: u64 = 1 << 14;
+/// Who has it may lock all memory, whatever RLIMIT_MEMLOCK is, and have segments on huge pages.
+pub(super) const CAP_IPC_LOCK: u32 = 14;
+
+/// Whether this process has a capability of capabilities(7).
+pub(super) fn has_capability(number: u32) -> bool {
     let effective = read("/proc/self/status").ok().and_then(|text| {
         let word = field(&text, "CapEff")?.trim_ascii();
         super::text::hex(word)
     });
-    effective.map_or(sys::own_user() == 0, |effective| effective & CAP_IPC_LOCK != 0)
+    effective.map_or(sys::own_user() == 0, |effective| effective >> number & 1 != 0)
 }
 
 #[cfg(test)]

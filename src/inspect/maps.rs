@@ -14,8 +14,10 @@ pub(super) struct Line<'a> {
     pub offset: u64,
     pub device: u64,
     pub inode: u64,
-    /// As the kernel writes it: a newline is `\012`, and " (deleted)" may be behind it.
+    /// " (deleted)" may be behind it.
     pub path: &'a [u8],
+    /// Whether a newline in the path is `\012`, as the kernel writes it.
+    pub escaped: bool,
 }
 
 impl<'a> Line<'a> {
@@ -25,16 +27,22 @@ impl<'a> Line<'a> {
         let (start, end) = range(words.next()?)?;
         let [read, write, _, shared, ..] = *words.next()? else { return None };
         let mut rights = Rights::empty();
-        if read == b'r' {
-            rights |= Rights::READ;
-        }
-        if write == b'w' {
-            rights |= Rights::READ_WRITE.difference(Rights::READ);
-        }
+        rights.set(Rights::READ, read == b'r');
+        rights.set(Rights::WRITE, write == b'w');
         let offset = hex(words.next()?)?;
         let device = device(words.next()?, hex)?;
         let inode = words.number()?;
-        Some(Line { start, end, rights, shared: shared == b's', offset, device, inode, path: words.rest() })
+        Some(Line {
+            start,
+            end,
+            rights,
+            shared: shared == b's',
+            offset,
+            device,
+            inode,
+            path: words.rest(),
+            escaped: true,
+        })
     }
 }
 

@@ -43,8 +43,13 @@ bitflags::bitflags! {
         const ANONYMOUS = 32;
         /// Files that are mapped shared, of one process: every program has some.
         const FILES = 64;
+        /// Who has the objects open. Mappings alone are not looked at with this: nothing that those processes do
+        /// has to wait, and what is only mapped is not found.
+        const DESCRIPTORS = 128;
+        /// Who has the objects mapped.
+        const MAPPINGS = 256;
         /// Who has the objects, by descriptors and mappings.
-        const HOLDERS = 128;
+        const HOLDERS = Select::DESCRIPTORS.bits() | Select::MAPPINGS.bits();
     }
 }
 
@@ -57,6 +62,14 @@ impl Select {
             let unknown = bits & !Select::all().bits();
             Error::new(Errno::EINVAL, format!("unknown bits {unknown:#x} of what to look for"))
         })
+    }
+
+    /// What of a process is looked at: without a wish both, for the objects that they lead to.
+    pub(super) fn ways(self) -> Select {
+        match self & Select::HOLDERS {
+            none if none.is_empty() => Select::HOLDERS,
+            ways => ways,
+        }
     }
 
     pub(super) const SYSV: Select = Select::SEGMENTS.union(Select::SEMAPHORES).union(Select::QUEUES);
@@ -119,10 +132,11 @@ pub struct Object {
     pub owner: Option<Owner>,
     /// System V: who made it.
     pub creator: Option<Owner>,
-    /// Permission bits.
+    /// Permission bits, of a file also those for set-user-ID, set-group-ID and sticky: at most 07777.
     pub mode: Option<u32>,
-    /// A segment that goes with its last user; a file without a name.
-    pub removed: bool,
+    /// No name or key leads to it, so that it goes with its last user: a removed segment, an unlinked file, and
+    /// memfds and anonymous memory always.
+    pub unlinked: bool,
     /// The segment's; 0 is a process of another PID namespace.
     pub creator_pid: Option<i32>,
     /// Who attached, detached or sent last.
@@ -164,7 +178,7 @@ impl Object {
             owner: None,
             creator: None,
             mode: None,
-            removed: false,
+            unlinked: false,
             creator_pid: None,
             last_pid: None,
             last_receiver_pid: None,
@@ -231,7 +245,7 @@ pub enum By {
 pub struct Process {
     pub pid: i32,
     /// The name of its command, at most 15 bytes.
-    pub name: OsString,
+    pub command: OsString,
     /// Its effective user.
     pub uid: Option<u32>,
     /// Seconds since 1970.

@@ -10,20 +10,21 @@ use super::survey;
 use super::text::{lines, number, Words};
 use crate::sys::listing;
 
-/// Who a process is, by its directory in /proc.
-pub(super) fn introduce(pid: i32, place: BorrowedFd<'_>, boot_time: i64) -> Process {
+/// Who a process is, by a directory below its own in /proc.
+pub(super) fn introduce(pid: i32, below: BorrowedFd<'_>, boot_time: i64) -> Process {
     let text = &mut Vec::new();
-    let mut process = Process { pid, name: OsString::new(), uid: None, started_at: None, start_ticks: None };
-    if listing::read(place, c"stat", text).is_ok() {
+    let mut process =
+        Process { pid, command: OsString::new(), uid: None, started_at: None, start_ticks: None };
+    if listing::read(below, c"../stat", text).is_ok() {
         if let Some((name, ticks)) = parse_stat(text) {
-            process.name = OsStr::from_bytes(name).to_owned();
+            process.command = OsStr::from_bytes(name).to_owned();
             process.start_ticks = Some(ticks);
             let seconds = (ticks / listing::ticks_per_second()) as i64;
             process.started_at = boot_time.checked_add(seconds).filter(|_| boot_time > 0);
         }
     }
     // The directory itself always belongs to the effective user, also where what is in it is root's.
-    process.uid = listing::stat_open(place).ok().map(|stat| stat.uid);
+    process.uid = listing::stat(below, c"..").ok().map(|stat| stat.uid);
     process
 }
 

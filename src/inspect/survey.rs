@@ -46,37 +46,39 @@ impl Survey {
     pub fn of_process(pid: i32, select: Select) -> Result<Survey> {
         let mut survey = Survey::default();
         survey.list(select.intersection(Select::SYSV | Select::POSIX));
-        let select = select | Select::HOLDERS;
+        let select = select | select.ways();
         Walk::new(&mut survey, select, Only::Wanted).one(pid)?;
         survey.objects.retain(|object| !object.holders.is_empty());
         Ok(survey)
     }
 
-    /// A region's object alone, and who holds it.
-    pub fn of_region(region: &Region) -> Result<Survey> {
+    /// A region's object alone, and who holds it: by [`Select::HOLDERS`], or by one of its two ways.
+    pub fn of_region(region: &Region, ways: Select) -> Result<Survey> {
+        let ways = only_ways(ways)?;
         let mut survey = Survey::default();
         if let Ok(id) = region.sysv_id() {
             survey.list(Select::SEGMENTS);
             survey.objects.retain(|object| object.id == Some(id));
-            Walk::new(&mut survey, Select::HOLDERS | Select::SEGMENTS, Only::Wanted).all();
+            Walk::new(&mut survey, ways | Select::SEGMENTS, Only::Wanted).all();
             return Ok(survey);
         }
-        let mut survey = survey.of_inode(super::usage::file_behind(region)?);
+        let mut survey = survey.of_inode(super::usage::file_behind(region)?, ways);
         for object in &mut survey.objects {
             object.name = object.name.take().or_else(|| region.name().map(OsStr::to_owned));
         }
         Ok(survey)
     }
 
-    /// The object behind a descriptor alone, and who holds it.
-    pub fn of_file(fd: BorrowedFd<'_>) -> Result<Survey> {
+    /// The object behind a descriptor alone, and who holds it: by [`Select::HOLDERS`], or by one of its two ways.
+    pub fn of_file(fd: BorrowedFd<'_>, ways: Select) -> Result<Survey> {
+        let ways = only_ways(ways)?;
         let stat = listing::stat_open(fd).map_err(|errno| {
             Error::new(errno, format!("cannot look at the descriptor: {}", Code::from(errno)))
         })?;
-        Ok(Survey::default().of_inode(FileId { device: stat.device, inode: stat.inode }))
+        Ok(Survey::default().of_inode(FileId { device: stat.device, inode: stat.inode }, ways))
     }
 
-    fn of_inode(mut self, file: FileId) -> Survey {
+    fn of_inode(mut self, file: FileId, ways: Select) -> Survey {
         if place(DEV_SHM)
             .and_then(|place| listing::stat_open(place.as_fd()))
             .is_ok_and(|it| it.device == file.device)
@@ -85,7 +87,7 @@ impl Survey {
             self.list(Select::POSIX);
             self.objects.retain(|object| object.file == Some(file));
         }
-        Walk::new(&mut self, Select::all(), Only::File(file)).all();
+        Walk::new(&mut self, (Select::all() - Select::HOLDERS) | ways, Only::File(file)).all();
         self
     }
 
@@ -160,6 +162,19 @@ impl Survey {
     }
 }
 
+/// Both ways in which a process holds something, or one.
+fn only_ways(select: Select) -> Result<Select> {
+    match select - Select::HOLDERS {
+        none if none.is_empty() => Ok(select.ways()),
+        other => {
+            let bits = other.bits();
+            let message =
+                format!("bits {bits:#x} select objects, and here they are DESCRIPTORS and MAPPINGS alone");
+            Err(Error::new(Errno::EINVAL, message))
+        }
+    }
+}
+
 /// The device of /dev/shm, if nothing else lies on it: it is where a memory file system is mounted, whole, and
 /// no directory of a larger one, or of a disk.
 pub(super) fn own_device_of_dev_shm() -> Option<u64> {
@@ -212,7 +227,7 @@ pub(super) fn describe(object: &mut Object, stat: &Stat) {
     object.owner = Some(Owner { uid: stat.uid, gid: stat.gid });
     object.mode = Some(stat.mode & 0o7777);
     object.raw_mode = stat.mode;
-    object.removed = stat.links == 0;
+    object.unlinked = stat.links == 0;
     object.used_at = Some(seconds(stat.accessed_ns));
     object.modified_at = Some(seconds(stat.modified_ns));
     object.changed_at = Some(seconds(stat.changed_ns));

@@ -35,7 +35,7 @@ fn named(kind: ObjectKind, words: &mut Words<'_>) -> Option<Object> {
     let mut object = Object::new(kind);
     (object.key, object.id) = (Some(words.signed32()?), Some(words.signed32()?));
     let mode = words.octal()?;
-    (object.mode, object.removed) = (Some(mode & 0o777), mode & REMOVED != 0 && kind == ObjectKind::Segment);
+    (object.mode, object.unlinked) = (Some(mode & 0o777), mode & REMOVED != 0 && kind == ObjectKind::Segment);
     object.raw_mode = mode;
     Some(object)
 }
@@ -105,7 +105,7 @@ mod tests {
             (segment.key, segment.id, segment.mode),
             (Some(1397247037), Some(1596096546), Some(0o600))
         );
-        assert!(segment.removed);
+        assert!(segment.unlinked);
         assert_eq!((segment.size_bytes, segment.attach_count), (Some(65536), Some(3)));
         assert_eq!((segment.creator_pid, segment.last_pid), (Some(19517), Some(19518)));
         assert_eq!(segment.owner, Some(Owner { uid: 0, gid: 5 }));

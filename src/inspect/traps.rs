@@ -276,7 +276,7 @@ fn overcommit(limits: &Limits) -> Trap {
 }
 
 fn memlock(limits: &Limits) -> Trap {
-    let exempt = limits::may_lock_all();
+    let exempt = limits::has_capability(limits::CAP_IPC_LOCK);
     let sentence = |limit| match (limit, exempt) {
         (_, true) => "this process has CAP_IPC_LOCK, for which RLIMIT_MEMLOCK does not count".to_string(),
         (UNLIMITED, _) => "RLIMIT_MEMLOCK is unlimited".to_string(),

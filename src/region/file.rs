@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::descriptor::{self, regular};
 use super::naming::{self, Unnamed};
-use super::options::{creatable, window};
+use super::options::window;
 use super::reserve::give_size;
-use super::{c_name, Backing, Flags, Options, Parts, Region};
+use super::{c_name, creation, Backing, Flags, Kind, Options, Parts, Region};
 use crate::error::{shown, During, Error, Result};
 use crate::sys::file::{self, OFlag};
 use crate::sys::Errno;
@@ -22,13 +22,8 @@ impl Region {
     }
 
     pub(crate) fn file_create_c(path: &CStr, size: usize, options: &Options) -> Result<Region> {
-        const CALL: &str = "shm_file_create";
         let what = || describe(path);
-        let flags = Flags::WITH_DESCRIPTOR | Flags::REPLACE | Flags::OR_OPEN | Flags::NO_RESERVE;
-        options.allow(CALL, flags)?;
-        options.without_seals(CALL)?;
-        options.without_offset(CALL)?;
-        creatable(size, what)?;
+        creation::check(Kind::File, size, options, what)?;
         let directory = parent(path)?;
         let make = || {
             let (fd, unnamed) = Unnamed::open(&directory, options.mode_or_default())
@@ -78,12 +73,12 @@ fn open(path: &CStr, size: usize, options: &Options) -> Result<Region> {
     )
 }
 
-fn describe(path: &CStr) -> String {
+pub(crate) fn describe(path: &CStr) -> String {
     format!("the file {}", shown(path.to_bytes()))
 }
 
 /// The directory that a new file goes to.
-fn parent(path: &CStr) -> Result<CString> {
+pub(crate) fn parent(path: &CStr) -> Result<CString> {
     let refuse = |errno, why| Err(Error::new(errno, format!("cannot create {}: {why}", describe(path))));
     if path.is_empty() {
         return refuse(Errno::ENOENT, "the path is empty");

@@ -64,6 +64,31 @@ pub(crate) fn sharing(options: &Options) -> MapFlags {
     flags
 }
 
+/// How many addresses a mapping takes, in bytes.
+#[inline]
+pub(crate) fn length(shape: Shape, options: &Options) -> Option<usize> {
+    let length = match options.flags {
+        flags if flags.contains(Flags::GROWABLE) => usize::try_from(options.size_max).ok(),
+        flags if flags.contains(Flags::MIRROR) => shape.size.checked_mul(2),
+        _ => Some(shape.size),
+    };
+    length.and_then(|length| length.checked_next_multiple_of(shape.page_size))
+}
+
+/// Whether so many addresses can be had: takes them for a moment, with nothing behind them.
+pub(crate) fn addresses(length: Option<usize>, options: &Options) -> sys::Result<()> {
+    let length = length.and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
+    // Private memory that can be written to counts for RLIMIT_DATA too.
+    let rights = match options.flags.contains(Flags::PRIVATE) {
+        true => protection(options.rights()),
+        false => ProtFlags::PROT_NONE,
+    };
+    let private = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+    let start = mmap::map(None, length, rights, private, None)?;
+    // SAFETY: our own range, which nobody has used.
+    unsafe { mmap::unmap(start, length.get()) }
+}
+
 impl Mapping {
     /// A file's bytes, from the options' offset on. One that can grow is mapped as far as it may: what is
     /// beyond the file's end becomes memory when the file gets there.
@@ -71,15 +96,9 @@ impl Mapping {
     #[inline(always)]
     pub(crate) fn of_file(fd: BorrowedFd<'_>, shape: Shape, options: &Options) -> sys::Result<Mapping> {
         let Shape { size, page_size } = shape;
-        let flags = options.flags;
-        let length = match flags {
-            _ if flags.contains(Flags::GROWABLE) => usize::try_from(options.size_max).ok(),
-            _ if flags.contains(Flags::MIRROR) => size.checked_mul(2),
-            _ => Some(size),
-        };
-        let length = length.and_then(|length| length.checked_next_multiple_of(page_size));
+        let length = length(shape, options);
         let mapping = Mapping::new(length, page_size, options, Some((fd, options.offset)))?;
-        if flags.contains(Flags::MIRROR) {
+        if options.flags.contains(Flags::MIRROR) {
             mapping.map_again(fd, size, size, options)?;
         }
         Ok(mapping)

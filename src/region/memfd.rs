@@ -5,10 +5,10 @@ use std::ffi::{CStr, OsStr};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use super::options::creatable;
+use super::creation;
 use super::publish::Exposure;
 use super::reserve::{give_huge_size, give_size, in_pool, no_such_pages};
-use super::{c_name, Backing, Flags, Options, Parts, Region, Seals};
+use super::{c_name, Backing, Kind, Options, Parts, Region, Seals};
 use crate::error::{shown, Code, During, Error, Result};
 use crate::sys::{file, memfd, mmap, Errno};
 
@@ -22,12 +22,8 @@ impl Region {
     }
 
     pub(crate) fn create_c(name: &CStr, size: usize, options: &Options) -> Result<Region> {
-        const CALL: &str = "shm_region_create";
         let what = || format!("the memfd {}", shown(name.to_bytes()));
-        let flags = Flags::WITH_DESCRIPTOR | Flags::NO_RESERVE | Flags::HUGE | Flags::HUGE_FALLBACK;
-        options.allow(CALL, flags)?;
-        options.without_offset(CALL)?;
-        creatable(size, what)?;
+        creation::check(Kind::Memfd, size, options, what)?;
         if name.count_bytes() > NAME_MAX {
             let message = format!(
                 "cannot create {}: its name has {} bytes, and {NAME_MAX} are allowed",
@@ -36,26 +32,8 @@ impl Region {
             );
             return Err(Error::new(Errno::EINVAL, message));
         }
-        let growable = options.flags.contains(Flags::GROWABLE);
-        let seals = options.seals.unwrap_or(match growable {
-            true => Seals::DEFAULT - Seals::GROW,
-            false => Seals::DEFAULT,
-        });
-        if growable && seals.contains(Seals::GROW) {
-            let message =
-                format!("cannot create {}: it is to be GROWABLE and sealed against growing", what());
-            return Err(Error::new(Errno::EINVAL, message));
-        }
-        if seals.contains(Seals::EXEC) && options.mode & 0o111 != 0 {
-            let message = format!(
-                "cannot create {} of mode {:#o}: it is sealed against execution",
-                what(),
-                options.mode
-            );
-            return Err(Error::new(Errno::EINVAL, message));
-        }
-        let make = |huge| create_on(huge, name, size, seals, options);
-        options.flags.on_pages(CALL, make, |_| false)
+        let make = |huge| create_on(huge, name, size, creation::seals(options), options);
+        options.flags.on_pages(creation::call(Kind::Memfd), make, |_| false)
     }
 
     /// The seals that the region's object has; EINVAL where its file system knows none.

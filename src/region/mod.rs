@@ -1,17 +1,18 @@
 //! Regions: one type over every mechanism that the kernel has. One file a kind, and what they share:
-//! `options`, `reserve`, `mapping`, `name`, `naming` (complete before it has a name), `lease` (names that go
+//! `options`, `creation` (what making one refuses), `reserve`, `mapping`, `name`, `naming` (complete before it has a name), `lease` (names that go
 //! with their users), `unlink`; and what a region can do: `access` (checked copies), `guard` (SIGBUS), `typed`,
 //! `growth`, `publish` (for reading alone), `memory` (what the kernel does with pages), `placement` (on
 //! which).
 
 mod access;
 mod anonymous;
+pub(crate) mod creation;
 pub(crate) mod descriptor;
-mod file;
+pub(crate) mod file;
 mod growth;
 mod guard;
 mod lease;
-mod mapping;
+pub(crate) mod mapping;
 mod memfd;
 mod memory;
 mod name;
@@ -19,9 +20,9 @@ pub(crate) mod named;
 mod naming;
 pub(crate) mod options;
 mod placement;
-mod posix;
+pub(crate) mod posix;
 mod publish;
-mod reserve;
+pub(crate) mod reserve;
 pub(crate) mod segment;
 pub mod sysv;
 mod typed;

@@ -71,6 +71,8 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Rights: u32 {
         const READ = 1;
+        /// Alone only what a descriptor was opened for: no mapping of ours is without READ.
+        const WRITE = 2;
         const READ_WRITE = 3;
     }
 }
@@ -97,17 +99,17 @@ impl Flags {
 
     /// Makes an object on pages of the size that is asked for, None for ordinary ones; or on the next
     /// smaller ones, where that is allowed and the failure is not the same for all sizes.
-    pub(crate) fn on_pages<T>(
+    pub(crate) fn on_pages<T, E: From<Error>>(
         self,
         call: &str,
-        make: impl Fn(Option<usize>) -> Result<T>,
-        is_final: impl Fn(&Error) -> bool,
-    ) -> Result<T> {
+        make: impl Fn(Option<usize>) -> Result<T, E>,
+        is_final: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
         let sizes: &[_] = match self & Flags::HUGE {
             Flags::HUGE_1G => &[Some(HUGE_1G), Some(HUGE_2M), None],
             Flags::HUGE_2M => &[Some(HUGE_2M), None],
             huge if huge.is_empty() => &[None],
-            _ => return Err(invalid(format!("{call} takes HUGE_2M or HUGE_1G, not both"))),
+            _ => return Err(invalid(format!("{call} takes HUGE_2M or HUGE_1G, not both")).into()),
         };
         let smaller = if self.contains(Flags::HUGE_FALLBACK) { &sizes[1..] } else { &[] };
         smaller.iter().fold(make(sizes[0]), |made, &size| match made {

@@ -8,14 +8,14 @@ use super::descriptor;
 use super::lease;
 use super::name::Name;
 use super::naming::{self, Unnamed};
-use super::options::{creatable, window};
+use super::options::window;
 use super::reserve::give_size;
-use super::{c_name, Backing, Flags, Options, Parts, Region};
+use super::{c_name, creation, Backing, Flags, Kind, Options, Parts, Region};
 use crate::error::{shown, During, Error, Result, SHMKIT_E_ON_DISK};
 use crate::sys::file::{self, OFlag};
 use crate::sys::{mmap, Errno};
 
-const DIRECTORY: &CStr = c"/dev/shm";
+pub(crate) const DIRECTORY: &CStr = c"/dev/shm";
 /// What stands before a name in its path.
 const BEFORE: &CStr = c"/dev/shm/";
 const NAME_MAX: usize = 255;
@@ -27,15 +27,8 @@ impl Region {
     }
 
     pub(crate) fn posix_create_c(name: &CStr, size: usize, options: &Options) -> Result<Region> {
-        const CALL: &str = "shm_posix_create";
         let what = || describe(name);
-        let flags =
-            Flags::WITH_DESCRIPTOR | Flags::REPLACE | Flags::OR_OPEN | Flags::NO_RESERVE | Flags::RISK_DISK;
-        options.allow(CALL, flags | Flags::UNLINK_LAST | Flags::UNLINK_CREATOR)?;
-        lease::check(options)?;
-        options.without_seals(CALL)?;
-        options.without_offset(CALL)?;
-        creatable(size, what)?;
+        creation::check(Kind::Posix, size, options, what)?;
         check(name)?;
         let mut path = Name::none();
         let path = path.set(BEFORE, name);
@@ -132,7 +125,11 @@ fn in_memory(fd: BorrowedFd<'_>, options: &Options, what: impl Fn() -> String) -
     {
         return Ok(());
     }
+    Err(on_disk(what))
+}
+
+pub(crate) fn on_disk(what: impl Fn() -> String) -> Error {
     let message =
         format!("{} would lie on a disk: no tmpfs is mounted on /dev/shm (RISK_DISK allows it)", what());
-    Err(Error::own(SHMKIT_E_ON_DISK, message))
+    Error::own(SHMKIT_E_ON_DISK, message)
 }

@@ -60,7 +60,7 @@ fn out_of_memory(error: &Error) -> bool {
     [Some(Errno::ENOMEM as i32), Some(Errno::ENOSPC as i32)].contains(&error.errno())
 }
 
-pub(super) fn no_such_pages(tried: &str) -> Error {
+pub(crate) fn no_such_pages(tried: &str) -> Error {
     Error::new(Errno::EOPNOTSUPP, format!("{tried}: this machine has no pages of that size"))
 }
 

@@ -8,7 +8,7 @@ use super::mapping::Mapping;
 use super::options::large_enough;
 use super::reserve::{in_pool, no_such_pages, whole_huge_pages};
 use super::sysv::{self, shown_key, Identity, Place};
-use super::{Backing, Flags, Options, Parts, Region};
+use super::{creation, Backing, Flags, Kind, Options, Parts, Region};
 use crate::error::{During, Error, Result, SHMKIT_E_COLLISION};
 use crate::sys::{self, clock, limits, segment, Errno};
 
@@ -18,13 +18,11 @@ pub(crate) const ROUNDS: usize = 100;
 impl Region {
     /// Creates a segment and attaches it. Key 0 (IPC_PRIVATE) always makes a new one.
     pub fn sysv_create(key: i32, size: usize, options: &Options) -> Result<Region> {
-        const CALL: &str = "shm_sysv_create";
-        let flags = Flags::OR_OPEN | Flags::NO_RESERVE | Flags::HUGE | Flags::HUGE_FALLBACK;
-        allow(CALL, options, flags)?;
+        creation::check(Kind::SysV, size, options, || format!("a System V segment of {}", shown_key(key)))?;
         no_failed_key(key)?;
         let make = |huge| create_on(huge, key, size, options);
         for _ in 0..ROUNDS {
-            match options.flags.on_pages(CALL, make, exists) {
+            match options.flags.on_pages(creation::call(Kind::SysV), make, exists) {
                 Err(error) if exists(&error) && options.flags.contains(Flags::OR_OPEN) => {}
                 created => return created,
             }
@@ -169,10 +167,7 @@ fn create_on(huge: Option<usize>, key: i32, size: usize, options: &Options) -> R
         Errno::EINVAL if size > 0 && limits::huge_pool(page_size).is_none() => {
             no_such_pages(&format!("cannot create {}", what()))
         }
-        Errno::EPERM => {
-            let why = "huge pages need CAP_IPC_LOCK, or the group of vm.hugetlb_shm_group";
-            Error::new(errno, format!("cannot create {}: {why}", what()))
-        }
+        Errno::EPERM => Error::new(errno, format!("cannot create {}: {NO_RIGHT_TO_HUGE}", what())),
         Errno::ENOMEM => {
             in_pool(Error::new(errno, format!("cannot create {}: no memory", what())), page_size)
         }
@@ -180,6 +175,9 @@ fn create_on(huge: Option<usize>, key: i32, size: usize, options: &Options) -> R
     })?;
     attach_new(id, size, options)
 }
+
+pub(crate) const NO_RIGHT_TO_HUGE: &str =
+    "huge pages need CAP_IPC_LOCK, or the group of vm.hugetlb_shm_group";
 
 fn exists(error: &Error) -> bool {
     error.errno() == Some(Errno::EEXIST as i32)

@@ -69,14 +69,22 @@ pub fn stat(id: c_int) -> Result<Info> {
     })
 }
 
-/// Changes a segment's owner and permission bits.
-pub fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
+/// Changes a segment's owner and permission bits. None leaves a user or group as it is now.
+pub fn set_owner(id: c_int, uid: Option<u32>, gid: Option<u32>, mode: u32) -> Result<()> {
     if mode & !0o777 != 0 {
         return Err(Error::new(
             Errno::EINVAL,
             format!("mode {mode:#o} has more than permission bits (0777)"),
         ));
     }
+    let (uid, gid) = match (uid, gid) {
+        (Some(uid), Some(gid)) => (uid, gid),
+        _ => {
+            let now =
+                segment::stat_whoever(id).during(|| format!("cannot look at the System V segment {id}"))?;
+            (uid.unwrap_or(now.shm_perm.uid), gid.unwrap_or(now.shm_perm.gid))
+        }
+    };
     segment::set(id, uid, gid, mode)
         .during(|| format!("cannot give the System V segment {id} owner {uid}:{gid} and mode {mode:#o}"))
 }
@@ -93,7 +101,7 @@ pub fn unlock(id: c_int) -> Result<()> {
 }
 
 /// Why a segment could not be created, with the limit that is reached.
-pub(super) fn not_created(errno: Errno, under: impl fmt::Display, size: usize) -> Error {
+pub(crate) fn not_created(errno: Errno, under: impl fmt::Display, size: usize) -> Error {
     let tried = format!("cannot create a System V segment of {size} bytes under {under}");
     let why = match errno {
         Errno::EINVAL if size == 0 => "a segment has at least 1 byte".to_string(),

@@ -25,6 +25,13 @@ pub(crate) fn open_nameless(directory: &CStr, mode: u32) -> Result<OwnedFd> {
     open(directory, OFlag::O_TMPFILE | OFlag::O_RDWR, mode)
 }
 
+/// Whether this process may make files in a directory.
+pub(crate) fn may_create_in(directory: &CStr) -> Result<()> {
+    let place = open(directory, OFlag::O_PATH | OFlag::O_DIRECTORY, 0)?;
+    let rights = unistd::AccessFlags::W_OK | unistd::AccessFlags::X_OK;
+    unistd::faccessat(&place, c".", rights, AtFlags::AT_EACCESS)
+}
+
 /// Gives an open file a name, unless something stands there (EEXIST). Needs no temporary name.
 pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     match unistd::linkat(fd, c"", fcntl::AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {

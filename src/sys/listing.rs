@@ -3,7 +3,7 @@
 
 use std::ffi::{c_int, CStr, OsString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::Mode;
@@ -15,11 +15,6 @@ const NAME: usize = 19;
 
 pub(crate) fn open_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     open(parent, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
-}
-
-/// A directory to look things up in, not to be listed: opening one so takes no right to read it.
-pub(crate) fn open_place(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
-    open(parent, name, OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
 
 pub(crate) fn open(parent: BorrowedFd<'_>, name: &CStr, flags: OFlag) -> Result<OwnedFd> {
@@ -56,6 +51,11 @@ pub(crate) fn list(
 /// Reads a whole file into `text`.
 pub(crate) fn read(parent: BorrowedFd<'_>, name: &CStr, text: &mut Vec<u8>) -> Result<()> {
     let file = open(parent, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+    read_open(file.as_fd(), text)
+}
+
+/// The same of a file that is open, and was not read yet.
+pub(crate) fn read_open(file: BorrowedFd<'_>, text: &mut Vec<u8>) -> Result<()> {
     text.clear();
     loop {
         if text.capacity() - text.len() < 4096 {

@@ -23,6 +23,12 @@ pub(crate) fn page_size() -> usize {
     }
 }
 
+/// How many addresses a process has, where all builds of the kernel agree.
+pub(crate) fn addresses() -> Option<u64> {
+    // With five levels of page tables too: what is beyond is only for those who ask for it by address.
+    cfg!(target_arch = "x86_64").then_some((1 << 47) - 4096)
+}
+
 /// `size` rounded up to whole pages, if there are that many.
 pub(crate) fn whole_pages(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(page_size())

@@ -16,6 +16,7 @@ pub(crate) mod mmap;
 pub(crate) mod numa;
 mod once;
 pub(crate) mod process;
+pub(crate) mod procmap;
 pub(crate) mod queue;
 pub(crate) mod residency;
 pub(crate) mod resource;
@@ -38,6 +39,21 @@ pub(crate) fn own_process() -> libc::pid_t {
 pub(crate) fn own_user() -> u32 {
     // SAFETY (kernel): geteuid cannot fail.
     unsafe { libc::geteuid() }
+}
+
+/// Where an object of System V can stand in its kernel's table: the low bits of its id, 15, or 24 where the
+/// kernel was started with ipcmni_extend.
+pub(crate) fn ipc_indices(id: i32) -> [i32; 2] {
+    [id & 0x7fff, id & 0xff_ffff]
+}
+
+/// Whether this process acts for a group.
+pub(crate) fn in_group(group: u32) -> bool {
+    let mut groups = vec![0; 1 << 16];
+    // SAFETY (kernel): getegid cannot fail; getgroups fills no more than there is room for.
+    let (own, count) =
+        unsafe { (libc::getegid(), libc::getgroups(groups.len() as i32, groups.as_mut_ptr())) };
+    own == group || groups[..count.max(0) as usize].contains(&group)
 }
 
 /// Runs a call with all signals held back, but those that cannot be.

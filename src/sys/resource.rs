@@ -11,6 +11,7 @@ pub(crate) enum Limit {
     Nofile,
     Fsize,
     As,
+    Data,
 }
 
 impl Limit {
@@ -20,6 +21,7 @@ impl Limit {
             Limit::Nofile => "RLIMIT_NOFILE",
             Limit::Fsize => "RLIMIT_FSIZE",
             Limit::As => "RLIMIT_AS",
+            Limit::Data => "RLIMIT_DATA",
         }
     }
 
@@ -30,6 +32,7 @@ impl Limit {
             Limit::Nofile => "ulimit -n",
             Limit::Fsize => "ulimit -f",
             Limit::As => "ulimit -v",
+            Limit::Data => "ulimit -d",
         }
     }
 }
@@ -41,6 +44,7 @@ pub(crate) fn soft(limit: Limit) -> Result<u64> {
         Limit::Nofile => Resource::RLIMIT_NOFILE,
         Limit::Fsize => Resource::RLIMIT_FSIZE,
         Limit::As => Resource::RLIMIT_AS,
+        Limit::Data => Resource::RLIMIT_DATA,
     };
     getrlimit(resource).map(|(soft, _)| soft)
 }

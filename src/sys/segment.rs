@@ -84,6 +84,25 @@ pub(crate) fn stat(id: c_int) -> Result<libc::shmid_ds> {
     }
 }
 
+/// The same for whoever may not read: SHM_STAT_ANY (Linux 4.17). Its index is part of the id.
+pub(crate) fn stat_whoever(id: c_int) -> Result<libc::shmid_ds> {
+    const SHM_STAT_ANY: c_int = 15;
+    let denied = match stat(id) {
+        Err(Errno::EACCES) => Errno::EACCES,
+        stat => return stat,
+    };
+    for index in super::ipc_indices(id) {
+        let mut data = MaybeUninit::<libc::shmid_ds>::zeroed();
+        // SAFETY (kernel): it fills the struct when it succeeds; all zeros is valid too.
+        unsafe {
+            if Errno::result(libc::shmctl(index, SHM_STAT_ANY, data.as_mut_ptr())) == Ok(id) {
+                return Ok(data.assume_init());
+            }
+        }
+    }
+    Err(denied)
+}
+
 /// Changes owner and permission bits.
 pub(crate) fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
     // SAFETY: all zeros is a valid shmid_ds; (kernel) IPC_SET reads uid, gid and mode alone.

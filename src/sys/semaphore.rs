@@ -42,6 +42,25 @@ pub(crate) fn stat(id: c_int) -> Result<libc::semid_ds> {
     }
 }
 
+/// The same for whoever may not read: SEM_STAT_ANY (Linux 4.17). Its index is part of the id.
+pub(crate) fn stat_whoever(id: c_int) -> Result<libc::semid_ds> {
+    const SEM_STAT_ANY: c_int = 20;
+    let denied = match stat(id) {
+        Err(Errno::EACCES) => Errno::EACCES,
+        stat => return stat,
+    };
+    for index in super::ipc_indices(id) {
+        let mut data = MaybeUninit::<libc::semid_ds>::zeroed();
+        // SAFETY (kernel): it fills the struct when it succeeds; all zeros is valid too.
+        unsafe {
+            if Errno::result(libc::semctl(index, 0, SEM_STAT_ANY, data.as_mut_ptr())) == Ok(id) {
+                return Ok(data.assume_init());
+            }
+        }
+    }
+    Err(denied)
+}
+
 /// Changes owner and permission bits.
 pub(crate) fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
     // SAFETY: all zeros is a valid semid_ds; (kernel) IPC_SET reads uid, gid and mode alone.

@@ -237,21 +237,33 @@ impl Queue {
         })
     }
 
-    /// Changes owner, permission bits, and how many bytes the queue holds; 0 leaves that as it is.
-    pub fn set(self, uid: u32, gid: u32, mode: u32, bytes_max: u64) -> Result<()> {
+    /// Changes owner and permission bits. None leaves a user or group as it is now.
+    pub fn set_owner(self, uid: Option<u32>, gid: Option<u32>, mode: u32) -> Result<()> {
         let mode = permissions(mode)?;
-        let bytes_max = if bytes_max == 0 { self.raw_stat()?.msg_qbytes } else { bytes_max };
-        queue::set(self.0, uid, gid, mode, bytes_max).map_err(|errno| {
+        let now = self.now()?;
+        let (uid, gid) = (uid.unwrap_or(now.msg_perm.uid), gid.unwrap_or(now.msg_perm.gid));
+        queue::set(self.0, uid, gid, mode, now.msg_qbytes).map_err(|errno| {
+            failed(errno, format!("cannot give {} owner {uid}:{gid} and mode {mode:#o}", self.named()), None)
+        })
+    }
+
+    /// Changes how many bytes the queue holds; its messages stay.
+    pub fn set_bytes_max(self, bytes_max: u64) -> Result<()> {
+        let now = self.now()?;
+        let (perm, mode) = (now.msg_perm, u32::from(now.msg_perm.mode) & 0o777);
+        queue::set(self.0, perm.uid, perm.gid, mode, bytes_max).map_err(|errno| {
             let limit = queue::limits().map_or(i64::MAX as u64, |limits| limits.msgmnb as u64);
             let why = (errno == Errno::EPERM && bytes_max > limit).then(|| {
                 format!("msgmnb is {limit} bytes (/proc/sys/kernel/msgmnb), and more takes CAP_SYS_RESOURCE")
             });
-            let tried = format!(
-                "cannot give {} owner {uid}:{gid}, mode {mode:#o} and room for {bytes_max} bytes",
-                self.named()
-            );
-            failed(errno, tried, why)
+            failed(errno, format!("cannot give {} room for {bytes_max} bytes", self.named()), why)
         })
+    }
+
+    /// What the kernel takes all of, when a part is changed.
+    fn now(self) -> Result<libc::msqid_ds> {
+        let now = queue::stat_whoever(self.0);
+        now.map_err(|errno| failed(errno, format!("cannot look at {}", self.named()), None))
     }
 
     fn raw_stat(self) -> Result<libc::msqid_ds> {

@@ -193,9 +193,17 @@ impl Semaphores {
         })
     }
 
-    /// Changes owner and permission bits.
-    pub fn set(self, uid: u32, gid: u32, mode: u32) -> Result<()> {
+    /// Changes owner and permission bits. None leaves a user or group as it is now.
+    pub fn set_owner(self, uid: Option<u32>, gid: Option<u32>, mode: u32) -> Result<()> {
         let mode = permissions(mode)?;
+        let (uid, gid) = match (uid, gid) {
+            (Some(uid), Some(gid)) => (uid, gid),
+            _ => {
+                let now = semaphore::stat_whoever(self.0);
+                let now = now.map_err(|errno| self.failed(errno, "cannot look at"))?;
+                (uid.unwrap_or(now.sem_perm.uid), gid.unwrap_or(now.sem_perm.gid))
+            }
+        };
         semaphore::set(self.0, uid, gid, mode).map_err(|errno| {
             failed(errno, format!("cannot give {} owner {uid}:{gid} and mode {mode:#o}", self.named()), None)
         })

@@ -458,7 +458,7 @@ static void system_v_numbers(void)
         snprintf(id, sizeof id, "%d", bad_ids[at]);
         REFUSED_REGION(-EINVAL, id, shm_sysv_attach_id(bad_ids[at], NULL, &region, &error));
         REFUSED(-EINVAL, id, shm_sysv_stat(bad_ids[at], &info, sizeof info, &error));
-        REFUSED(-EINVAL, id, shm_sysv_set(bad_ids[at], 0, 0, 0600, &error));
+        REFUSED(-EINVAL, id, shm_sysv_set_owner(bad_ids[at], 0, 0, 0600, &error));
         REFUSED(-EINVAL, id, shm_sysv_lock(bad_ids[at], &error));
         REFUSED(-EINVAL, id, shm_sysv_unlock(bad_ids[at], &error));
         REFUSED(-EINVAL, id, shm_sysv_remove(bad_ids[at], &error));
@@ -471,8 +471,8 @@ static void system_v_numbers(void)
 
     shm_region *sysv = NULL;
     OK(shm_sysv_create(0, page, OPTIONS(.flags = SHMKIT_REGION_AUTO_REMOVE), &sysv, &error));
-    REFUSED(-EINVAL, "mode", shm_sysv_set(shm_sysv_id(sysv), 0, 0, 01000, &error));
-    REFUSED(-EINVAL, "", shm_sysv_set(shm_sysv_id(sysv), UINT32_MAX, 0, 0600, &error));
+    REFUSED(-EINVAL, "mode", shm_sysv_set_owner(shm_sysv_id(sysv), 0, 0, 01000, &error));
+    OK(shm_sysv_set_owner(shm_sysv_id(sysv), UINT32_MAX, UINT32_MAX, 0600, &error));
     CLOSE(sysv);
 }
 

@@ -26,6 +26,8 @@ static void limits(void)
     for (; shm_limit_get(list, count, &limit, sizeof limit) == 1; count++) {
         CHECK(limit.name[0] && limit.source[0]);
         CHECK(limit.has_value == !limit.unknown && limit.reserved == 0);
+        CHECK(!limit.has_used || !limit.used_unknown);
+        CHECK(limit.has_used || limit.used == 0);
         CHECK(limit.unit >= SHMKIT_UNIT_BYTES && limit.unit <= SHMKIT_UNIT_SETTING);
         CODE(1, shm_limit_find(list, limit.name, &found, sizeof found));
         CHECK(!strcmp(found.name, limit.name));
@@ -34,6 +36,8 @@ static void limits(void)
     CODE(1, shm_limit_find(list, "kernel.shmmni", &limit, sizeof limit));
     CHECK(limit.has_value && limit.has_used && limit.unit == SHMKIT_UNIT_COUNT && !limit.word);
     CHECK(!strcmp(limit.source, "/proc/sys/kernel/shmmni"));
+    CODE(1, shm_limit_find(list, "kernel.shmmax", &limit, sizeof limit));
+    CHECK(!limit.has_used && !limit.used_unknown); /* nothing uses it up */
 
     /* A struct of another size: filled as far as it goes; what it has behind ours becomes 0. */
     struct {
@@ -65,10 +69,26 @@ static void fits(void)
     OK(shm_fits(SHMKIT_KIND_FILE, test_path("new"), page, NULL, &error));
     CHECK(access(test_path("new"), F_OK) == -1);
     REFUSED(-ENOSPC, "bytes are free", shm_fits(SHMKIT_KIND_FILE, test_path("new"), (uint64_t)1 << 60, NULL, &error));
-    REFUSED(-ENOENT, "directory", shm_fits(SHMKIT_KIND_FILE, test_path("no/new"), 1, NULL, &error));
+    REFUSED(-ENOENT, "no/new", shm_fits(SHMKIT_KIND_FILE, test_path("no/new"), 1, NULL, &error));
     REFUSED(-EINVAL, "path", shm_fits(SHMKIT_KIND_FILE, NULL, 1, NULL, &error));
-    REFUSED(-EINVAL, "1 byte", shm_fits(SHMKIT_KIND_MEMFD, NULL, 0, NULL, &error));
-    REFUSED(-ENOMEM, "address", shm_fits(SHMKIT_KIND_SYSV, NULL, UINT64_MAX, NULL, &error));
+    REFUSED(-EINVAL, "0 bytes", shm_fits(SHMKIT_KIND_MEMFD, NULL, 0, NULL, &error));
+    REFUSED(-EINVAL, "1 byte", shm_fits(SHMKIT_KIND_SYSV, NULL, 0, NULL, &error));
+    REFUSED(-EINVAL, "shmmax", shm_fits(SHMKIT_KIND_SYSV, NULL, UINT64_MAX, NULL, &error));
+    REFUSED(-ENOMEM, "address", shm_fits(SHMKIT_KIND_MEMFD, NULL, UINT64_MAX, NULL, &error));
+    /* What making it refuses, in the same words. */
+    shm_region_options far = {.size = sizeof far, .flags = SHMKIT_REGION_GROWABLE, .size_max = (uint64_t)1 << 62};
+    shm_region *region = NULL;
+    int code = shm_region_create("far", page, &far, &region, &error);
+    CHECK(code == -ENOMEM || code == -EINVAL); /* valgrind's answer */
+    REFUSED(code, "address", shm_fits(SHMKIT_KIND_MEMFD, NULL, page, &far, &error));
+    REFUSED(-EINVAL, "cannot be GROWABLE: size_max is 1,",
+            shm_fits(SHMKIT_KIND_MEMFD, NULL, page, OPTIONS(.flags = SHMKIT_REGION_GROWABLE, .size_max = 1), &error));
+    REFUSED(-EINVAL, "shm_sysv_create has no use for the flag GROWABLE",
+            shm_fits(SHMKIT_KIND_SYSV, NULL, page, OPTIONS(.flags = SHMKIT_REGION_GROWABLE), &error));
+    REFUSED(-EINVAL, "shm_posix_create has no use for seals",
+            shm_fits(SHMKIT_KIND_POSIX, NULL, page, OPTIONS(.seals = SHMKIT_SEAL_GROW), &error));
+    REFUSED(-EINVAL, "HUGE_FALLBACK without",
+            shm_fits(SHMKIT_KIND_MEMFD, NULL, page, OPTIONS(.flags = SHMKIT_REGION_HUGE_FALLBACK), &error));
     for (int kind = -1; kind <= SHMKIT_KIND_NAMED_SEMAPHORE + 1; kind++)
         if (kind <= 0 || kind == SHMKIT_KIND_DESCRIPTOR || kind > SHMKIT_KIND_SYSV)
             REFUSED(-EINVAL, "kind", shm_fits(kind, NULL, 1, NULL, &error));
@@ -117,12 +137,12 @@ static void objects(void)
     CHECK_EQ(object.mode, 0600);
     CHECK_EQ(object.owner_uid, geteuid());
     CHECK_EQ(object.seals, shm_region_seals(memfd));
-    CHECK_EQ(object.id, -1);
+    CHECK(object.id == -1 && object.key == 0 && object.unlinked == 1);
     CHECK(object.attach_count == UINT64_MAX && object.creator_uid == UINT32_MAX);
     for (size_t i = 0; shm_holder_get(list, index, i, &holder, sizeof holder) == 1; i++) {
         CHECK_EQ(holder.pid, getpid());
         CHECK_EQ(holder.rights, SHMKIT_RIGHTS_READ_WRITE);
-        CHECK(holder.name[0] && holder.start_ticks > 0);
+        CHECK(holder.command[0] && holder.start_ticks > 0);
         if (holder.descriptor == -1) {
             CHECK(holder.start == (uintptr_t)shm_region_data(memfd) && holder.shared == 1);
             CHECK_EQ(holder.length_bytes, 2 * page);
@@ -148,7 +168,11 @@ static void objects(void)
     CODE(0, shm_gap_get(list, 0, &gap, sizeof gap));
     FREE();
 
-    OK(shm_region_holders(segment, &list, &error));
+    OK(shm_region_holders(segment, SHMKIT_SELECT_DESCRIPTORS, &list, &error));
+    CODE(0, shm_holder_get(list, 0, 0, &holder, sizeof holder)); /* a segment has none */
+    FREE();
+    REFUSED_LIST(-EINVAL, "DESCRIPTORS", shm_region_holders(segment, SHMKIT_SELECT_POSIX, &list, &error));
+    OK(shm_region_holders(segment, 0, &list, &error));
     CODE(1, shm_object_get(list, 0, &object, sizeof object));
     CODE(0, shm_object_get(list, 1, &object, sizeof object));
     CHECK(object.id == shm_sysv_id(segment));
@@ -215,6 +239,7 @@ static void leftovers(void)
     object = find(test_name("left"), SHMKIT_KIND_POSIX, &index);
     CODE(1, shm_leftover_get(list, index, &left, sizeof left));
     CHECK(object.size_bytes == 5000 && left.decided == 1 && strstr(left.reason, "open or mapped"));
+    CHECK(left.reasons == SHMKIT_REASON_NOT_OPEN && object.unlinked == 0);
     OK(shm_leftover_check(list, index, &error));
     OK(shm_posix_open(test_name("left"), NULL, &made, &error));
     REFUSED(-EBUSY, test_name("left"), shm_leftover_remove(list, index, &error));
@@ -222,10 +247,86 @@ static void leftovers(void)
     OK(shm_leftover_remove(list, index, &error));
     REFUSED(-ENOENT, "gone", shm_leftover_remove(list, index, &error));
     REFUSED(-EINVAL, "number", shm_leftover_check(list, SIZE_MAX, &error));
+    REFUSED(-EINVAL, "number", shm_leftover_remove_in_use(list, SIZE_MAX, &error));
+    REFUSED(-ENOENT, "gone", shm_leftover_remove_in_use(list, index, &error));
+    FREE();
+
+    /* What is in use, when that is what is asked for. */
+    OK(shm_posix_create(test_name("left"), 5000, NULL, &made, &error));
+    CLOSE(made);
+    OK(shm_leftovers_list(&list, &error));
+    find(test_name("left"), SHMKIT_KIND_POSIX, &index);
+    OK(shm_posix_open(test_name("left"), NULL, &made, &error));
+    OK(shm_region_write(made, 0, "x", 1));
+    REFUSED(-ESTALE, "changed", shm_leftover_remove(list, index, &error));
+    OK(shm_leftover_remove_in_use(list, index, &error));
+    REFUSED(-ENOENT, "", shm_posix_open(test_name("left"), NULL, &(shm_region *){NULL}, &error));
+    CLOSE(made);
     FREE();
     OK(shm_limits_list(&list, &error));
     REFUSED(-EINVAL, "number", shm_leftover_remove(list, 0, &error)); /* another list */
     FREE();
+}
+
+/* How the limits, holders and leftovers say what they do not know. */
+static void unseen(int socket UNUSED, void *argument UNUSED)
+{
+    shm_limit limit;
+    shm_gap gap;
+    bool denied = false;
+
+    isolate(CLONE_NEWNS | CLONE_NEWIPC, "");
+    if (mount("none", "/proc/sysvipc", "tmpfs", 0, "") == -1)
+        SKIP("cannot hide /proc/sysvipc: %s", strerror(errno));
+    OK(shm_limits_list(&list, &error));
+    CODE(1, shm_limit_find(list, "kernel.sem.semmni", &limit, sizeof limit));
+    CHECK(limit.has_value && !limit.has_used && limit.used == 0 && strstr(limit.used_unknown, "/proc/sysvipc/sem"));
+    FREE();
+    OK(shm_objects_list(SHMKIT_SELECT_SEGMENTS, &list, &error));
+    CODE(1, shm_gap_get(list, 0, &gap, sizeof gap));
+    CHECK(gap.cause == SHMKIT_GAP_UNREADABLE && gap.reserved == 0 && strstr(gap.message, "/proc/sysvipc/shm"));
+    FREE();
+    become_nobody();
+    OK(shm_objects_list(SHMKIT_SELECT_MEMFDS, &list, &error));
+    for (size_t i = 0; shm_gap_get(list, i, &gap, sizeof gap) == 1; i++)
+        denied |= gap.cause == SHMKIT_GAP_PERMISSION && gap.count > 0;
+    CHECK(denied);
+    FREE();
+}
+
+static void usage_of_a_process(void)
+{
+    shm_region *region = NULL;
+    shm_usage whole, same;
+    pid_t child;
+
+    OK(shm_anon_create(2 * page, OPTIONS(.flags = SHMKIT_REGION_POPULATE), &region, &error));
+    uint64_t start = (uintptr_t)shm_region_data(region);
+    OK(shm_region_usage(region, &whole, sizeof whole, &error));
+    OK(shm_process_usage(getpid(), start, 2 * page, &same, sizeof same, &error));
+    CHECK(!memcmp(&whole, &same, sizeof whole));
+    CHECK(same.mappings == 1 && same.resident_bytes == 2 * page);
+    /* Of two mappings both, or one alone. */
+    OK(shm_region_protect(region, 0, page, SHMKIT_RIGHTS_READ, &error));
+    OK(shm_region_usage(region, &whole, sizeof whole, &error));
+    CHECK(whole.mappings == 2 && whole.size_bytes == 2 * page);
+    OK(shm_process_usage(getpid(), start, 1, &same, sizeof same, &error));
+    CHECK(same.mappings == 1 && same.size_bytes == page);
+    child = fork();
+    CHECK_SYS(child);
+    if (child == 0)
+        for (;;)
+            pause();
+    OK(shm_process_usage(child, start, 2 * page, &same, sizeof same, &error));
+    CHECK(same.size_bytes == 2 * page && same.mappings == 2);
+    CHECK_SYS(kill(child, SIGKILL));
+    CHECK_SYS(waitpid(child, NULL, 0));
+    REFUSED(-ENOENT, "smaps", shm_process_usage(child, start, 1, &same, sizeof same, &error));
+    REFUSED(-ENOENT, "0x0", shm_process_usage(getpid(), 0, 1, &same, sizeof same, &error));
+    REFUSED(-ENOENT, "smaps", shm_process_usage(-1, 0, UINT64_MAX, &same, sizeof same, &error));
+    REFUSED(-EINVAL, "NULL", shm_process_usage(getpid(), start, 1, NULL, sizeof same, &error));
+    REFUSED(-EINVAL, "sizeof", shm_process_usage(getpid(), start, 1, &same, 0, &error));
+    CLOSE(region);
 }
 
 static void traps(void)
@@ -253,9 +354,9 @@ static void bad_arguments(void)
     CHECK_SYS(waitpid(gone, NULL, 0));
     REFUSED_LIST(-ESRCH, "process", shm_objects_list_of(gone, SHMKIT_SELECT_MEMFDS, &list, &error));
     REFUSED_LIST(-ESRCH, "-1", shm_objects_list_of(-1, SHMKIT_SELECT_MEMFDS, &list, &error));
-    REFUSED_LIST(-EINVAL, "0x100", shm_objects_list(256, &list, &error));
+    REFUSED_LIST(-EINVAL, "0x200", shm_objects_list(512, &list, &error));
     REFUSED_LIST(-EINVAL, "0x80000000", shm_objects_list_of(1, 1u << 31, &list, &error));
-    REFUSED_LIST(-EINVAL, "NULL", shm_region_holders(NULL, &list, &error));
+    REFUSED_LIST(-EINVAL, "NULL", shm_region_holders(NULL, 0, &list, &error));
     REFUSED_LIST(-EINVAL, "NULL", shm_region_file_system(NULL, &list, &error));
     REFUSED(-EINVAL, "NULL", shm_limits_list(NULL, &error));
     REFUSED(-EINVAL, "NULL", shm_objects_list(1, NULL, &error));
@@ -263,7 +364,7 @@ static void bad_arguments(void)
     REFUSED(-EINVAL, "NULL", shm_traps_list(NULL, &error));
     REFUSED(-EINVAL, "NULL", shm_leftover_check(NULL, 0, &error));
     REFUSED(-EINVAL, "NULL", shm_leftover_remove(NULL, 0, &error));
-    CODE(-EINVAL, shm_objects_list(256, &list, NULL));
+    CODE(-EINVAL, shm_objects_list(512, &list, NULL));
     shm_list_free(NULL);
 
     OK(shm_objects_list(0, &list, &error));
@@ -297,6 +398,8 @@ static void test(void)
     RUN(objects);
     RUN(pages);
     RUN(leftovers);
+    IN_CHILD(unseen, NULL);
+    RUN(usage_of_a_process);
     RUN(traps);
     RUN(bad_arguments);
 }

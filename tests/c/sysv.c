@@ -355,11 +355,16 @@ static void information(void)
     CHECK(found);
 
     /* IPC_SET changes mode and owner. */
-    OK(shm_sysv_set(info.id, info.owner_uid, info.owner_gid, 0604, &error));
+    OK(shm_sysv_set_owner(info.id, info.owner_uid, info.owner_gid, 0604, &error));
     CHECK_EQ(info_of(info.id).mode, 0604);
     if (geteuid() == 0) {
-        OK(shm_sysv_set(info.id, NOBODY, NOBODY - 1, 0, &error));
+        OK(shm_sysv_set_owner(info.id, NOBODY, NOBODY - 1, 0, &error));
         CHECK_EQ(info_of(info.id).owner_uid, NOBODY);
+        /* (uid_t)-1 keeps what there is. */
+        OK(shm_sysv_set_owner(info.id, (uid_t)-1, 7, 0, &error));
+        CHECK(info_of(info.id).owner_uid == NOBODY && info_of(info.id).owner_gid == 7);
+        OK(shm_sysv_set_owner(info.id, (uid_t)-1, NOBODY - 1, 0, &error));
+        OK(shm_sysv_set_owner(info.id, NOBODY, (gid_t)-1, 0, &error));
         CHECK_EQ(info_of(info.id).owner_gid, NOBODY - 1);
         CHECK_EQ(info_of(info.id).creator_uid, 0);
         CHECK_EQ(info_of(info.id).mode, 0);
@@ -416,7 +421,7 @@ static void stranger_and_mode_0(int socket UNUSED, void *argument)
                    shm_sysv_create(target->key, 1, OPTIONS(.flags = SHMKIT_REGION_OR_OPEN), &region, &error));
     REFUSED(-EACCES, decimal(target->id), shm_sysv_stat(target->id, &info, sizeof info, &error));
     /* IPC_SET, IPC_RMID, SHM_LOCK by a stranger: EPERM. */
-    REFUSED(-EPERM, decimal(target->id), shm_sysv_set(target->id, NOBODY, NOBODY, 0666, &error));
+    REFUSED(-EPERM, decimal(target->id), shm_sysv_set_owner(target->id, NOBODY, NOBODY, 0666, &error));
     REFUSED(-EPERM, decimal(target->id), shm_sysv_remove(target->id, &error));
     REFUSED(-EPERM, decimal(target->id), shm_sysv_lock(target->id, &error));
     REFUSED(-EPERM, decimal(target->id), shm_sysv_unlock(target->id, &error));
@@ -451,9 +456,9 @@ static void rights(void)
     OK(shm_sysv_create(target.key, page, NULL, &made, &error));
     CODE(0, shm_region_write(made, 0, "for all to read", 16));
     target.id = shm_sysv_id(made);
-    OK(shm_sysv_set(target.id, geteuid(), getegid(), 0, &error));
+    OK(shm_sysv_set_owner(target.id, geteuid(), getegid(), 0, &error));
     IN_CHILD(stranger_and_mode_0, &target);
-    OK(shm_sysv_set(target.id, geteuid(), getegid(), 0644, &error));
+    OK(shm_sysv_set_owner(target.id, geteuid(), getegid(), 0644, &error));
     IN_CHILD(stranger_who_may_read, &target);
     CHECK_EQ(info_of(target.id).attach_count, 1);
     OK(shm_sysv_remove(target.id, &error));

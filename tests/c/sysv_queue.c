@@ -133,7 +133,7 @@ static void bad_arguments(void)
     REFUSED_MESSAGE(-EINVAL, "0x2000", shm_sysv_queue_peek(queue, 0, SHMKIT_QUEUE_EXCEPT, INTO));
     REFUSED(-EINVAL, "NULL", shm_sysv_queue_stat(queue, NULL, sizeof info, &error));
     REFUSED(-EINVAL, "sizeof", shm_sysv_queue_stat(queue, &info, 0, &error));
-    REFUSED(-EINVAL, "0o1000", shm_sysv_queue_set(queue, 0, 0, 01000, 0, &error));
+    REFUSED(-EINVAL, "0o1000", shm_sysv_queue_set_owner(queue, 0, 0, 01000, &error));
     OK(shm_sysv_queue_remove(queue, &error));
 
     const int bogus[] = {-1, INT_MIN, INT_MAX, queue};
@@ -149,8 +149,8 @@ static void bad_arguments(void)
         REFUSED_MESSAGE(-EINVAL, number, shm_sysv_queue_try_receive(bogus[at], 0, 0, INTO));
         REFUSED_MESSAGE(-EINVAL, number, shm_sysv_queue_peek(bogus[at], 0, 0, INTO));
         REFUSED(-EINVAL, number, shm_sysv_queue_stat(bogus[at], &info, sizeof info, &error));
-        REFUSED(-EINVAL, number, shm_sysv_queue_set(bogus[at], 0, 0, 0600, 1, &error));
-        REFUSED(-EINVAL, number, shm_sysv_queue_set(bogus[at], 0, 0, 0600, 0, &error));
+        REFUSED(-EINVAL, number, shm_sysv_queue_set_bytes_max(bogus[at], 1, &error));
+        REFUSED(-EINVAL, number, shm_sysv_queue_set_owner(bogus[at], 0, 0, 0600, &error));
         CODE(-EINVAL, shm_sysv_queue_remove(bogus[at], NULL));
     }
 }
@@ -226,7 +226,7 @@ static void full(void)
     int queue = new_queue();
     int64_t before = shmkit_deadline_in_ms(0);
 
-    OK(shm_sysv_queue_set(queue, geteuid(), getegid(), 0600, 10, &error));
+    OK(shm_sysv_queue_set_bytes_max(queue, 10, &error));
     OK(shm_sysv_queue_try_send(queue, 1, "12345678", 8, &error));
     REFUSED(-EAGAIN, "8 bytes", shm_sysv_queue_try_send(queue, 1, "123", 3, &error));
     SAYS("at most 10");
@@ -278,7 +278,7 @@ static void waiting(void)
     for (int way = 0; way < 8; way++) {
         bool remove = way & 4;
         wait = (struct wait){new_queue(), way & 1, way & 2};
-        OK(shm_sysv_queue_set(wait.queue, geteuid(), getegid(), 0600, 10, &error));
+        OK(shm_sysv_queue_set_bytes_max(wait.queue, 10, &error));
         OK(shm_sysv_queue_send(wait.queue, 9, "12345678", 8, &error));
         child = child_start(wait_for, &wait);
         hear(child.socket);
@@ -341,9 +341,9 @@ static void information(void)
     CHECK(info.sent_at >= coarse.tv_sec && info.received_at >= coarse.tv_sec);
     CHECK_EQ(info.sender_pid, getpid());
     CHECK_EQ(info.receiver_pid, getpid());
-    OK(shm_sysv_queue_set(queue, geteuid(), getegid(), 0600, 100, &error));
+    OK(shm_sysv_queue_set_bytes_max(queue, 100, &error));
     CHECK_EQ(info_of(queue).bytes_max, 100);
-    OK(shm_sysv_queue_set(queue, geteuid(), getegid(), 0644, 0, &error));
+    OK(shm_sysv_queue_set_owner(queue, UINT32_MAX, UINT32_MAX, 0644, &error));
     CHECK_EQ(info_of(queue).bytes_max, 100);
     CHECK_EQ(info_of(queue).mode, 0644);
     memset(&info, 0x5a, sizeof info);
@@ -365,15 +365,19 @@ static void stranger(int socket UNUSED, void *keys)
     REFUSED_MESSAGE(-EACCES, "Permission", shm_sysv_queue_receive(closed, 0, 0, INTO));
     REFUSED_MESSAGE(-EACCES, "Permission", shm_sysv_queue_receive_until(closed, 0, 0, INT64_MAX, INTO));
     REFUSED(-EACCES, "Permission", shm_sysv_queue_stat(closed, &(shm_sysv_queue_info){0}, 8, &error));
-    REFUSED(-EACCES, "Permission", shm_sysv_queue_set(closed, 0, 0, 0666, 0, &error));
-    REFUSED(-EPERM, "not permitted", shm_sysv_queue_set(closed, 0, 0, 0666, 1, &error));
+    REFUSED(-EPERM, "not permitted", shm_sysv_queue_set_owner(closed, UINT32_MAX, 0, 0666, &error));
+    REFUSED(-EPERM, "not permitted", shm_sysv_queue_set_bytes_max(closed, 1, &error));
     REFUSED(-EPERM, "not permitted", shm_sysv_queue_remove(closed, &error));
     OK(shm_sysv_queue_open(key[1], &open, &error));
     REFUSED(-EACCES, "Permission", shm_sysv_queue_try_send(open, 1, "x", 1, &error));
     check_received(shm_sysv_queue_receive(open, 0, 0, INTO), 4, "for all");
     /* More than msgmnb takes a right. */
     OK(shm_sysv_queue_create(key[2], 0, 0, &own, &error));
-    REFUSED(-EPERM, "/proc/sys/kernel/msgmnb", shm_sysv_queue_set(own, NOBODY, NOBODY, 0600, UINT32_MAX, &error));
+    /* Its owner may not read it, and changes it. */
+    OK(shm_sysv_queue_set_owner(own, UINT32_MAX, UINT32_MAX, 0, &error));
+    REFUSED(-EACCES, "Permission", shm_sysv_queue_stat(own, &(shm_sysv_queue_info){0}, 8, &error));
+    OK(shm_sysv_queue_set_bytes_max(own, 10, &error));
+    REFUSED(-EPERM, "/proc/sys/kernel/msgmnb", shm_sysv_queue_set_bytes_max(own, UINT32_MAX, &error));
     OK(shm_sysv_queue_remove(own, &error));
 }
 

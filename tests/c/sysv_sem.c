@@ -36,7 +36,7 @@ static shm_sysv_sem_state state_of(int set, uint32_t index)
 {
     shm_sysv_sem_state state;
 
-    OK(shm_sysv_sem_get_state(set, index, &state, sizeof state, &error));
+    OK(shm_sysv_sem_stat_one(set, index, &state, sizeof state, &error));
     return state;
 }
 
@@ -130,10 +130,10 @@ static void bad_arguments(void)
     REFUSED(-ERANGE, "65535", shm_sysv_sem_set_values(set, VALUES(1, 1, 65535), &error));
     REFUSED(-EINVAL, "NULL", shm_sysv_sem_stat(set, NULL, sizeof info, &error));
     REFUSED(-EINVAL, "sizeof", shm_sysv_sem_stat(set, &info, 0, &error));
-    REFUSED(-EINVAL, "NULL", shm_sysv_sem_get_state(set, 0, NULL, sizeof state, &error));
-    REFUSED(-EINVAL, "sizeof", shm_sysv_sem_get_state(set, 0, &state, SIZE_MAX, &error));
-    REFUSED(-EINVAL, "3 semaphores", shm_sysv_sem_get_state(set, 3, &state, sizeof state, &error));
-    REFUSED(-EINVAL, "0o1000", shm_sysv_sem_set(set, 0, 0, 01000, &error));
+    REFUSED(-EINVAL, "NULL", shm_sysv_sem_stat_one(set, 0, NULL, sizeof state, &error));
+    REFUSED(-EINVAL, "sizeof", shm_sysv_sem_stat_one(set, 0, &state, SIZE_MAX, &error));
+    REFUSED(-EINVAL, "3 semaphores", shm_sysv_sem_stat_one(set, 3, &state, sizeof state, &error));
+    REFUSED(-EINVAL, "0o1000", shm_sysv_sem_set_owner(set, 0, 0, 01000, &error));
     OK(shm_sysv_sem_remove(set, &error));
 
     const int bogus[] = {-1, INT_MIN, INT_MAX, set};
@@ -148,9 +148,9 @@ static void bad_arguments(void)
         REFUSED(-EINVAL, number, shm_sysv_sem_values(bogus[at], values, 3, &error));
         REFUSED(-EINVAL, number, shm_sysv_sem_set_value(bogus[at], 0, 0, &error));
         REFUSED(-EINVAL, number, shm_sysv_sem_set_values(bogus[at], values, 3, &error));
-        REFUSED(-EINVAL, number, shm_sysv_sem_get_state(bogus[at], 0, &state, sizeof state, &error));
+        REFUSED(-EINVAL, number, shm_sysv_sem_stat_one(bogus[at], 0, &state, sizeof state, &error));
         REFUSED(-EINVAL, number, shm_sysv_sem_stat(bogus[at], &info, sizeof info, &error));
-        REFUSED(-EINVAL, number, shm_sysv_sem_set(bogus[at], 0, 0, 0600, &error));
+        REFUSED(-EINVAL, number, shm_sysv_sem_set_owner(bogus[at], 0, 0, 0600, &error));
         CODE(-EINVAL, shm_sysv_sem_remove(bogus[at], NULL));
     }
 }
@@ -352,7 +352,9 @@ static void information(void)
     CHECK(info_of(set).operated_at >= coarse.tv_sec);
     CHECK_EQ(state_of(set, 1).last_pid, getpid());
 
-    OK(shm_sysv_sem_set(set, geteuid(), getegid(), 0705, &error));
+    OK(shm_sysv_sem_set_owner(set, geteuid(), getegid(), 0705, &error));
+    OK(shm_sysv_sem_set_owner(set, UINT32_MAX, UINT32_MAX, 0705, &error));
+    CHECK(info_of(set).owner_uid == geteuid() && info_of(set).owner_gid == getegid());
     CHECK_EQ(info_of(set).mode, 0604); /* 0101 would mark it unfinished */
     OK(shm_sysv_sem_remove(set, &error));
 
@@ -423,7 +425,7 @@ static void stranger(int socket UNUSED, void *keys)
     REFUSED(-EACCES, "Permission", shm_sysv_sem_set_value(closed, 0, 0, &error));
     REFUSED(-EACCES, "Permission", shm_sysv_sem_set_values(closed, VALUES(0), &error));
     REFUSED(-EACCES, "Permission", shm_sysv_sem_stat(closed, &(shm_sysv_sem_info){0}, 8, &error));
-    REFUSED(-EPERM, "not permitted", shm_sysv_sem_set(closed, 0, 0, 0666, &error));
+    REFUSED(-EPERM, "not permitted", shm_sysv_sem_set_owner(closed, 0, 0, 0666, &error));
     REFUSED(-EPERM, "not permitted", shm_sysv_sem_remove(closed, &error));
     OK(shm_sysv_sem_open(key[1], 0, &open, &error));
     CHECK_EQ(shm_sysv_sem_value(open, 0, &error), 1);

@@ -24,7 +24,7 @@ scenarios! {
     a_region_is_not_closed_with_an_open_section,
     a_child_has_sections_of_its_own,
     many_regions_are_guarded_at_once,
-    a_handler_that_does_not_call_ours_is_noticed,
+    a_handler_that_does_not_call_ours_is_noticed: 20,
     the_file_comes_and_goes_under_many_threads: 60,
 }
 

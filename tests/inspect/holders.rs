@@ -42,14 +42,14 @@ fn a_memfd_is_found_by_a_descriptor_alone_and_by_a_mapping_alone() {
         let object = only(&survey, ObjectKind::Memfd, &name);
         assert_eq!((object.size_bytes, object.seals), (Some(8192), Some(Seals::GROW)));
         assert_eq!(object.used_bytes, Some(0), "nobody has touched it");
-        assert!(object.removed && object.mode == Some(0o777));
+        assert!(object.unlinked && object.mode == Some(0o777));
         let held = of(&survey, &object.holders, by_descriptor.pid());
         assert_eq!(held.len(), 1);
         assert_eq!((held[0].by, held[0].rights), (By::Descriptor(number), Rights::READ_WRITE));
         let process = survey.process(&held[0]);
         assert_eq!(process.uid, Some(unsafe { libc::geteuid() }));
         let own = std::fs::read("/proc/self/comm").unwrap();
-        assert_eq!(process.name.as_bytes(), own.trim_ascii_end());
+        assert_eq!(process.command.as_bytes(), own.trim_ascii_end());
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
         assert!((now - process.started_at.unwrap()).abs() < 60, "{process:?} at {now}");
@@ -142,7 +142,7 @@ fn every_kind_of_region_is_found_with_its_holder() {
         let pid = std::process::id() as i32;
         let all = Survey::of_process(pid, Select::all()).unwrap();
         for region in &regions {
-            let alone = Survey::of_region(region).unwrap();
+            let alone = Survey::of_region(region, Select::HOLDERS).unwrap();
             assert_eq!(alone.objects.len(), 1, "{region:?}: {:#?}", alone.objects);
             let object = &alone.objects[0];
             let start = region.as_ptr() as u64;
@@ -150,7 +150,24 @@ fn every_kind_of_region_is_found_with_its_holder() {
             let held = of(&alone, &object.holders, pid);
             assert!(held.iter().any(mapped), "{object:#?}");
             let has_fd = region.fd().is_ok();
-            assert_eq!(held.iter().any(|holder| matches!(holder.by, By::Descriptor(_))), has_fd);
+            let opened = |holder: &Holder| matches!(holder.by, By::Descriptor(_));
+            assert_eq!(held.iter().any(opened), has_fd);
+            // One of the ways alone.
+            for (way, wanted) in [(Select::DESCRIPTORS, true), (Select::MAPPINGS, false)] {
+                let one_way = Survey::of_region(region, way).unwrap();
+                let found = one_way
+                    .objects
+                    .first()
+                    .map(|object| of(&one_way, &object.holders, pid))
+                    .unwrap_or_default();
+                let all = held.iter().filter(|holder| opened(holder) == wanted);
+                assert_eq!(found.len(), all.count(), "{way:?} of {object:#?}");
+                assert!(found.iter().all(|holder| opened(holder) == wanted), "{found:?}");
+            }
+            assert_eq!(
+                crate::refused(Survey::of_region(region, Select::POSIX | Select::MAPPINGS)).0,
+                -libc::EINVAL
+            );
             let again = all.objects.iter().find(|it| it.holders.iter().any(mapped)).unwrap();
             assert_eq!((again.kind, again.size_bytes), (object.kind, object.size_bytes));
             let named = [ObjectKind::Segment, ObjectKind::Anonymous].contains(&object.kind);
@@ -159,7 +176,7 @@ fn every_kind_of_region_is_found_with_its_holder() {
         assert_eq!(only(&all, ObjectKind::Posix, name.as_str()).size_bytes, Some(5000));
         assert_eq!(only(&all, ObjectKind::Memfd, &memory).size_bytes, Some(5000));
         let own = segment(&all, regions[3].sysv_id().unwrap()).unwrap();
-        assert!(own.removed);
+        assert!(own.unlinked);
         assert_eq!((own.size_bytes, own.attach_count, own.key), (Some(5000), Some(1), Some(0)));
     });
 }
@@ -181,7 +198,7 @@ fn processes_that_vanish_leave_the_rest_complete() {
             assert_eq!(survey.gaps.iter().find(told), None);
         }
         storm.slay();
-        assert_eq!(Survey::of_file(fd.as_fd()).unwrap().objects.len(), 1);
+        assert_eq!(Survey::of_file(fd.as_fd(), Select::HOLDERS).unwrap().objects.len(), 1);
     });
 }
 

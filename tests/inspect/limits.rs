@@ -145,7 +145,8 @@ fn a_question_that_makes_no_sense_is_einval() {
         let obstacle = obstacle(kind, 0, &none);
         assert_eq!(obstacle.error.errno(), Some(libc::EINVAL));
         assert!(obstacle.limit.is_none());
-        assert_eq!(self::obstacle(kind, usize::MAX, &none).error.errno(), Some(libc::ENOMEM));
+        let most = if kind == Kind::SysV { libc::EINVAL } else { libc::ENOMEM };
+        assert_eq!(self::obstacle(kind, usize::MAX, &none).error.errno(), Some(most));
     }
     assert_eq!(obstacle(Kind::Descriptor, 1, &none).error.errno(), Some(libc::EINVAL));
 }
@@ -218,5 +219,48 @@ fn traps_of_namespaces_and_mounts() {
             assert_eq!(trap("shm-rmid-forced").applies, Applies::Yes);
         });
         child.join();
+    });
+}
+
+#[test]
+fn the_memory_of_a_control_group_is_told_beforehand() {
+    const LIMIT: u64 = 64 << 20;
+    own_process!(30, || {
+        let group = match Group::new(LIMIT) {
+            Ok(group) => group,
+            Err(why) => return skip(why),
+        };
+        let source = group.limit_file().to_str().unwrap().to_string();
+        let child = fork(|| {
+            if let Err(why) = group.enter() {
+                return skip(why);
+            }
+            let none = Options::default();
+            let own = || Limits::read().get("memory.max").unwrap().clone();
+            assert_eq!((own().number(), own().source.as_str()), (Some(LIMIT), source.as_str()));
+            let before = own().used.unwrap().unwrap();
+            assert!(before < LIMIT / 4, "{before}");
+            for kind in [Kind::Memfd, Kind::Anonymous, Kind::Posix, Kind::SysV] {
+                fits(kind, LIMIT / 2, &none).unwrap();
+                let obstacle = obstacle(kind, LIMIT as usize + page(), &none);
+                assert_eq!(obstacle.error.errno(), Some(libc::ENOMEM), "{obstacle}");
+                assert_eq!(obstacle.limit.as_ref().unwrap().name, "memory.max");
+                assert!(obstacle.to_string().contains(&source), "{obstacle}");
+                assert!(obstacle.to_string().contains(&LIMIT.to_string()), "{obstacle}");
+                fits(kind, 2 * LIMIT, &Options::with_flags(Flags::NO_RESERVE)).unwrap();
+            }
+            // What is reserved is used, and leaves as much less.
+            let half = Region::create("half", LIMIT as usize / 2, &none).unwrap();
+            let used = own().used.unwrap().unwrap();
+            // The kernel counts in batches.
+            assert!(used.abs_diff(before + LIMIT / 2) < LIMIT / 16, "{before}, then {used}");
+            let obstacle = obstacle(Kind::Memfd, LIMIT as usize / 2, &none);
+            assert_eq!(obstacle.limit.as_ref().unwrap().name, "memory.max", "{obstacle}");
+            drop(half);
+            fits(Kind::Memfd, LIMIT / 2, &none).unwrap();
+        });
+        child.join();
+        // This process is in no such group.
+        assert_ne!(Limits::read().get("memory.max").unwrap().source, source);
     });
 }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fits;
 mod holders;
 mod leftovers;
 mod limits;

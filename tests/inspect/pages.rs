@@ -146,12 +146,12 @@ fn pages_of_a_pool_are_told_as_far_as_this_process_has_touched_them() {
         assert_eq!((usage.total.huge, usage.total.resident), (HUGE_2M as u64, 0));
         assert_eq!(usage.mappings[0].page_size, HUGE_2M as u64);
         assert_eq!(region.file_system().unwrap().kind, "hugetlbfs");
-        let survey = shmkit::inspect::Survey::of_region(&region).unwrap();
+        let survey = shmkit::inspect::Survey::of_region(&region, shmkit::inspect::Select::HOLDERS).unwrap();
         assert_eq!(survey.objects[0].kind, shmkit::inspect::ObjectKind::Memfd);
         drop(region);
         let options = Options::with_flags(Flags::HUGE_2M | Flags::AUTO_REMOVE);
         let segment = Region::sysv_create(0, HUGE_2M, &options).unwrap();
-        let survey = shmkit::inspect::Survey::of_region(&segment).unwrap();
+        let survey = shmkit::inspect::Survey::of_region(&segment, shmkit::inspect::Select::HOLDERS).unwrap();
         assert_eq!(survey.objects[0].holders.len(), 1, "{survey:#?}");
     });
 }

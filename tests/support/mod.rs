@@ -3,6 +3,7 @@
 //! Each test program uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod cgroup;
 mod names;
 mod namespaces;
 mod pool;
@@ -10,6 +11,7 @@ mod process;
 mod scenario;
 mod sockets;
 
+pub use cgroup::Group;
 pub use names::*;
 pub use namespaces::*;
 pub use pool::*;

@@ -8,7 +8,7 @@ use super::good;
 
 const PREFIX: &str = "shmkit-test";
 
-fn unique() -> String {
+pub(super) fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let (group, own) = (unsafe { libc::getpgrp() }, std::process::id());
     format!("{PREFIX}-{group}-{own}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
@@ -17,6 +17,7 @@ fn unique() -> String {
 /// Removes the directories and objects of a process group that has ended.
 pub fn sweep(group: libc::pid_t) {
     let prefix = format!("{PREFIX}-{group}-");
+    super::cgroup::sweep(&prefix);
     for directory in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(&prefix) {

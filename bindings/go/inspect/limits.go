@@ -25,7 +25,8 @@ func (l LimitList) Find(name string) (limit Limit, found bool) {
 type Limit struct {
 	Name   string // in the kernel: "kernel.shmmax", "RLIMIT_NOFILE", "hugepages-2048kB"; shm_inspect(3) lists them
 	Value  Value  // what it is set to
-	Used   Value  // how much of it is in use; unknown also where nothing is used up
+	Used   Value  // how much of it is in use, where HasUse
+	HasUse bool   // something uses it up; where not, Used is unknown, and there is nothing to know
 	Unit   Unit   // of both
 	Source string // where it is set: "/proc/sys/kernel/shmmax"
 }
@@ -104,14 +105,18 @@ func Limits() (LimitList, error) {
 	found, f := capi.Limits()
 	var limits LimitList
 	for _, l := range found {
-		used := Value{unknown: "it is not counted"}
-		if l.HasUsed {
+		used := Value{unknown: "nothing uses it up"}
+		switch {
+		case l.HasUsed:
 			used = Value{number: l.Used}
+		case l.UsedUnknown != "":
+			used = Value{unknown: l.UsedUnknown}
 		}
 		limits = append(limits, Limit{
 			Name:   l.Name,
 			Value:  Value{l.Value, l.Word, l.Unknown},
 			Used:   used,
+			HasUse: l.HasUsed || l.UsedUnknown != "",
 			Unit:   Unit(l.Unit),
 			Source: l.Source,
 		})

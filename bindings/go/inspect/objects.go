@@ -14,14 +14,18 @@ import (
 type Select uint32
 
 const (
-	Segments   Select = 1 << iota // System V segments
-	Semaphores                    // System V semaphore sets
-	Queues                        // System V message queues
-	POSIX                         // POSIX objects, and named semaphores
-	Memfds                        // memfds, by the descriptors and mappings of all processes
-	Anonymous                     // shared anonymous memory, which processes have by fork
-	Files                         // files that a process has mapped shared: ObjectsOf
-	Holders                       // also who has the objects
+	Segments    Select = 1 << iota // System V segments
+	Semaphores                     // System V semaphore sets
+	Queues                         // System V message queues
+	POSIX                          // POSIX objects, and named semaphores
+	Memfds                         // memfds, by the descriptors and mappings of all processes
+	Anonymous                      // shared anonymous memory, which processes have by fork
+	Files                          // files that a process has mapped shared: ObjectsOf
+	Descriptors                    // also who has the objects open; alone, mappings are not looked at
+	Mappings                       // also who has the objects mapped
+
+	// Holders is both: also who has the objects.
+	Holders = Descriptors | Mappings
 
 	// Machine is all that a machine has, and who has it.
 	Machine = Segments | Semaphores | Queues | POSIX | Memfds | Anonymous | Holders
@@ -51,9 +55,9 @@ type Object struct {
 
 	OwnerUID, OwnerGID     int
 	CreatorUID, CreatorGID int         // System V
-	Mode                   fs.FileMode // permissions; 0 also where they could not be seen
+	Mode                   fs.FileMode // permissions, of a file also setuid, setgid and sticky; 0 also where they could not be seen
 	Seals                  shmkit.Seal // of a memfd; else 0
-	Removed                bool        // it goes with its last user
+	Unlinked               bool        // no name or key leads to it, so that it goes with its last user; memfds and anonymous memory always
 
 	// Processes of System V; 0 is one of another PID namespace.
 	CreatorPID      int
@@ -111,7 +115,7 @@ func toObject(o *capi.Object) Object {
 		Kind: shmkit.Kind(o.Kind), Name: o.Name, ID: o.ID, Key: shmkit.SysVKey(o.Key), Device: o.Device, Inode: o.Inode,
 		Size: o.Size, Used: o.Used, Swapped: o.Swapped, Count: o.Count, Attached: o.Attached,
 		OwnerUID: o.OwnerUID, OwnerGID: o.OwnerGID, CreatorUID: o.CreatorUID, CreatorGID: o.CreatorGID,
-		Mode: o.Mode, Seals: shmkit.Seal(o.Seals), Removed: o.Removed,
+		Mode: o.Mode, Seals: shmkit.Seal(o.Seals), Unlinked: o.Unlinked,
 		CreatorPID: o.CreatorPID, LastPID: o.LastPID, LastReceiverPID: o.LastReceiverPID,
 		CreatedAt: o.CreatedAt, UsedAt: o.UsedAt, LeftAt: o.LeftAt, ModifiedAt: o.ModifiedAt, ChangedAt: o.ChangedAt,
 	}
@@ -123,7 +127,25 @@ func toObject(o *capi.Object) Object {
 
 func toGaps(found []capi.Gap) (gaps []shmkit.Gap) {
 	for _, gap := range found {
-		gaps = append(gaps, shmkit.Gap(gap))
+		gaps = append(gaps, shmkit.Gap{Message: gap.Message, Count: gap.Count, Cause: shmkit.GapCause(gap.Cause)})
 	}
 	return gaps
+}
+
+// UsageOf tells what a process has mapped between two addresses takes, such as a holder's mapping.
+// Mappings that these touch count whole.
+// Errors: ENOENT: nothing is mapped there, or there is no such process; EACCES: it may not be looked into.
+func UsageOf(pid int, address uintptr, length int) (shmkit.Usage, error) {
+	const op = "UsageOf"
+	if pid != int(int32(pid)) {
+		return shmkit.Usage{}, refused(op, syscall.ENOENT, "there is no process %d", pid)
+	}
+	if length < 0 {
+		return shmkit.Usage{}, refused(op, syscall.EINVAL, "the length is %d", length)
+	}
+	usage, f := capi.UsageOf(int32(pid), uint64(address), uint64(length))
+	if f != nil {
+		return shmkit.Usage{}, failure(op, f)
+	}
+	return shmkit.Usage(usage), nil
 }

@@ -204,7 +204,7 @@ impl Door for C {
         })
     }
     fn sysv_set(id: i32, uid: u32, gid: u32, mode: u32) -> Answer<()> {
-        done(explained(|error| unsafe { shm_sysv_set(id, uid, gid, mode, error) }))
+        done(explained(|error| unsafe { shm_sysv_set_owner(id, uid, gid, mode, error) }))
     }
     fn sysv_lock(id: i32) -> Answer<()> {
         done(explained(|error| unsafe { shm_sysv_lock(id, error) }))

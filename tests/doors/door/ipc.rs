@@ -115,7 +115,7 @@ impl Ipc for Rust {
         })
     }
     fn sem_set(id: i32, uid: u32, gid: u32, mode: u32) -> Answer<()> {
-        Ok(Semaphores::from_id(id).set(uid, gid, mode)?)
+        Ok(Semaphores::from_id(id).set_owner(Some(uid), Some(gid), mode)?)
     }
 
     fn queue_create(key: i32, or_open: bool, mode: u32) -> Answer<(i32, bool)> {
@@ -172,7 +172,11 @@ impl Ipc for Rust {
         })
     }
     fn queue_set(id: i32, uid: u32, gid: u32, mode: u32, bytes_max: u64) -> Answer<()> {
-        Ok(Queue::from_id(id).set(uid, gid, mode, bytes_max)?)
+        Queue::from_id(id).set_owner(Some(uid), Some(gid), mode)?;
+        match bytes_max {
+            0 => Ok(()),
+            _ => Ok(Queue::from_id(id).set_bytes_max(bytes_max)?),
+        }
     }
 }
 
@@ -255,7 +259,7 @@ impl Ipc for C {
     fn sem_state(id: i32, index: u32) -> Answer<State> {
         let mut state: shm_sysv_sem_state = unsafe { zeroed() };
         let size = size_of::<shm_sysv_sem_state>();
-        done(explained(|error| unsafe { shm_sysv_sem_get_state(id, index, &mut state, size, error) }))?;
+        done(explained(|error| unsafe { shm_sysv_sem_stat_one(id, index, &mut state, size, error) }))?;
         Ok((state.value, state.last_pid, state.waiting, state.waiting_for_zero))
     }
     fn sem_stat(id: i32) -> Answer<Known> {
@@ -273,7 +277,7 @@ impl Ipc for C {
         })
     }
     fn sem_set(id: i32, uid: u32, gid: u32, mode: u32) -> Answer<()> {
-        done(explained(|error| unsafe { shm_sysv_sem_set(id, uid, gid, mode, error) }))
+        done(explained(|error| unsafe { shm_sysv_sem_set_owner(id, uid, gid, mode, error) }))
     }
 
     fn queue_create(key: i32, or_open: bool, mode: u32) -> Answer<(i32, bool)> {
@@ -336,6 +340,10 @@ impl Ipc for C {
         })
     }
     fn queue_set(id: i32, uid: u32, gid: u32, mode: u32, bytes_max: u64) -> Answer<()> {
-        done(explained(|error| unsafe { shm_sysv_queue_set(id, uid, gid, mode, bytes_max, error) }))
+        done(explained(|error| unsafe { shm_sysv_queue_set_owner(id, uid, gid, mode, error) }))?;
+        match bytes_max {
+            0 => Ok(()),
+            _ => done(explained(|error| unsafe { shm_sysv_queue_set_bytes_max(id, bytes_max, error) })),
+        }
     }
 }

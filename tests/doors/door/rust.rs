@@ -98,7 +98,7 @@ impl Door for Rust {
         })
     }
     fn sysv_set(id: i32, uid: u32, gid: u32, mode: u32) -> Answer<()> {
-        Ok(sysv::set(id, uid, gid, mode)?)
+        Ok(sysv::set_owner(id, Some(uid), Some(gid), mode)?)
     }
     fn sysv_lock(id: i32) -> Answer<()> {
         Ok(sysv::lock(id)?)

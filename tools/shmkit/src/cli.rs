@@ -154,6 +154,9 @@ pub struct Fits {
     /// On huge pages of the machine's pool
     #[arg(long, value_enum, value_name = "SIZE")]
     pub huge: Option<Huge>,
+    /// Or on smaller pages, where the pool has none
+    #[arg(long, requires = "huge")]
+    pub huge_fallback: bool,
     /// Locked in memory
     #[arg(long)]
     pub locked: bool,

@@ -38,6 +38,7 @@ pub fn run(arguments: &Fits) -> Answer {
 fn ask(arguments: &Fits) -> Result<(), Obstacle> {
     let mut options = Options { size_max: arguments.grow_to.unwrap_or(0), ..Options::default() };
     options.flags.set(Flags::GROWABLE, arguments.grow_to.is_some());
+    options.flags.set(Flags::HUGE_FALLBACK, arguments.huge_fallback);
     options.flags.set(Flags::LOCKED, arguments.locked);
     options.flags.set(Flags::NO_RESERVE, arguments.no_reserve);
     options.flags |= match arguments.huge {

@@ -30,7 +30,7 @@ pub fn table(object: &Object, survey: &Survey, look: Look) -> String {
             |of: fn(&Figures) -> u64| number(usage.as_ref().map_or(String::new(), |it| human(of(it))));
         rows.add(vec![
             number(process.pid),
-            Cell::new(printable(&process.name)),
+            Cell::new(printable(&process.command)),
             Cell::new(process.uid.map_or(String::new(), user)),
             Cell::new(rights(holder.rights)),
             figure(|figures| figures.resident),

@@ -44,7 +44,11 @@ fn json(limit: &Limit) -> JsonValue {
         Unit::Count => "count",
         _ => "setting",
     };
-    json!({ "value": value, "unit": unit, "used": used, "source": limit.source, "unknown": unknown })
+    let used_unknown = limit.used.as_ref().and_then(|used| used.as_ref().err()).map(ToString::to_string);
+    json!({
+        "value": value, "unit": unit, "used": used, "source": limit.source, "unknown": unknown,
+        "used_unknown": used_unknown,
+    })
 }
 
 fn table(limits: &Limits, look: Look) -> String {

@@ -99,7 +99,7 @@ fn held_by(object: &Object, survey: &Survey) -> Option<String> {
     places.dedup();
     let process = |at: usize| {
         let process = &survey.processes[at];
-        format!("{} {}", process.pid, printable(&process.name))
+        format!("{} {}", process.pid, printable(&process.command))
     };
     let mut holders: Vec<String> = places.into_iter().map(process).collect();
     match unseen(object) {
@@ -116,7 +116,7 @@ pub fn unseen(object: &Object) -> u64 {
 
 /// Of what had a name that others could open.
 pub fn is_removed(object: &Object) -> bool {
-    object.removed && !matches!(object.kind, ObjectKind::Memfd | ObjectKind::Anonymous)
+    object.unlinked && !matches!(object.kind, ObjectKind::Memfd | ObjectKind::Anonymous)
 }
 
 /// Whether the kernel tells who has such an object.
@@ -183,7 +183,7 @@ pub fn json(object: &Object, survey: &Survey) -> Value {
         "creator_uid": object.creator.map(|creator| creator.uid),
         "creator_gid": object.creator.map(|creator| creator.gid),
         "mode": object.mode.map(|mode| format!("{mode:04o}")),
-        "removed": object.removed,
+        "unlinked": object.unlinked,
         "creator_pid": object.creator_pid,
         "last_pid": object.last_pid,
         "last_receiver_pid": object.last_receiver_pid,
@@ -201,7 +201,7 @@ fn holder(holder: &Holder, survey: &Survey) -> Value {
     let process = survey.process(holder);
     let mut answer = json!({
         "pid": process.pid,
-        "name": exact(&process.name),
+        "command": exact(&process.command),
         "uid": process.uid,
         "started_at": process.started_at,
         "rights": rights(holder.rights),

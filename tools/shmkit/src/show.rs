@@ -77,7 +77,7 @@ impl Found {
         if let Some(survey) = &self.process {
             let process = &survey.processes[0];
             let who = process.uid.map_or(String::new(), |uid| format!(", of {}", user(uid)));
-            let heading = format!("process {} {}{who}", process.pid, printable(&process.name));
+            let heading = format!("process {} {}{who}", process.pid, printable(&process.command));
             let gap = if text.is_empty() { "" } else { "\n" };
             let objects = count(survey.objects.len() as u64, "shared object");
             text += &format!("{gap}{}: {objects}\n\n{}", look.bold(&heading), section(survey, 4.min(lines)));
@@ -105,7 +105,7 @@ impl Found {
             let process = &survey.processes[0];
             json!({
                 "pid": process.pid,
-                "name": exact(&process.name),
+                "command": exact(&process.command),
                 "uid": process.uid,
                 "started_at": process.started_at,
                 "objects": all(survey),

@@ -111,8 +111,10 @@ package capi
 #cgo nocallback shm_sysv_queue_peek
 #cgo noescape shm_sysv_queue_remove
 #cgo nocallback shm_sysv_queue_remove
-#cgo noescape shm_sysv_queue_set
-#cgo nocallback shm_sysv_queue_set
+#cgo noescape shm_sysv_queue_set_bytes_max
+#cgo nocallback shm_sysv_queue_set_bytes_max
+#cgo noescape shm_sysv_queue_set_owner
+#cgo nocallback shm_sysv_queue_set_owner
 #cgo noescape shm_sysv_queue_stat
 #cgo nocallback shm_sysv_queue_stat
 #cgo noescape shm_sysv_queue_try_receive
@@ -123,28 +125,28 @@ package capi
 #cgo nocallback shm_sysv_remove
 #cgo noescape shm_sysv_sem_create
 #cgo nocallback shm_sysv_sem_create
-#cgo noescape shm_sysv_sem_get_state
-#cgo nocallback shm_sysv_sem_get_state
 #cgo noescape shm_sysv_sem_open
 #cgo nocallback shm_sysv_sem_open
 #cgo noescape shm_sysv_sem_remove
 #cgo nocallback shm_sysv_sem_remove
-#cgo noescape shm_sysv_sem_set
-#cgo nocallback shm_sysv_sem_set
+#cgo noescape shm_sysv_sem_set_owner
+#cgo nocallback shm_sysv_sem_set_owner
 #cgo noescape shm_sysv_sem_set_value
 #cgo nocallback shm_sysv_sem_set_value
 #cgo noescape shm_sysv_sem_set_values
 #cgo nocallback shm_sysv_sem_set_values
 #cgo noescape shm_sysv_sem_stat
 #cgo nocallback shm_sysv_sem_stat
+#cgo noescape shm_sysv_sem_stat_one
+#cgo nocallback shm_sysv_sem_stat_one
 #cgo noescape shm_sysv_sem_try_operate
 #cgo nocallback shm_sysv_sem_try_operate
 #cgo noescape shm_sysv_sem_value
 #cgo nocallback shm_sysv_sem_value
 #cgo noescape shm_sysv_sem_values
 #cgo nocallback shm_sysv_sem_values
-#cgo noescape shm_sysv_set
-#cgo nocallback shm_sysv_set
+#cgo noescape shm_sysv_set_owner
+#cgo nocallback shm_sysv_set_owner
 #cgo noescape shm_sysv_stat
 #cgo nocallback shm_sysv_stat
 #cgo noescape shm_sysv_unlock
@@ -542,9 +544,9 @@ func StatSysV(id int) (SysVInfo, *Failure) {
 	}, failed(code, &said)
 }
 
-func SetSysV(id int, uid, gid, mode uint32) *Failure {
+func SetSysVOwner(id int, uid, gid, mode uint32) *Failure {
 	var said C.shm_error
-	return failed(C.shm_sysv_set(C.int(id), C.uint32_t(uid), C.uint32_t(gid), C.uint32_t(mode), &said), &said)
+	return failed(C.shm_sysv_set_owner(C.int(id), C.uint32_t(uid), C.uint32_t(gid), C.uint32_t(mode), &said), &said)
 }
 
 func RemoveSysV(id int) *Failure {

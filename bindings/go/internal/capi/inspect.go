@@ -25,8 +25,12 @@ package capi
 #cgo nocallback shm_leftover_check
 #cgo noescape shm_leftover_remove
 #cgo nocallback shm_leftover_remove
+#cgo noescape shm_leftover_remove_in_use
+#cgo nocallback shm_leftover_remove_in_use
 #cgo noescape shm_list_free
 #cgo nocallback shm_list_free
+#cgo noescape shm_process_usage
+#cgo nocallback shm_process_usage
 #cgo noescape shm_region_usage
 #cgo nocallback shm_region_usage
 #include "lists.h"
@@ -51,6 +55,7 @@ type Limit struct {
 	Value, Used                 uint64
 	Unit                        uint32
 	HasUsed                     bool
+	UsedUnknown                 string
 }
 
 // Object is shm_object; a number that is not known is -1.
@@ -65,7 +70,7 @@ type Object struct {
 	CreatorPID, LastPID, LastReceiverPID             int
 	Mode                                             fs.FileMode
 	Seals                                            uint32
-	Removed                                          bool
+	Unlinked                                         bool
 	UsedAt, LeftAt, ModifiedAt, ChangedAt, CreatedAt time.Time
 	Holders                                          []Holder
 }
@@ -73,7 +78,7 @@ type Object struct {
 // Holder is shm_holder.
 type Holder struct {
 	PID                int
-	Name               string
+	Command            string
 	UID                int
 	StartedAt          time.Time
 	StartTicks         uint64
@@ -88,12 +93,14 @@ type Holder struct {
 type Gap struct {
 	Message string
 	Count   int
+	Cause   uint32
 }
 
 // Leftover is shm_leftover, with its object.
 type Leftover struct {
 	Object  Object
 	Reason  string
+	Reasons uint32
 	Decided bool
 }
 
@@ -205,12 +212,18 @@ func (l *Found) Remove(number int) *Failure {
 	return failed(C.shm_leftover_remove(l.list, C.size_t(number), &said), &said)
 }
 
+func (l *Found) RemoveInUse(number int) *Failure {
+	defer runtime.KeepAlive(l)
+	var said C.shm_error
+	return failed(C.shm_leftover_remove_in_use(l.list, C.size_t(number), &said), &said)
+}
+
 // ---- A region ---------------------------------------------------------------------------
 
-func (h Handle) Holders() (holders []Holder, gone []Gap, f *Failure) {
+func (h Handle) Holders(ways uint32) (holders []Holder, gone []Gap, f *Failure) {
 	var out C.listed
 	var said C.shm_error
-	code := C.go_shm_region_holders(h.region, &out, &said)
+	code := C.go_shm_region_holders(h.region, C.uint32_t(ways), &out, &said)
 	defer C.go_listed_free(&out)
 	return each(out.holders, out.holder_count, holder), gaps(&out), failed(code, &said)
 }
@@ -228,6 +241,17 @@ func (h Handle) Usage() (Usage, *Failure) {
 	var u C.shm_usage
 	var said C.shm_error
 	code := C.shm_region_usage(h.region, &u, C.size_t(unsafe.Sizeof(u)), &said)
+	return usage(&u), failed(code, &said)
+}
+
+func UsageOf(pid int32, start, length uint64) (Usage, *Failure) {
+	var u C.shm_usage
+	var said C.shm_error
+	code := C.shm_process_usage(C.int32_t(pid), C.uint64_t(start), C.uint64_t(length), &u, C.size_t(unsafe.Sizeof(u)), &said)
+	return usage(&u), failed(code, &said)
+}
+
+func usage(u *C.shm_usage) Usage {
 	return Usage{
 		Size: int(u.size_bytes), Resident: int(u.resident_bytes), Proportional: int(u.proportional_bytes),
 		SharedClean: int(u.shared_clean_bytes), SharedDirty: int(u.shared_dirty_bytes),
@@ -235,7 +259,7 @@ func (h Handle) Usage() (Usage, *Failure) {
 		Huge: int(u.huge_bytes), Locked: int(u.locked_bytes), Swapped: int(u.swapped_bytes),
 		Mappings: int(u.mappings), PageSize: int(u.page_size),
 		Flags: strings.Fields(C.GoString(&u.vm_flags[0])),
-	}, failed(code, &said)
+	}
 }
 
 func (h Handle) FileSystem() (FileSystem, *Failure) {
@@ -270,6 +294,7 @@ func limit(l *C.shm_limit) Limit {
 	return Limit{
 		Name: C.GoString(l.name), Source: C.GoString(l.source), Word: C.GoString(l.word), Unknown: C.GoString(l.unknown),
 		Value: uint64(l.value), Used: uint64(l.used), Unit: uint32(l.unit), HasUsed: l.has_used != 0,
+		UsedUnknown: C.GoString(l.used_unknown),
 	}
 }
 
@@ -294,28 +319,29 @@ func object(o *C.shm_object) Object {
 		OwnerUID: user(o.owner_uid), OwnerGID: user(o.owner_gid),
 		CreatorUID: user(o.creator_uid), CreatorGID: user(o.creator_gid),
 		CreatorPID: int(o.creator_pid), LastPID: int(o.last_pid), LastReceiverPID: int(o.last_receiver_pid),
-		Mode: mode(uint32(known(o.mode))), Seals: uint32(known(o.seals)), Removed: o.removed != 0,
+		Mode: mode(uint32(known(o.mode))), Seals: uint32(known(o.seals)), Unlinked: o.unlinked != 0,
 		UsedAt: at(o.used_at), LeftAt: at(o.left_at), ModifiedAt: at(o.modified_at),
 		ChangedAt: at(o.changed_at), CreatedAt: at(o.created_at),
 	}
 }
 
 func holder(h *C.shm_holder) Holder {
-	const readable, writable = 1, 2
 	return Holder{
-		PID: int(h.pid), Name: C.GoString(h.name), UID: user(h.uid),
+		PID: int(h.pid), Command: C.GoString(h.command), UID: user(h.uid),
 		StartedAt: at(h.started_at), StartTicks: uint64(h.start_ticks),
 		FD: int(h.descriptor), Address: uintptr(h.start), Length: int(h.length_bytes), Offset: int(h.offset),
-		Shared: h.shared != 0, Readable: h.rights&readable != 0, Writable: h.rights&writable != 0,
+		Shared: h.shared != 0, Readable: h.rights&C.SHMKIT_RIGHTS_READ != 0, Writable: h.rights&C.SHMKIT_RIGHTS_WRITE != 0,
 	}
 }
 
 func gaps(out *C.listed) []Gap {
-	return each(out.gaps, out.gap_count, func(g *C.shm_gap) Gap { return Gap{C.GoString(g.message), int(g.count)} })
+	return each(out.gaps, out.gap_count, func(g *C.shm_gap) Gap {
+		return Gap{C.GoString(g.message), int(g.count), uint32(g.cause)}
+	})
 }
 
 func leftover(l *C.shm_leftover) Leftover {
-	return Leftover{Reason: C.GoString(l.reason), Decided: l.decided != 0}
+	return Leftover{Reason: C.GoString(l.reason), Reasons: uint32(l.reasons), Decided: l.decided != 0}
 }
 
 func trap(t *C.shm_trap) Trap {

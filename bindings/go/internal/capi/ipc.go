@@ -85,7 +85,7 @@ type SemState struct {
 func SemStateOf(id int, index uint32) (SemState, *Failure) {
 	var s C.shm_sysv_sem_state
 	var said C.shm_error
-	code := C.shm_sysv_sem_get_state(C.int(id), C.uint32_t(index), &s, C.size_t(unsafe.Sizeof(s)), &said)
+	code := C.shm_sysv_sem_stat_one(C.int(id), C.uint32_t(index), &s, C.size_t(unsafe.Sizeof(s)), &said)
 	return SemState{
 		Value: int32(s.value), LastPID: int32(s.last_pid),
 		Waiting: uint32(s.waiting), WaitingForZero: uint32(s.waiting_for_zero),
@@ -122,9 +122,9 @@ func StatSem(id int) (SemInfo, *Failure) {
 	}, failed(code, &said)
 }
 
-func SetSem(id int, uid, gid, mode uint32) *Failure {
+func SetSemOwner(id int, uid, gid, mode uint32) *Failure {
 	var said C.shm_error
-	return failed(C.shm_sysv_sem_set(C.int(id), C.uint32_t(uid), C.uint32_t(gid), C.uint32_t(mode), &said), &said)
+	return failed(C.shm_sysv_sem_set_owner(C.int(id), C.uint32_t(uid), C.uint32_t(gid), C.uint32_t(mode), &said), &said)
 }
 
 func CreateQueue(key int32, flags, mode uint32) (id int, created bool, f *Failure) {
@@ -193,8 +193,12 @@ func StatQueue(id int) (QueueInfo, *Failure) {
 	}, failed(code, &said)
 }
 
-func SetQueue(id int, uid, gid, mode uint32, bytesMax uint64) *Failure {
+func SetQueueOwner(id int, uid, gid, mode uint32) *Failure {
 	var said C.shm_error
-	return failed(C.shm_sysv_queue_set(C.int(id), C.uint32_t(uid), C.uint32_t(gid), C.uint32_t(mode),
-		C.uint64_t(bytesMax), &said), &said)
+	return failed(C.shm_sysv_queue_set_owner(C.int(id), C.uint32_t(uid), C.uint32_t(gid), C.uint32_t(mode), &said), &said)
+}
+
+func SetQueueBytesMax(id int, bytesMax uint64) *Failure {
+	var said C.shm_error
+	return failed(C.shm_sysv_queue_set_bytes_max(C.int(id), C.uint64_t(bytesMax), &said), &said)
 }

@@ -87,7 +87,7 @@ LISTS(shm_objects_list, (uint32_t select, RESULT), select, )
 LISTS(shm_objects_list_of, (int32_t pid, uint32_t select, RESULT), pid, select, )
 LISTS(shm_leftovers_list, (RESULT), )
 LISTS(shm_traps_list, (RESULT), )
-LISTS(shm_region_holders, (const shm_region *region, RESULT), region, )
+LISTS(shm_region_holders, (const shm_region *region, uint32_t select, RESULT), region, select, )
 LISTS(shm_region_residency, (const shm_region *region, size_t offset, size_t length, RESULT), region, offset, length, )
 LISTS(shm_region_file_system, (const shm_region *region, RESULT), region, )
 

@@ -56,9 +56,11 @@ fn what_is_another_users_is_named_and_stays() {
         let (other, own, posix) = (segment(), segment(), PosixName::new());
         drop(Region::posix_create(posix.as_str(), 4096, &Options::default()).unwrap());
         let user = 1;
-        let given = sysv::set(other.0, user, 0, 0o600).map_err(|error| error.to_string()).and_then(|()| {
-            std::os::unix::fs::chown(posix.path(), Some(user), None).map_err(|error| error.to_string())
-        });
+        let given = sysv::set_owner(other.0, Some(user), Some(0), 0o600)
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                std::os::unix::fs::chown(posix.path(), Some(user), None).map_err(|error| error.to_string())
+            });
         or_skip!(given);
         let refusal = format!(
             "refused: cannot remove the System V segment {} (key 0x0): it belongs to user 1",

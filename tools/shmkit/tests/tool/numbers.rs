@@ -58,6 +58,18 @@ fn what_fits_and_what_does_not() {
         fits(&["17MB", "--path", "/dev/shm/file"]).ends(1);
         fits(&["16MB", "--path", "/dev/shm/file"]).ends(0);
         fits(&["0"]).ends(1);
+        // What making it would refuse, too.
+        let ran = fits(&["4096", "--grow-to", "140737488355328"]).ends(1);
+        assert!(ran.sentence().contains("140737488355328 more are needed"), "{}", ran.sentence());
+        let ran = fits(&["4096", "--grow-to", "1"]).ends(1);
+        assert!(
+            ran.sentence().ends_with("cannot be GROWABLE: size_max is 1, its size 4096"),
+            "{}",
+            ran.sentence()
+        );
+        let ran = fits(&["4096", "-k", "sysv", "--grow-to", "8192"]).ends(1);
+        assert_eq!(ran.sentence(), "shmkit: shm_sysv_create has no use for the flag GROWABLE");
+        fits(&["1", "--huge", "1G", "--huge-fallback"]).ends(0);
 
         let answer = fits(&["10001", "--kind", "sysv", "--json"]).ends(1).json();
         let (no, obstacle) = (&answer["fits"], &answer["obstacle"]);
@@ -74,6 +86,7 @@ fn what_fits_and_what_does_not() {
             &["1", "2"],
             &["18446744073709551616"],
             &["1", "--kind", "x"],
+            &["1", "--huge-fallback"],
             &["1", "--kind", "sysv", "--path", "x"],
         ] {
             fits(wrong).ends(2);
