@@ -208,10 +208,10 @@ impl<'s> Other<'s> {
                 // SAFETY: it takes numbers.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                 let board = shared.board();
-                let done = pin(cpu).is_ok();
-                while done {
+                let pinned = pin(cpu).is_ok();
+                loop {
                     let command = board.command.0.load(Ordering::Acquire);
-                    if command == QUIT {
+                    if command == QUIT || !pinned {
                         break;
                     }
                     if let Some(side) = Side::from(command) {
