@@ -29,25 +29,31 @@
 //! (zeros become one), `party`; and the objects.
 
 mod barrier;
+mod cond;
 mod keeper;
 mod lock;
 mod mutex;
 mod nodes;
 mod object;
+mod once;
 mod party;
 mod pending;
 mod port;
 mod reads;
 mod round;
 mod rwlock;
+mod semaphore;
 mod settle;
 mod table;
 mod wait;
 
 pub use barrier::{Barrier, Passed};
+pub use cond::Condvar;
 pub use mutex::{Locked, Mutex};
+pub use once::{Begun, Once};
 pub use party::{Party, PartyFlags, PartyOptions};
 pub use rwlock::RwLock;
+pub use semaphore::{Semaphore, SemaphoreFlags};
 pub use wait::{pretend_without_waitv, Wake};
 
 /// How many bytes a party's table has, whatever joins it: 0 means the default, 64 slots and 32 cells. None for
