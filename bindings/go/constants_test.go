@@ -68,6 +68,8 @@ var constants = map[string]any{
 	"SHMKIT_PARTY_CAN_SHRINK":      2,    // the same
 	"SHMKIT_OWNER_DIED":            1,    // the same
 	"SHMKIT_BARRIER_SERIAL":        1,    // the same
+	"SHMKIT_SEMAPHORE_TRACKED":     1,    // the same
+	"SHMKIT_ONCE_RUN":              2,    // the same
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it

@@ -16,16 +16,21 @@ mod handover;
 mod sync;
 mod rwlock;
 mod barrier;
+mod cond;
+mod units;
+mod once;
 mod inspect;
 mod list;
 
 pub use args::shm_error;
 pub use barrier::*;
+pub use cond::*;
 pub use growth::*;
 pub use guard::*;
 pub use handover::*;
 pub use inspect::*;
 pub use list::*;
+pub use once::*;
 pub use placement::*;
 pub use publish::*;
 pub use queue::*;
@@ -34,6 +39,7 @@ pub use rwlock::*;
 pub use semaphore::*;
 pub use sync::*;
 pub use sysv::*;
+pub use units::*;
 
 use std::ffi::{c_char, c_int};
 
