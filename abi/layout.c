@@ -48,6 +48,12 @@ SIZE(shm_rwlock, 56);
 FIELD(shm_rwlock, opaque, 0, 56);
 SIZE(shm_barrier, 32);
 FIELD(shm_barrier, opaque, 0, 32);
+SIZE(shm_cond, 48);
+FIELD(shm_cond, opaque, 0, 48);
+SIZE(shm_semaphore, 32);
+FIELD(shm_semaphore, opaque, 0, 32);
+SIZE(shm_once, 32);
+FIELD(shm_once, opaque, 0, 32);
 
 SIZE(shm_sysv_info, 88);
 FIELD(shm_sysv_info, size_bytes, 0, 8);
@@ -289,6 +295,9 @@ VALUE(SHMKIT_NAMED_FIND, 1);
 VALUE(SHMKIT_NAMED_ANY_OWNER, 2);
 VALUE(SHMKIT_NAMED_ANY_THREAD, 4);
 VALUE(SHMKIT_BARRIER_SERIAL, 1);
+
+VALUE(SHMKIT_SEMAPHORE_TRACKED, 1);
+VALUE(SHMKIT_ONCE_RUN, 2);
 
 VALUE(SHMKIT_SEM_OR_OPEN, 512);
 VALUE(SHMKIT_SEM_UNDO, 4096);

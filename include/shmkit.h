@@ -15,6 +15,8 @@
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
  * shm_party_join lets a process use the locks in a region: shm_mutex_..., shm_rwlock_... They are owned
  * by a process, and released by the kernel when it dies. shm_barrier_... does not wait for the dead.
+ * shm_cond_... and shm_semaphore_... lose no wake-up to them, and what shm_once_... begins is done by
+ * another one.
  * shm_event_... is what others wait for. shm_mutex_open and the like find a lock by a name, without a
  * region. shm_watch_... waits by a descriptor.
  * shm_sysv_sem_... and shm_sysv_queue_... are System V's semaphores and message queues.
@@ -52,8 +54,8 @@
  *
  * Manual: shmkit(7), shm_region(3), shm_growth(3), shm_publish(3), shm_placement(3), shm_guard(3),
  * shm_handover(3), shm_sysv(3), shm_sysv_sem(3), shm_sysv_queue(3), shm_inspect(3),
- * shm_party(3), shm_mutex(3), shm_rwlock(3), shm_barrier(3), shm_event(3), shm_watch(3),
- * shm_named(3), shm_error(3).
+ * shm_party(3), shm_mutex(3), shm_cond(3), shm_rwlock(3), shm_semaphore(3), shm_barrier(3), shm_once(3),
+ * shm_event(3), shm_watch(3), shm_named(3), shm_error(3).
  */
 
 
@@ -451,6 +453,17 @@
  * done once: a positive result.
  */
 #define SHMKIT_BARRIER_SERIAL 1
+
+/**
+ * shm_semaphore_init: a unit belongs to the process that took it, which alone can give it back; and
+ * it comes back when that process dies.
+ */
+#define SHMKIT_SEMAPHORE_TRACKED 1
+
+/**
+ * shm_once_begin: it is for the caller to do: a positive result.
+ */
+#define SHMKIT_ONCE_RUN 2
 
 /**
  * shm_object: a System V semaphore set.
@@ -980,6 +993,27 @@ typedef struct shm_rwlock {
 typedef struct shm_barrier {
     uint64_t opaque[4];
 } shm_barrier;
+
+/**
+ * A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
+ */
+typedef struct shm_cond {
+    uint64_t opaque[6];
+} shm_cond;
+
+/**
+ * A semaphore in shared memory: zeros, at a multiple of 8, until shm_semaphore_init.
+ */
+typedef struct shm_semaphore {
+    uint64_t opaque[4];
+} shm_semaphore;
+
+/**
+ * Something that is done once, in shared memory: zeros, at a multiple of 8, until shm_once_init.
+ */
+typedef struct shm_once {
+    uint64_t opaque[4];
+} shm_once;
 
 /**
  * A limit that shared memory meets.
@@ -3078,6 +3112,173 @@ int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
 int shm_barrier_wait_until(struct shm_party *party,
                            struct shm_barrier *barrier,
                            int64_t deadline_ns);
+
+/**
+ * Makes a condition of zeros, or finds that it is one. Every process that uses it may call this, in
+ * any order and at the same time. There is nothing to destroy.
+ *
+ * `cond`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made the condition, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a condition, or one of another party.
+ */
+int shm_cond_init(struct shm_party *party,
+                  struct shm_cond *cond,
+                  struct shm_error *error);
+
+/**
+ * Unlocks a mutex, waits for a signal, and locks the mutex again.
+ *
+ * It also returns without a signal, as when a process joins the party, leaves it, or dies: so that
+ * what a dead process should have said, or has heard, is lost to nobody. Look again at what is
+ * waited for, as with any condition.
+ * Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1), or, without the mutex,
+ * -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
+ * shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
+ * NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no
+ * slot or thread for its keeper, no memory.
+ */
+int shm_cond_wait(struct shm_party *party,
+                  struct shm_cond *cond,
+                  struct shm_mutex *mutex);
+
+/**
+ * shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC.
+ *
+ * Returns as shm_cond_wait, and: -ETIMEDOUT with the mutex locked; -EINVAL a negative deadline, with
+ * nothing changed. When the deadline is over and the mutex's owner has died, it is SHMKIT_OWNER_DIED.
+ */
+int shm_cond_wait_until(struct shm_party *party,
+                        struct shm_cond *cond,
+                        struct shm_mutex *mutex,
+                        int64_t deadline_ns);
+
+/**
+ * Wakes one who waits, if anybody does. The caller need not own the mutex; what is waited for is to
+ * be changed by one who does.
+ *
+ * A waiter may use the bytes of the condition for something else as soon as it has returned, and
+ * nobody else uses the condition: a signal does not touch them any more.
+ * Returns 0, or: -EINVAL NULL, or not a condition of this party.
+ */
+int shm_cond_signal(struct shm_party *party, struct shm_cond *cond);
+
+/**
+ * Wakes all who wait.
+ *
+ * Returns as shm_cond_signal.
+ */
+int shm_cond_broadcast(struct shm_party *party, struct shm_cond *cond);
+
+/**
+ * Makes a semaphore of zeros, or finds that it is one, which has its own number of units then. Every
+ * process that uses it may call this, in any order and at the same time. There is nothing to
+ * destroy.
+ *
+ * `semaphore`: in the party's region, at a multiple of 8.
+ * `units`: how many there are at first; at most 2147483647. With SHMKIT_SEMAPHORE_TRACKED, where
+ * there are never more, at least 1.
+ * `flags`: 0, or SHMKIT_SEMAPHORE_TRACKED.
+ * Returns 1 when it made the semaphore, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * too many units, unknown flags, neither zeros nor a semaphore of this kind, or one of another party;
+ * -ENOLCK a tracked one, and all cells of the party's table are given away (shm_party_options).
+ */
+int shm_semaphore_init(struct shm_party *party,
+                       struct shm_semaphore *semaphore,
+                       uint32_t units,
+                       uint32_t flags,
+                       struct shm_error *error);
+
+/**
+ * Takes a unit, and waits for one as long as need be.
+ *
+ * A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
+ * that a dead process had are there again once nothing of it writes any more; those of another one
+ * are gone.
+ * Returns 0, or: -EINVAL NULL, or not a semaphore of this party; -ENOLCK, -ENOMEM at this process's
+ * first use of a tracked one: no slot or thread for one more keeper, no memory.
+ */
+int shm_semaphore_wait(struct shm_party *party,
+                       struct shm_semaphore *semaphore);
+
+/**
+ * shm_semaphore_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_semaphore_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_semaphore_wait_until(struct shm_party *party,
+                             struct shm_semaphore *semaphore,
+                             int64_t deadline_ns);
+
+/**
+ * Takes a unit if there is one.
+ *
+ * Returns as shm_semaphore_wait, and: -EAGAIN there is none; or, of a tracked semaphore, a process
+ * that takes one was stopped in the middle of that.
+ */
+int shm_semaphore_trywait(struct shm_party *party, struct shm_semaphore *semaphore);
+
+/**
+ * Gives a unit, and wakes one who waits.
+ *
+ * Who waited for a semaphore that is not tracked may use its bytes for something else as soon as it
+ * has the unit, and nobody else uses the semaphore: this call does not touch them any more.
+ * Returns 0, or: -EOVERFLOW there are 2147483647; -EPERM it is tracked, and this process has no unit
+ * of it; -EINVAL NULL, or not a semaphore of this party.
+ */
+int shm_semaphore_post(struct shm_party *party,
+                       struct shm_semaphore *semaphore);
+
+/**
+ * How many units there are to be taken, which may have changed by the time that the call returns.
+ *
+ * Returns 0 or more, or: -EINVAL NULL, or not a semaphore of this party.
+ */
+int shm_semaphore_value(struct shm_party *party, const struct shm_semaphore *semaphore);
+
+/**
+ * Makes it of zeros, or finds that it is one. Every process that uses it may call this, in any order
+ * and at the same time. There is nothing to destroy; its bytes are its own as long as anybody is in
+ * the party.
+ *
+ * `once`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made it, 0 when it found it, or: -EINVAL NULL, outside of the region, neither
+ * zeros nor one, or one of another party.
+ */
+int shm_once_init(struct shm_party *party,
+                  struct shm_once *once,
+                  struct shm_error *error);
+
+/**
+ * Tells whether there is something to do, and waits while another one does it.
+ *
+ * With a positive result the caller does it, and then calls shm_once_end. When it dies before that,
+ * the next one is to do it.
+ * Returns 0 it is done, and what was written for it can be seen; SHMKIT_ONCE_RUN (2) do it;
+ * SHMKIT_OWNER_DIED (1) do it, and one who had begun has died: what it did may be half done. Or:
+ * -EDEADLK this thread has begun it (not with SHMKIT_PARTY_ANY_THREAD); -EINVAL NULL, or none of
+ * this party; -ENOLCK, -ENOMEM at this process's first use of it: no slot or thread for one more
+ * keeper, no memory.
+ */
+int shm_once_begin(struct shm_party *party, struct shm_once *once);
+
+/**
+ * shm_once_begin until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_once_begin, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
+
+/**
+ * Says how it went, after shm_once_begin with a positive result.
+ *
+ * `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
+ * ever.
+ * Returns 0, or: -EPERM this process has not begun it through this party; -EINVAL NULL, or none of
+ * this party.
+ */
+int shm_once_end(struct shm_party *party,
+                 struct shm_once *once,
+                 int done);
 
 /**
  * ---- What the kernel knows --------------------------------------------------------------

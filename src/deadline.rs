@@ -34,6 +34,14 @@ impl Deadline {
         self.0
     }
 
+    /// This, or so much later than now, whichever is earlier.
+    pub(crate) fn or_after(self, time: Duration) -> Deadline {
+        match (self.0, Deadline::after(time).0) {
+            (Some(deadline), Some(other)) => Deadline(Some(deadline.min(other))),
+            (_, other) => Deadline(other),
+        }
+    }
+
     /// What is left of it; zero when it is over, None for ever.
     pub(crate) fn left(self) -> Option<Duration> {
         self.0.map(|deadline| {

@@ -73,6 +73,8 @@ var constants = map[string]any{
 	"SHMKIT_NAMED_ANY_OWNER":       2,    // the same
 	"SHMKIT_NAMED_ANY_THREAD":      4,    // the same
 	"SHMKIT_BARRIER_SERIAL":        1,    // the same
+	"SHMKIT_SEMAPHORE_TRACKED":     1,    // the same
+	"SHMKIT_ONCE_RUN":              2,    // the same
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it

@@ -9,18 +9,22 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::barrier::shm_barrier;
+use super::cond::shm_cond;
 use super::event::shm_event;
 use super::list::shm_list;
 use super::named::shm_named_options;
+use super::once::shm_once;
 use super::region::{shm_region, shm_region_options, SHMKIT_SEAL_NONE};
 use super::rwlock::shm_rwlock;
 use super::semaphore::shm_sysv_sem_op;
 use super::sync::{shm_mutex, shm_party, shm_party_options};
+use super::units::shm_semaphore;
 use super::watch::shm_watch;
 use crate::error::{Code, Error, Result};
 use crate::region::{Flags, Options, Region, Seals};
 use crate::sync::{
-    Barrier, Event, Mutex, Named, NamedFlags, NamedOptions, Party, PartyFlags, PartyOptions, RwLock, Watch,
+    Barrier, Condvar, Event, Mutex, Named, NamedFlags, NamedOptions, Once, Party, PartyFlags, PartyOptions,
+    RwLock, Semaphore, Watch,
 };
 use crate::sys::Errno;
 use crate::sysv::queue::Received;
@@ -547,6 +551,45 @@ pub(super) unsafe fn barrier<'a>(
     at: *const shm_barrier,
 ) -> Result<Barrier<'a>, Code> {
     unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.barrier_known(at.cast())
+}
+
+/// Whether a condition is there, and nobody waits for it.
+#[inline(always)]
+pub(super) unsafe fn is_idle(handle: &*mut shm_party, at: *const shm_cond) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.is_idle(at.cast()))
+}
+
+#[inline(always)]
+pub(super) unsafe fn take_at_once(handle: &*mut shm_party, at: *const shm_semaphore) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.take_at_once(at.cast()))
+}
+
+#[inline(always)]
+pub(super) unsafe fn give_at_once(handle: &*mut shm_party, at: *const shm_semaphore) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.give_at_once(at.cast()))
+}
+
+#[inline(always)]
+pub(super) unsafe fn is_done(handle: &*mut shm_party, at: *const shm_once) -> bool {
+    unsafe { party(handle) }.is_some_and(|party| party.is_done(at.cast()))
+}
+
+pub(super) unsafe fn condvar<'a>(
+    handle: &'a *mut shm_party,
+    at: *const shm_cond,
+) -> Result<Condvar<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.condvar_known(at.cast())
+}
+
+pub(super) unsafe fn semaphore<'a>(
+    handle: &'a *mut shm_party,
+    at: *const shm_semaphore,
+) -> Result<Semaphore<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.semaphore_known(at.cast())
+}
+
+pub(super) unsafe fn once<'a>(handle: &'a *mut shm_party, at: *const shm_once) -> Result<Once<'a>, Code> {
+    unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.once_known(at.cast())
 }
 
 /// A number where there is one: 1, or 0.

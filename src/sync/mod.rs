@@ -30,12 +30,14 @@
 
 mod event;
 mod barrier;
+mod cond;
 mod keeper;
 mod lock;
 mod mutex;
 mod named;
 mod nodes;
 mod object;
+mod once;
 mod party;
 mod pending;
 mod port;
@@ -43,17 +45,21 @@ mod private;
 mod reads;
 mod round;
 mod rwlock;
+mod semaphore;
 mod settle;
 mod table;
 mod wait;
 mod watcher;
 
 pub use barrier::{Barrier, Passed};
+pub use cond::Condvar;
 pub use event::{Event, EventFlags};
 pub use mutex::{Locked, Mutex};
 pub use named::{Named, NamedFlags, NamedOptions};
+pub use once::{Begun, Once};
 pub use party::{Party, PartyFlags, PartyOptions};
 pub use rwlock::RwLock;
+pub use semaphore::{Semaphore, SemaphoreFlags};
 pub use wait::{pretend_without_waitv, Wake};
 pub use watcher::Watch;
 

@@ -215,10 +215,7 @@ impl<'p> Mutex<'p> {
 
     /// The keeper's number by which this process owns it.
     fn own(&self) -> Result<u32, Code> {
-        match self.state.node(self.offset).tid() {
-            0 => self.state.enlist(self.offset, &KIND),
-            own => Ok(own),
-        }
+        self.state.keeper_of(self.offset, &KIND)
     }
 
     /// EINVAL where there is no mutex.
@@ -290,12 +287,18 @@ impl fmt::Debug for Mutex<'_> {
 pub(super) struct Thread<'a> {
     state: &'a State,
     deadline: Deadline,
+    settles: bool,
     pending: Pending,
 }
 
 impl<'a> Thread<'a> {
     pub(super) fn new(state: &'a State, deadline: Deadline) -> Thread<'a> {
-        Thread { state, deadline, pending: Pending::new() }
+        Thread { state, deadline, settles: true, pending: Pending::new() }
+    }
+
+    /// One who can have what a dead owner leaves while that still writes: it has nothing to repair.
+    pub(super) fn hasty(state: &'a State, deadline: Deadline) -> Thread<'a> {
+        Thread { settles: false, ..Thread::new(state, deadline) }
     }
 
     pub(super) fn deadline(&self) -> Deadline {
@@ -333,6 +336,6 @@ impl Caller for Thread<'_> {
     }
 
     fn settle(&self) -> bool {
-        self.state.settle(self.deadline)
+        !self.settles || self.state.settle(self.deadline)
     }
 }

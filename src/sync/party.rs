@@ -434,6 +434,14 @@ impl State {
         Ok(tid)
     }
 
+    /// The same for a word that is on a list already, most of the time.
+    pub(super) fn keeper_of(&self, offset: usize, kind: &Kind) -> Result<u32, Code> {
+        match self.node(offset).tid() {
+            0 => self.enlist(offset, kind),
+            own => Ok(own),
+        }
+    }
+
     /// One more keeper, with a slot of its own. Under the control's lock. The first of a process, in a child
     /// made by fork too, is how it joins.
     fn new_keeper<'a>(&'a self, control: &'a Control) -> Result<&'a Keeper> {
@@ -601,7 +609,19 @@ impl State {
         seen: u32,
         deadline: Deadline,
     ) -> Result<Wake, Code> {
-        Ok(wait::watch(&self.table, self.slot()?, (word, value), seen, deadline))
+        self.watch_part(word, value, || word.load(Ordering::Acquire) == value, seen, deadline)
+    }
+
+    /// The same for a word that is a part of a larger one, which `is_so` looks at.
+    pub(super) fn watch_part(
+        &self,
+        part: &AtomicU32,
+        value: u32,
+        is_so: impl Fn() -> bool,
+        seen: u32,
+        deadline: Deadline,
+    ) -> Result<Wake, Code> {
+        Ok(wait::watch(&self.table, self.slot()?, (part, value), is_so, seen, deadline))
     }
 
     /// Waits until all processes that are marked dead have stopped to write; false where the deadline is over

@@ -9,6 +9,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::party::State;
 use super::table::{Slot, Table};
 use super::wait::is_over;
 use crate::deadline::Deadline;
@@ -116,7 +117,35 @@ fn blindly(deadline: Deadline) -> bool {
     }
 }
 
+/// What one waits for who has to know that the dead have ended, and has something else to wait for.
+#[derive(Default)]
+pub(super) struct Looks(u32);
+
+impl Looks {
+    /// So many looks come soon after each other, and take no time.
+    const SHORT: u32 = 20;
+
+    /// Whether all who are marked dead have ended; if not, until when to wait before the next look.
+    pub(super) fn until(&mut self, state: &State, deadline: Deadline) -> (bool, Deadline) {
+        self.0 = self.0.saturating_add(1);
+        // A process of which nothing can be seen takes a while.
+        let patience = if self.0 <= Looks::SHORT { Duration::ZERO } else { 2 * BLIND };
+        match state.settle(deadline.or_after(patience)) {
+            true => (true, deadline),
+            false => (false, deadline.or_after(LOOK)),
+        }
+    }
+}
+
+/// How soon one looks again.
+const LOOK: Duration = Duration::from_millis(10);
+
 impl Slot {
+    /// Whether the process that had it last has ended as a whole, as far as anybody has seen.
+    pub(super) fn has_ended(&self) -> bool {
+        self.owner().is_none() && self.identity.load(Ordering::Acquire) as u32 == 0
+    }
+
     /// Only by whoever has just claimed it.
     pub(super) fn identify(&self, own: Identity, tid: u32) {
         let claim = (self.identity.load(Ordering::Acquire) >> 32) as u32;

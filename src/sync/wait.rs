@@ -5,7 +5,7 @@
 //! Where the kernel has no futex_waitv (before Linux 5.16, and in some containers) the word is waited for in
 //! short slices, and the slots are looked at in between.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::table::Table;
 use crate::deadline::Deadline;
@@ -50,6 +50,20 @@ pub enum Wake {
     TimedOut,
 }
 
+/// A half of a word: for the kernel, which compares it. Nobody reads or writes through this.
+pub(super) fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    half(word, usize::from(cfg!(target_endian = "big")))
+}
+
+pub(super) fn high_half(word: &AtomicU64) -> &AtomicU32 {
+    half(word, usize::from(cfg!(target_endian = "little")))
+}
+
+fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {
+    // SAFETY: one half of it, and as long there; no access is made that could be torn from one of the whole.
+    unsafe { AtomicU32::from_ptr(word.as_ptr().cast::<u32>().add(index)) }
+}
+
 fn slice(deadline: Deadline, slice_ns: i64) -> i64 {
     let end = clock::monotonic_ns() + slice_ns;
     deadline.ns().map_or(end, |deadline| deadline.min(end))
@@ -65,11 +79,13 @@ pub(super) fn sleep(word: &AtomicU32, value: u32, deadline: Deadline) -> bool {
     futex::wait(word, value, Some(until)) != Err(Errno::ETIMEDOUT) || deadline.ns() == Some(until)
 }
 
-/// Sleeps while the word has this value and the party is as it was when `changes` was `seen`.
+/// Sleeps while the word has this value and the party is as it was when `changes` was `seen`. `is_so` tells
+/// whether the word has the value, where it is a part of a larger one: only the kernel reads a part.
 pub(super) fn watch(
     table: &Table,
     own_slot: u32,
     (word, value): (&AtomicU32, u32),
+    is_so: impl Fn() -> bool,
     seen: u32,
     deadline: Deadline,
 ) -> Wake {
@@ -80,7 +96,7 @@ pub(super) fn watch(
         if changes.load(Ordering::Acquire) != seen {
             return Wake::Party;
         }
-        if word.load(Ordering::Acquire) != value {
+        if !is_so() {
             return Wake::Word;
         }
         let first = std::mem::replace(&mut first, false);

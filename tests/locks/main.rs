@@ -5,11 +5,15 @@ mod support;
 
 mod event;
 mod barrier;
+mod cond;
 mod mutex;
 mod named;
+mod once;
 mod party;
 mod watch;
 mod rwlock;
+mod semaphore;
+mod workers;
 
 use std::time::Duration;
 
@@ -45,7 +49,7 @@ fn await_sleep(pid: libc::pid_t) {
         [libc::SYS_futex, libc::SYS_futex_waitv].iter().any(|call| calls.starts_with(&format!("{call} ")))
     };
     while !sleeps(&std::fs::read_to_string(&path).unwrap()) {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_micros(100));
     }
 }
 

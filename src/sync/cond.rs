@@ -1,0 +1,242 @@
+//! A condition: those who hold a mutex wait until somebody says that what it guards has changed.
+//!
+//! | bits of `word` | meaning | written by | after a crash |
+//! |---|---|---|---|
+//! | 0…31 | sequence: another number after each signal that somebody could wait for | who signals | – |
+//! | 32…55 | waiting: how many have begun to wait and nobody has signalled for, or more | +1 who waits, −1 who signals or gives up, 0 who signals to all | too many: each costs one later signal a system call for nothing |
+//! | 56…63 | `C`: so that one look tells that a condition is there, and nobody waits | the first initialiser | – |
+//!
+//! All change in one step. Who waits adds itself while it holds the mutex, and sleeps as long as the sequence is
+//! what it was then. Who signals sees nobody waiting, and is done; or counts one off, changes the sequence, and
+//! wakes one. It does not touch the word after that: who was woken may give the bytes back.
+//!
+//! No wake-up is lost:
+//! - `waiting` is never less than the number of those who sleep, or will, and have no wake-up under way. Who has
+//!   added itself and does not sleep yet will not: each signal changes the sequence. One signal counts one off and
+//!   wakes one of those who sleep, if any. Who gives up counts itself off only while the sequence is its own, so
+//!   that no signal has counted it.
+//! - What the mutex guards was changed by one who held it: either before the waiter had it, who then saw the
+//!   change; or after the waiter had added itself and let it go, and then the signal sees it waiting.
+//! - A process that dies with a wake-up, before it has woken somebody or after it was woken, is a death in the
+//!   party: all who wait end their waits, and look themselves. A death that was counted before a wait began can
+//!   still have threads that sleep or wake; until they have ended the wait looks at the sequence every 10 ms.
+//! - A wake-up that goes to one who came later (the kernel prefers threads of real-time priority) is seen when the
+//!   slice of the wait is over, by the sequence.
+//!
+//! The sequence comes round after 2^32 signals: one who is stopped between its last look at the word and its
+//! sleep for exactly so many would miss them.
+
+use std::fmt;
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::mutex::{Locked, Mutex};
+use super::object::{Head, Kind};
+use super::party::{Party, State};
+use super::settle::Looks;
+use super::wait::{self, Wake};
+use crate::deadline::Deadline;
+use crate::error::{Code, Error, Result};
+use crate::sys::{futex, Errno};
+
+/// In shared memory.
+#[repr(C)]
+struct Shared {
+    /// Its word and state are not used.
+    head: Head,
+    word: AtomicU64,
+    reserved: [u64; 2],
+}
+
+const SIZE: usize = size_of::<Shared>();
+
+// `word` is looked at when it is filled in.
+static KIND: Kind = Kind {
+    name: "condition",
+    magic: Kind::magic(b'C'),
+    size: SIZE,
+    blank_from: offset_of!(Shared, reserved),
+};
+
+/// One who waits.
+const WAITER: u64 = 1 << 32;
+/// As many as waiting has bits; there are never so many threads.
+const WAITERS: u64 = (1 << 56) - WAITER;
+const MARK: u64 = (b'C' as u64) << 56;
+
+/// A condition of those who use a mutex of the same party. All methods work through any handle on the same 48
+/// bytes.
+#[derive(Clone, Copy)]
+pub struct Condvar<'p> {
+    state: &'p State,
+    offset: usize,
+    made: bool,
+}
+
+impl Party<'_> {
+    /// The condition at an offset of the region, which is made where there are 48 bytes of zeros. EINVAL for
+    /// other bytes.
+    pub fn condvar(&self, offset: usize) -> Result<Condvar<'_>> {
+        self.condvar_at(self.state().at(offset))
+    }
+
+    pub(crate) fn condvar_at(&self, at: *const u8) -> Result<Condvar<'_>> {
+        let (state, offset) = self.state().place(at, &KIND)?;
+        let made = state.make(offset, &KIND, || fill(shared(state, state.at(offset))))?;
+        Ok(Condvar { state, offset, made })
+    }
+
+    /// The same for calls that do not explain.
+    pub(crate) fn condvar_known(&self, at: *const u8) -> Result<Condvar<'_>, Code> {
+        let state = self.state();
+        let offset = state.offset_of(at, SIZE).ok_or(Code::from(Errno::EINVAL))?;
+        Ok(Condvar { state, offset, made: false })
+    }
+
+    /// Whether a condition is there, and nobody waits for it.
+    #[inline(always)]
+    pub(crate) fn is_idle(&self, at: *const u8) -> bool {
+        let state = self.state();
+        state.is_inside(at, SIZE) && is_idle(state, at)
+    }
+}
+
+/// What is at an address, by that: the processor need not know first where the region begins.
+#[inline(always)]
+fn shared(_: &State, at: *const u8) -> &Shared {
+    // SAFETY: the callers' addresses are inside the region, which stays, and aligned; all fields are atomic.
+    unsafe { &*at.cast::<Shared>() }
+}
+
+fn fill(shared: &Shared) -> Result<()> {
+    match shared.word.compare_exchange(0, MARK, Ordering::AcqRel, Ordering::Acquire) {
+        // One that is made, and perhaps used, meanwhile is found when this has returned.
+        Err(has) if has != MARK && shared.head.magic.load(Ordering::Acquire) == 0 => {
+            let message = format!("this is no condition: its {SIZE} bytes are neither zeros nor one");
+            Err(Error::new(Errno::EINVAL, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[inline(always)]
+fn is_idle(state: &State, at: *const u8) -> bool {
+    // The mutex has ordered this after the waiter's step.
+    shared(state, at).word.load(Ordering::Relaxed) >> 32 == MARK >> 32
+}
+
+fn sequence(word: u64) -> u32 {
+    word as u32
+}
+
+fn waits(word: u64) -> bool {
+    word & WAITERS != 0
+}
+
+/// Adds one who waits, and tells what sequence it has seen.
+fn add(word: &AtomicU64) -> u32 {
+    // What dead ones have left does not run over.
+    let more = |now: u64| (now & WAITERS != WAITERS).then(|| now + WAITER);
+    let seen = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    sequence(seen.unwrap_or_else(|full| full))
+}
+
+/// Takes back what the one added who has seen this sequence: false where there was a signal since.
+fn withdraw(word: &AtomicU64, seen: u32) -> bool {
+    let less = |now: u64| (sequence(now) == seen && waits(now)).then(|| now - WAITER);
+    word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+}
+
+impl Condvar<'_> {
+    /// Whether [`Party::condvar`] made it, rather than found it.
+    pub fn made(&self) -> bool {
+        self.made
+    }
+
+    /// Lets the mutex go, waits to be notified, and locks the mutex again: also when nobody has notified, as
+    /// when a process joins the party, leaves it, or dies. So look again at what is waited for.
+    ///
+    /// The result is that of [`Mutex::lock`]. EPERM where this process does not own the mutex, which then is as
+    /// it was, and EINVAL. With any other failure the mutex is not locked.
+    pub fn wait(&self, mutex: &Mutex<'_>) -> Result<Locked, Code> {
+        self.wait_until(mutex, Deadline::NEVER)
+    }
+
+    /// The same until a deadline: ETIMEDOUT, with the mutex locked. A dead owner is told rather than that.
+    pub fn wait_until(&self, mutex: &Mutex<'_>, deadline: Deadline) -> Result<Locked, Code> {
+        let word = self.word()?;
+        // A child made by fork joins here, or fails while it can.
+        self.state.slot()?;
+        let changes = self.state.changes();
+        let seen = add(word);
+        if let Err(code) = mutex.unlock() {
+            withdraw(word, seen);
+            return Err(code);
+        }
+        let end = self.sleep(word, seen, changes, deadline);
+        // Who was woken does not touch it either, so that one of them may give the bytes back.
+        let gave_up = end != Ok(Wake::Word) && withdraw(word, seen);
+        match mutex.lock()? {
+            Locked::Clean if gave_up && end == Ok(Wake::TimedOut) => Err(Errno::ETIMEDOUT.into()),
+            locked => Ok(locked),
+        }
+    }
+
+    fn sleep(&self, word: &AtomicU64, seen: u32, changes: u32, deadline: Deadline) -> Result<Wake, Code> {
+        let is_so = || sequence(word.load(Ordering::Relaxed)) == seen;
+        let mut looks = Looks::default();
+        loop {
+            let (all_ended, until) = looks.until(self.state, deadline);
+            let end = self.state.watch_part(wait::low_half(word), seen, is_so, changes, until);
+            if all_ended || end != Ok(Wake::TimedOut) || wait::is_over(deadline) {
+                return end;
+            }
+        }
+    }
+
+    /// Wakes one who waits, if anybody does.
+    #[inline(always)]
+    pub fn notify_one(&self) -> Result<(), Code> {
+        match is_idle(self.state, self.state.at(self.offset)) {
+            true => Ok(()),
+            false => self.notify(1),
+        }
+    }
+
+    /// Wakes all who wait.
+    #[inline(always)]
+    pub fn notify_all(&self) -> Result<(), Code> {
+        match is_idle(self.state, self.state.at(self.offset)) {
+            true => Ok(()),
+            false => self.notify(i32::MAX),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn notify(&self, count: i32) -> Result<(), Code> {
+        let word = self.word()?;
+        let signalled = |now: u64| {
+            let left = if count == 1 { (now & WAITERS).checked_sub(WAITER)? } else { 0 };
+            waits(now).then(|| MARK | left | u64::from(sequence(now).wrapping_add(1)))
+        };
+        if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, signalled).is_ok() {
+            let _ = futex::wake(wait::low_half(word), count);
+        }
+        Ok(())
+    }
+
+    fn word(&self) -> Result<&AtomicU64, Code> {
+        let shared = shared(self.state, self.state.at(self.offset));
+        match shared.head.is(&KIND, self.state.table_from(self.offset)) {
+            true => Ok(&shared.word),
+            false => Err(Errno::EINVAL.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Condvar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condvar").field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
