@@ -17,7 +17,7 @@
 //! dies. Whoever sleeps, or is about to wake, has the word in its thread's pending slot.
 #![forbid(unsafe_code)]
 
-use super::port::{spin_loop, AtomicU32, Ordering};
+use super::port::{spin_loop, step, AtomicU32, Ordering};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// Sleepers possible.
@@ -84,12 +84,16 @@ pub(super) enum Refused {
 /// has to look at it ([`lock`] after [`after_all`] does).
 #[inline(always)]
 pub(super) fn try_fast(words: Words<'_>, own: u32) -> bool {
-    words.word.compare_exchange(0, own, Acquire, Relaxed).is_ok()
+    let taken = words.word.compare_exchange(0, own, Acquire, Relaxed).is_ok();
+    step("lock.at_once");
+    taken
 }
 
 #[inline(always)]
 pub(super) fn unlock_fast(words: Words<'_>, own: u32) -> bool {
-    words.word.compare_exchange(own, 0, Release, Relaxed).is_ok()
+    let freed = words.word.compare_exchange(own, 0, Release, Relaxed).is_ok();
+    step("unlock.at_once");
+    freed
 }
 
 #[inline(always)]
@@ -106,7 +110,10 @@ pub(super) fn try_lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Resu
             break;
         }
         match words.word.compare_exchange(seen, own | seen & (W | OD), Acquire, Relaxed) {
-            Ok(_) => return taken(words, own, seen, caller),
+            Ok(_) => {
+                step("try.took");
+                return taken(words, own, seen, caller);
+            }
             Err(now) => seen = now,
         }
     }
@@ -119,14 +126,17 @@ pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<T
         if seen & TM == 0 {
             let taking = own | seen & (W | OD);
             if words.word.compare_exchange(seen, taking, Acquire, Relaxed).is_ok() {
+                step("lock.took");
                 return taken(words, own, seen, caller);
             }
         }
         spin_loop();
     }
     caller.pend(words.word);
+    step("wait.pended");
     let got = wait_for(words.word, own, caller);
     caller.unpend();
+    step("wait.unpended");
     match got {
         Some(seen) => taken(words, own, seen, caller),
         None => Err(Refused::Busy),
@@ -141,7 +151,10 @@ fn wait_for(word: &AtomicU32, own: u32, caller: &impl Caller) -> Option<u32> {
     loop {
         if seen & TM == 0 {
             match word.compare_exchange(seen, own | seen & (W | OD) | slept, Acquire, Relaxed) {
-                Ok(_) => return Some(seen),
+                Ok(_) => {
+                    step("wait.took");
+                    return Some(seen);
+                }
                 Err(now) => seen = now,
             }
         }
@@ -159,11 +172,14 @@ fn wait_for(word: &AtomicU32, own: u32, caller: &impl Caller) -> Option<u32> {
             }
             seen |= W;
         }
+        step("wait.marked");
         let end = caller.sleep(word, seen);
+        step("wait.woken");
         slept = W;
         if end == Slept::Slice && caller.is_stranger(seen & TM) {
             // Not the kernel's to release: a number that nobody has.
             let _ = word.compare_exchange(seen, OD | W, Relaxed, Relaxed);
+            step("wait.reclaimed");
         }
         seen = word.load(Relaxed);
     }
@@ -182,6 +198,7 @@ pub(super) fn taken(words: Words<'_>, own: u32, seen: u32, caller: &impl Caller)
         release(words.word, own, caller, OD);
         return Err(Refused::Busy);
     }
+    step("lock.settled");
     Ok(Taken::OwnerDied)
 }
 
@@ -192,6 +209,7 @@ pub(super) fn unlock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result
     }
     if seen & OD != 0 {
         words.state.store(NOT_RECOVERABLE, Relaxed);
+        step("unlock.spoiled");
     }
     release(words.word, own, caller, 0);
     Ok(())
@@ -200,15 +218,19 @@ pub(super) fn unlock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result
 /// Lets the next one have it: `mark` is OD for one who gives it up as it was.
 fn release(word: &AtomicU32, own: u32, caller: &impl Caller, mark: u32) {
     caller.pend(word);
+    step("release.pended");
     let mut seen = word.load(Relaxed);
     // A peer that writes to the word has taken it from us; then it is not ours to release.
     while seen & TM == own {
         match word.compare_exchange(seen, seen & W | mark, Release, Relaxed) {
             Ok(_) => {
+                step("release.freed");
                 let free = W | mark;
                 if seen & W != 0 && !caller.wake(word) {
+                    step("release.woke_none");
                     // Nobody sleeps; whoever comes from here on sees that it is free.
                     if word.compare_exchange(free, mark, Relaxed, Relaxed).is_ok() {
+                        step("release.cleared");
                         caller.wake(word);
                     }
                 }
@@ -217,7 +239,9 @@ fn release(word: &AtomicU32, own: u32, caller: &impl Caller, mark: u32) {
             Err(now) => seen = now,
         }
     }
+    step("release.woke");
     caller.unpend();
+    step("release.unpended");
 }
 
 /// The owner has repaired what the lock guards.
@@ -231,7 +255,10 @@ pub(super) fn consistent(words: Words<'_>, own: u32) -> Result<(), Refused> {
             return Err(Refused::Consistent);
         }
         match words.word.compare_exchange(seen, seen & !OD, Relaxed, Relaxed) {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                step("consistent.cleared");
+                return Ok(());
+            }
             Err(now) => seen = now,
         }
     }

@@ -26,7 +26,7 @@
 //!
 //! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
 //! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
-//! (zeros become one), `party`; and the objects.
+//! (zeros become one), `party`; and the objects. `steps` is for tests.
 
 mod keeper;
 mod lock;
@@ -37,6 +37,11 @@ mod party;
 mod pending;
 mod port;
 mod settle;
+#[cfg(feature = "steps")]
+#[doc(hidden)]
+pub mod steps;
+#[cfg(not(feature = "steps"))]
+mod steps;
 mod table;
 mod wait;
 

@@ -10,6 +10,7 @@ use super::lock::{TM, W};
 use super::nodes::{Node, Nodes};
 use super::object::{Head, Kind};
 use super::settle::Identity;
+use super::steps::step;
 use super::table::{Header, Shape, Slot, Table, MAGIC};
 use super::wait::{self, Wake};
 use crate::deadline::Deadline;
@@ -254,6 +255,7 @@ unsafe fn found_or_made(start: *const u8, wanted: Shape, room: usize) -> Result<
     if stored.is_err_and(|shape| shape != wanted.bits()) {
         return found(MAGIC);
     }
+    step("table.shaped");
     match header.magic.compare_exchange(0, MAGIC, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Ok(wanted),
         Err(magic) => found(magic),
@@ -366,9 +368,11 @@ impl State {
             None => self.new_keeper(control).map_err(|error| error.code())?,
         };
         self.nodes.open(offset)?;
+        step("enlist.opened");
         let tid = keeper.tid.load(Ordering::Relaxed);
         keeper.link(node);
         node.tid.store(tid, Ordering::Release);
+        step("enlist.enlisted");
         Ok(tid)
     }
 
@@ -393,6 +397,7 @@ impl State {
                 }
                 started => started.during(|| "cannot start the keeper".to_string())?,
             };
+            step("join.started");
             let claimed = self.claim(keeper, tid, own, if count > 0 { EXTRA } else { 0 });
             let slot = match claimed {
                 Ok(Some(slot)) => slot,
@@ -409,6 +414,7 @@ impl State {
             if !twice {
                 keeper.slot.store(slot, Ordering::Relaxed);
                 control.keepers.store(count + 1, Ordering::Release);
+                step("join.joined");
                 return Ok(keeper);
             }
             self.release(keeper, slot);
@@ -436,18 +442,23 @@ impl State {
                 let offset = self.table_offset + self.table.offset_of(index);
                 self.nodes.open(offset).during(|| "no memory for the keeper's list".to_string())?;
                 keeper.link(self.node(offset));
+                step("claim.linked");
                 let taken =
                     slot.word.compare_exchange(seen, tid | seen & W, Ordering::SeqCst, Ordering::Relaxed);
                 if taken.is_err() {
                     keeper.clear();
                     continue;
                 }
+                step("claim.took");
                 (0..self.table.shape.cells).for_each(|cell| {
                     self.table.cell(index, cell).store(0, Ordering::Release);
                 });
+                step("claim.cells");
                 slot.flags.store(flags, Ordering::Relaxed);
                 slot.identify(own, tid);
+                step("claim.identified");
                 self.table.note_used(index);
+                step("claim.used");
                 // Those who watch the party do not watch this slot yet.
                 self.table.announce();
                 return Ok(Some(index));
@@ -460,9 +471,13 @@ impl State {
     fn release(&self, keeper: &Keeper, index: u32) {
         let slot: &Slot = self.table.slot(index);
         slot.forget_identity();
+        step("leave.forgot");
         let had = slot.word.swap(0, Ordering::AcqRel);
+        step("leave.freed");
         keeper.stop();
+        step("leave.stopped");
         self.table.announce();
+        step("leave.announced");
         if had & W != 0 {
             let _ = futex::wake(&slot.word, i32::MAX);
         }

@@ -2,5 +2,6 @@
 //! `lock` uses no other atomics, and sleeps and wakes through its `Caller` alone.
 #![forbid(unsafe_code)]
 
+pub(super) use super::steps::step;
 pub(super) use std::hint::spin_loop;
 pub(super) use std::sync::atomic::{AtomicU32, Ordering};

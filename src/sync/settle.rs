@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::steps::step;
 use super::table::{Slot, Table};
 use crate::deadline::Deadline;
 use crate::sys::{self, process, Errno};
@@ -124,8 +125,10 @@ impl Slot {
         if !(Identity { pid, namespace, start }).has_stopped(own_namespace, deadline) {
             return false;
         }
+        step("settle.stopped");
         let settled = identity & !u64::from(u32::MAX);
         let _ = self.identity.compare_exchange(identity, settled, Ordering::AcqRel, Ordering::Relaxed);
+        step("settle.marked");
         true
     }
 }
@@ -139,6 +142,7 @@ impl Table {
                 return true;
             }
             self.note_death(index);
+            step("settle.noted");
             slot.settle(own_namespace, deadline)
         })
     }
