@@ -5,6 +5,8 @@ mod support;
 
 mod mutex;
 mod party;
+#[cfg(feature = "steps")]
+mod steps;
 
 use shmkit::sync::{Party, PartyFlags, PartyOptions};
 use shmkit::{Options, Region};
