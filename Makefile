@@ -46,12 +46,12 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test tool c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
+CHECKS := format lint header test loom tool c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: lib tool demo check bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
+.PHONY: lib tool demo check campaign loom bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
 
 # $(call example,LANGUAGE,NAME): a program of `make demo`.
 example = $(or $(EXAMPLES_$1),$(error no examples in '$1': the languages are c, rust and go))/$2
@@ -142,6 +142,14 @@ bench-quick: $(LIB)
 	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml -- --quick
 
+## processes that use locks are killed at random [DEATHS=10000]; the figures in one line
+campaign:
+	$(need_rust)
+	SHMKIT_DEATHS=$(or $(DEATHS),10000) cargo test --quiet --locked --test locks campaign::
+
+## the lock's algorithm under a model checker: loom
+loom: check-loom
+
 ## include/shmkit.h, from src/capi
 header:
 	$(need_cbindgen)
@@ -149,7 +157,7 @@ header:
 
 ## remove what was built
 clean:
-	rm -rf target benches/target tools/shmkit/target
+	rm -rf target benches/target tools/shmkit/target tests/loom/target
 
 ## this list
 help:
@@ -325,13 +333,16 @@ check-format:
 	cargo fmt --check
 	cargo fmt --check --manifest-path benches/Cargo.toml
 	cargo fmt --check --manifest-path tools/shmkit/Cargo.toml
+	cargo fmt --check --manifest-path tests/loom/Cargo.toml
 
 check-lint:
 	$(call heading,lint: cargo clippy; cargo doc)
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features steps -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps
 	cargo clippy --locked --all-targets --manifest-path benches/Cargo.toml -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path tools/shmkit/Cargo.toml -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path tests/loom/Cargo.toml -- -D warnings
 
 check-header:
 	$(call heading,header: fresh; plain C and C++)
@@ -340,6 +351,11 @@ check-header:
 check-test:
 	$(call heading,Rust tests)
 	cargo test --locked
+	cargo test --locked --features steps --test locks -- steps::
+
+check-loom:
+	$(call heading,the lock under a model checker)
+	cargo test --quiet --locked --manifest-path tests/loom/Cargo.toml
 
 check-tool:
 	$(call heading,the tool)

@@ -17,7 +17,7 @@
 //! dies. Whoever sleeps, or is about to wake, has the word in its thread's pending slot.
 #![forbid(unsafe_code)]
 
-use super::port::{spin_loop, step, AtomicU32, Ordering};
+use super::port::{spin_loop, step, AtomicU32, Ordering, SPINS};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// Sleepers possible.
@@ -28,9 +28,6 @@ pub(super) const OD: u32 = 1 << 30;
 pub(super) const TM: u32 = OD - 1;
 
 const NOT_RECOVERABLE: u32 = 1;
-
-/// Looks before sleep. More is slower: the owner is kept from its cache line.
-const SPINS: u32 = 100;
 
 /// The two words of a lock.
 #[derive(Clone, Copy)]

@@ -5,3 +5,6 @@
 pub(super) use super::steps::step;
 pub(super) use std::hint::spin_loop;
 pub(super) use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Looks before sleep. More is slower: the owner is kept from its cache line.
+pub(super) const SPINS: u32 = 100;
