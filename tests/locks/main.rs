@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod campaign;
+mod history;
 mod mutex;
 mod party;
 #[cfg(feature = "steps")]

@@ -167,6 +167,8 @@ struct Situation {
     falls: bool,
     /// Another process has the lock; it gives it back when the victim sleeps, or has died.
     held: bool,
+    /// The victim repairs nothing.
+    unrepaired: bool,
     /// How many sleep on the lock that the victim has when it is armed.
     sleepers: usize,
     /// Does its thing: `arm` is called once.
@@ -200,10 +202,21 @@ fn soon() -> Deadline {
     Deadline::after(Duration::from_millis(1))
 }
 
+/// The slots of the dead tell of another namespace from here on.
+fn forget_where_the_dead_are(region: &Region) {
+    for slot in 0..64 {
+        let at = |offset: usize| unsafe { region.as_ptr().add(TABLE + 64 + slot * 64 + offset) };
+        if unsafe { AtomicU32::from_ptr(at(0).cast()) }.load(Ordering::SeqCst) & (OD | TM) == OD {
+            unsafe { std::sync::atomic::AtomicU64::from_ptr(at(16).cast()) }.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 const CALM: Situation = Situation {
     name: "",
     widow: false,
     falls: false,
+    unrepaired: false,
     held: false,
     sleepers: 0,
     victim: |region, arm| own(region, arm, |_| ()),
@@ -279,6 +292,7 @@ const SITUATIONS: &[Situation] = &[
     Situation {
         name: "dead owner, not repaired",
         widow: true,
+        unrepaired: true,
         sleepers: 2,
         victim: |region, arm| own_locked(region, arm, |mutex| mutex.unlock().unwrap()),
         ..CALM
@@ -292,6 +306,20 @@ const SITUATIONS: &[Situation] = &[
                 mutex.consistent().unwrap();
                 mutex.unlock().unwrap();
             })
+        },
+        ..CALM
+    },
+    // It may be alive in a namespace of its own, as far as anybody can see.
+    Situation {
+        name: "dead owner whose end is not seen, try",
+        falls: true,
+        unrepaired: true,
+        victim: |region, arm| {
+            let party = join(region);
+            let mutex = party.mutex(FIRST).unwrap();
+            arm();
+            forget_where_the_dead_are(region);
+            assert_eq!(mutex.try_lock().unwrap_err().errno(), Some(libc::EBUSY));
         },
         ..CALM
     },
@@ -424,6 +452,7 @@ fn die_at(number: usize, situation: &Situation, death: Death, seen: &mut BTreeSe
     assert_eq!(get(&board.crowds), 0, "{what}: two owners");
     assert_eq!(get(&board.deaths), told, "{what}: deaths told; the word was {at:#x}");
     assert_eq!(get(&board.refused) > 0, spoiled, "{what}: not recoverable");
+    assert!(spoiled || get(&board.deaths) > 0 || !situation.unrepaired, "{what}: a death is forgotten");
     if let Some(victim) = victim {
         victim.slay();
     }
