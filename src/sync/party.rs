@@ -425,9 +425,12 @@ impl State {
     /// Takes a free slot, or one whose owner died: None where there is none.
     fn claim(&self, keeper: &Keeper, tid: u32, own: Identity, flags: u32) -> Result<Option<u32>> {
         let now = Deadline::after(std::time::Duration::ZERO);
-        for patience in [now, Deadline::after(LONG_DEATH)] {
+        for (patience, is_last) in [(now, false), (Deadline::after(LONG_DEATH), true)] {
             for index in 0..self.table.shape.slots {
                 let slot = self.table.slot(index);
+                if slot.owner().is_some() && !(is_last && self.table.is_abandoned(index)) {
+                    continue;
+                }
                 let seen = slot.word.load(Ordering::Acquire);
                 if seen & TM != 0 {
                     continue;

@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::lock::{OD, TM, W};
 use super::steps::step;
 use super::table::{Slot, Table};
 use crate::deadline::Deadline;
@@ -79,6 +80,23 @@ impl Identity {
         // program has not.
         process::is_being_killed(self.pid)
     }
+
+    /// Whether the process has surely ended as a whole.
+    fn has_ended(self) -> bool {
+        let own_namespace = process::own_pid_namespace();
+        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return false };
+        if self.namespace != own_namespace || own_namespace == 0 || self.start == 0 {
+            return false;
+        }
+        match process::descriptor(pid) {
+            Err(Errno::ESRCH) => true,
+            // Another one of this number, or one that waits for its parent to hear of its end.
+            descriptor => {
+                matches!(process::start_time(self.pid), Ok(Some(start)) if start != self.start)
+                    || descriptor.is_ok_and(|descriptor| process::ends_within(&descriptor, Duration::ZERO))
+            }
+        }
+    }
 }
 
 fn blindly(deadline: Deadline) -> bool {
@@ -110,19 +128,21 @@ impl Slot {
         self.identity.fetch_and(!u64::from(u32::MAX), Ordering::AcqRel);
     }
 
+    /// What it tells of its process, and as which claim; None where it tells of none.
+    fn identity(&self) -> Option<(Identity, u64)> {
+        let claim = self.identity.load(Ordering::Acquire);
+        let pid = claim as u32;
+        let (namespace, start) = (self.namespace.load(Ordering::Relaxed), self.start.load(Ordering::Acquire));
+        // Otherwise claimed anew meanwhile.
+        let is_one = pid != 0 && self.identity.load(Ordering::Acquire) == claim;
+        is_one.then_some((Identity { pid, namespace, start }, claim))
+    }
+
     /// Of a dead slot: waits until its process has ended, and says so in the slot.
     pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
-        let identity = self.identity.load(Ordering::Acquire);
-        let pid = identity as u32;
-        if pid == 0 {
-            return true;
-        }
-        let (namespace, start) = (self.namespace.load(Ordering::Relaxed), self.start.load(Ordering::Acquire));
-        // Claimed anew meanwhile: then somebody else has waited.
-        if self.identity.load(Ordering::Acquire) != identity {
-            return true;
-        }
-        if !(Identity { pid, namespace, start }).has_stopped(own_namespace, deadline) {
+        // None: somebody else has waited.
+        let Some((process, identity)) = self.identity() else { return true };
+        if !process.has_stopped(own_namespace, deadline) {
             return false;
         }
         step("settle.stopped");
@@ -134,6 +154,24 @@ impl Slot {
 }
 
 impl Table {
+    /// Whether nobody lives in a slot, although the kernel has not said so: it does not come to the end of a list
+    /// whose memory was taken before the process had ended (the reaper of a process that was killed for want of
+    /// memory, before Linux 5.18 or after 2 s). Then the slot is marked in the kernel's place.
+    pub(super) fn is_abandoned(&self, index: u32) -> bool {
+        let slot = self.slot(index);
+        let seen = slot.word.load(Ordering::Acquire);
+        if seen & TM == 0 {
+            return true;
+        }
+        let dead = seen & W | OD;
+        let marked = slot.identity().is_some_and(|(process, _)| process.has_ended())
+            && slot.word.compare_exchange(seen, dead, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if marked {
+            self.note_death(index);
+        }
+        marked
+    }
+
     /// Waits until all who are marked dead have ended.
     pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
         (0..self.used()).all(|index| {
