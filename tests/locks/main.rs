@@ -5,6 +5,7 @@ mod support;
 
 mod campaign;
 mod history;
+mod hostile;
 mod mutex;
 mod party;
 #[cfg(feature = "steps")]
