@@ -55,8 +55,8 @@ pub struct Process<'a> {
     pub tid: u32,
     pub futex: &'a Futex,
     pub pending: Cell<bool>,
-    /// Its deadline is over as soon as somebody looks.
-    pub late: bool,
+    /// How often it sleeps before its deadline is over.
+    pub patience: Cell<u32>,
     /// Whether a dead owner's process has ended by now.
     pub ended: bool,
 }
@@ -87,7 +87,7 @@ pub(super) fn step(_name: &'static str) {
 
 impl<'a> Process<'a> {
     pub fn new(tid: u32, futex: &'a Futex) -> Process<'a> {
-        Process { tid, futex, pending: Cell::new(false), late: false, ended: true }
+        Process { tid, futex, pending: Cell::new(false), patience: Cell::new(u32::MAX), ended: true }
     }
 
     /// Does it, and dies after so many steps: how, if it did. The kernel then looks at the keeper's list and the
@@ -152,11 +152,12 @@ impl Caller for Process<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.late
+        self.patience.get() == 0
     }
 
     fn sleep(&self, word: &AtomicU32, value: u32) -> Slept {
         self.futex.wait(word, value);
+        self.patience.set(self.patience.get() - 1);
         Slept::Woken
     }
 

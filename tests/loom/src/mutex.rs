@@ -75,7 +75,7 @@ impl Shared {
                 }
                 self.unlock(process);
             }
-            Err(Refused::Busy) => assert!(process.late),
+            Err(Refused::Busy) => assert_eq!(process.patience.get(), 0),
             Err(Refused::NotRecoverable) => drop(self.refused.fetch_add(1, Relaxed)),
             Err(other) => panic!("{other:?}"),
         }
@@ -122,12 +122,16 @@ fn three_exclude_each_other() {
 /// Whoever gives up takes no wake-up with it.
 #[test]
 fn one_is_late() {
-    check(PREEMPTIONS, || {
+    (0..2).for_each(|patience| one_is_late_after(patience));
+}
+
+fn one_is_late_after(patience: u32) {
+    check(PREEMPTIONS, move || {
         let shared = Shared::new(0);
         let mut threads = turns(&shared, 1..=2);
         let other = shared.clone();
         threads.push(thread::spawn(move || {
-            other.turn_of(&Process { late: true, ..Process::new(3, &other.futex) });
+            other.turn_of(&Process { patience: Cell::new(patience), ..Process::new(3, &other.futex) });
         }));
         all(threads);
     });
@@ -141,7 +145,7 @@ fn a_dead_owner_is_told_once() {
         let mut threads = turns(&shared, 1..=2);
         let other = shared.clone();
         threads.push(thread::spawn(move || {
-            let process = Process { late: true, ended: false, ..Process::new(3, &other.futex) };
+            let process = Process { patience: Cell::new(0), ended: false, ..Process::new(3, &other.futex) };
             let _ = lock::try_lock(other.words(), 3, &process).map(|_| other.unlock(&process));
         }));
         all(threads);
