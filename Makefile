@@ -46,7 +46,7 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test loom tool c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
+CHECKS := format lint header test loom tool c valgrind asan posix go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
@@ -310,6 +310,18 @@ target/tests-asan/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) $(SANITIZE) -pthread -o $@ $< $(STATIC) $(NATIVE)
 
+# POSIX calls over the library's objects, and programs that know nothing of it.
+ADAPTER := target/posix-adapter/adapter.so
+POSIX_PROGRAMS := $(patsubst tests/posix-adapter/programs/%.c,target/posix-adapter/%,$(wildcard tests/posix-adapter/programs/*.c))
+
+$(ADAPTER): $(wildcard tests/posix-adapter/*.[ch]) $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) -Wno-pedantic -fPIC -shared -o $@ $(filter %.c,$^) -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib -ldl
+
+target/posix-adapter/%: tests/posix-adapter/programs/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) -pthread -o $@ $<
+
 # ---- Go programs -------------------------------------------------------------------------
 
 # The network is not needed.
@@ -373,6 +385,10 @@ check-valgrind: $(TESTS)
 check-asan: $(TESTS_ASAN)
 	$(call heading,C tests with the address and undefined behaviour sanitizers)
 	@tests/c.sh asan
+
+check-posix: $(ADAPTER) $(POSIX_PROGRAMS)
+	$(call heading,POSIX programs over shmkit)
+	@tests/posix-adapter.sh $(abspath $(ADAPTER)) $(POSIX_PROGRAMS)
 
 check-go: $(LIB)
 	$(need_go)
