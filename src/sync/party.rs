@@ -453,6 +453,12 @@ impl State {
                     continue;
                 }
                 step("claim.took");
+                if slot.has_identity() {
+                    // Another one took it since we have looked, and died: nobody has waited for its end.
+                    slot.give_back();
+                    keeper.clear();
+                    continue;
+                }
                 (0..self.table.shape.cells).for_each(|cell| {
                     self.table.cell(index, cell).store(0, Ordering::Release);
                 });

@@ -12,7 +12,7 @@ use super::lock::{OD, TM, W};
 use super::steps::step;
 use super::table::{Slot, Table};
 use crate::deadline::Deadline;
-use crate::sys::{self, process, Errno};
+use crate::sys::{self, futex, process, Errno};
 
 /// A process, as a slot tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,16 @@ impl Slot {
         self.start.store(own.start, Ordering::Relaxed);
         let identity = u64::from(claim.wrapping_add(1)) << 32 | u64::from(own.pid);
         self.identity.store(identity, Ordering::Release);
+    }
+
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.load(Ordering::Acquire) as u32 != 0
+    }
+
+    /// Of a dead one that was claimed, and not identified: it is dead again.
+    pub(super) fn give_back(&self) {
+        self.word.store(OD | W, Ordering::SeqCst);
+        let _ = futex::wake(&self.word, i32::MAX);
     }
 
     /// Before it is left: there is nothing to wait for.

@@ -49,7 +49,7 @@ mod armed {
             passed.push(name);
             passed.len()
         });
-        if passed == number + 1 {
+        if passed - 1 == number {
             action();
         }
     }
