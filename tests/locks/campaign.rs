@@ -19,7 +19,7 @@ use super::{join, FIRST};
 
 const WORKERS: usize = 4;
 const THREADS: usize = 3;
-const LOCKS: usize = 6;
+const LOCKS: usize = 4;
 /// More than one keeper serves.
 const COLD_LOCKS: usize = 2100;
 const COLD: usize = 64 << 10;
@@ -252,8 +252,9 @@ fn busy(world: &World, who: Who, mutex: Mutex<'_>, chance: &mut Chance) {
                 world.history().append(Event::new(Kind::ChildOwned, 0, who.number()));
             }
         }
-        1..100 => (0..chance.below(20)).for_each(|_| std::thread::yield_now()),
-        100..110 => std::thread::sleep(Duration::from_micros(chance.below(500) as u64)),
+        // Others fall asleep meanwhile.
+        1..900 => (0..chance.below(20)).for_each(|_| std::thread::yield_now()),
+        900..1100 => std::thread::sleep(Duration::from_micros(chance.below(500) as u64)),
         _ => {}
     }
     if world.board().execute.load(Ordering::Relaxed) == who.incarnation {

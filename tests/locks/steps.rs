@@ -632,3 +632,88 @@ fn await_line(line: &Line, child: &Child) -> bool {
     unsafe { libc::close(pidfd) };
     waits[0].revents != 0 && line.hear() == 1
 }
+
+/// The number of a step in what a child does.
+fn number_of(step: &str, body: impl FnOnce()) -> usize {
+    let names = memory();
+    fork_beside_threads(|| {
+        steps::act_at(usize::MAX, stop);
+        body();
+        names.write(&steps::passed());
+    })
+    .join();
+    names.read().iter().position(|name| name == step).unwrap()
+}
+
+/// One who joins looks at the place of a dead process, and is slow to take it: meanwhile another one takes it, and
+/// is killed while it writes. Its lock is not given to anybody before it has ended.
+#[test]
+fn a_place_is_taken_by_one_who_has_looked_too_early() {
+    own_process!(60, || {
+        const WINDOW: usize = 8 << 20;
+        let source = unsafe { good(libc::memfd_create(c"zeros".as_ptr(), libc::MFD_CLOEXEC)) };
+        good(unsafe { libc::ftruncate(source, 64 << 30) });
+        for _ in 0..3 {
+            let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
+            let window = || unsafe { region.as_ptr().add(FIRST + 4096) };
+            let length = WINDOW - 4096;
+            let party = join(&region);
+            let die = || {
+                std::mem::forget(join(&region));
+                unsafe { libc::raise(libc::SIGKILL) };
+            };
+            fork_beside_threads(die).wait();
+            let number = number_of("claim.linked", || drop(join(&region)));
+            fork_beside_threads(die).wait();
+
+            let here = Line::new();
+            let slow = fork_beside_threads(|| {
+                steps::act_at(number, stop);
+                let _party = join(&region);
+                here.tell(1);
+                loop {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            });
+            assert_eq!(await_rest(&slow, word(&region)), Rest::Stopped);
+            let writer = fork_beside_threads(|| {
+                let party = join(&region);
+                assert!(party.mutex(FIRST).unwrap().lock().is_ok());
+                here.tell(1);
+                let start = window() as usize;
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let vectors = [libc::iovec { iov_base: start as *mut _, iov_len: length }; 100];
+                        while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
+                    });
+                });
+            });
+            here.hear();
+            let last = unsafe { std::sync::atomic::AtomicU8::from_ptr(window().add(length - 1)) };
+            last.store(1, Ordering::Relaxed);
+            while last.load(Ordering::Relaxed) != 0 {
+                std::thread::yield_now();
+            }
+            writer.kill(libc::SIGKILL);
+            while word(&region).load(Ordering::SeqCst) & TM != 0 {
+                std::hint::spin_loop();
+            }
+            slow.kill(libc::SIGCONT);
+            here.hear();
+            let mutex = party.mutex(FIRST).unwrap();
+            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+            unsafe { window().write_bytes(1, length) };
+            std::thread::sleep(Duration::from_millis(30));
+            let bytes = (0..length).step_by(512);
+            assert!(
+                bytes.into_iter().all(|at| unsafe { window().add(at).read_volatile() } == 1),
+                "it writes"
+            );
+            mutex.consistent().unwrap();
+            mutex.unlock().unwrap();
+            slow.slay();
+            writer.wait();
+        }
+        unsafe { libc::close(source) };
+    });
+}
