@@ -114,6 +114,18 @@ impl Who {
     }
 }
 
+/// A thread that fails would leave the others of its process to wait for what it has.
+fn end_at_failure(world: &World, incarnation: u32) {
+    let history: *const History = world.history();
+    let history = history as usize;
+    std::panic::set_hook(Box::new(move |failure| {
+        eprintln!("worker {incarnation}: {failure}");
+        // The process has the region until its end.
+        unsafe { &*(history as *const History) }.append(Event::new(Kind::Failed, 0, incarnation << 4));
+        std::process::abort();
+    }));
+}
+
 fn work(world: &World, worker: usize, incarnation: u32) {
     let mut chance = Chance::new(u64::from(incarnation) * 977);
     while world.board().stop.load(Ordering::Relaxed) == 0 {
@@ -371,7 +383,7 @@ impl Checker {
                 self.last_death = self.read;
             }
             Kind::Crowd => figures.double_owners += 1,
-            Kind::OwnLockHarmed | Kind::ChildOwned => figures.other += 1,
+            Kind::OwnLockHarmed | Kind::ChildOwned | Kind::Failed => figures.other += 1,
         }
         match kind {
             Kind::Acquired | Kind::AcquiredFromDead => self.owners[lock] = Some(who),
@@ -464,7 +476,11 @@ fn campaign(deaths: u64, seed: u64, figures: &mut Figures) {
     let mut incarnation = 0;
     let mut born = |worker: usize| {
         incarnation += 1;
-        (incarnation, fork(|| work(&world, worker, incarnation)))
+        let guarded = || {
+            end_at_failure(&world, incarnation);
+            work(&world, worker, incarnation);
+        };
+        (incarnation, fork(guarded))
     };
     let mut workers: Vec<_> = (0..WORKERS).map(|worker| Some(born(worker))).collect();
     let mut checker = Checker::default();
@@ -474,7 +490,9 @@ fn campaign(deaths: u64, seed: u64, figures: &mut Figures) {
     let say = |kind, incarnation: u32| world.history().append(Event::new(kind, 0, incarnation << 4));
 
     while figures.deaths < end && figures.faults() == faults {
-        let until = monotonic_ns() + chance.below(3_000_000) as i64;
+        // At birth, or when there is a crowd.
+        let longest_ns = if chance.below(4) == 0 { 20_000_000 } else { 3_000_000 };
+        let until = monotonic_ns() + chance.below(longest_ns) as i64;
         while monotonic_ns() < until {
             checker.read_on(world.history(), figures);
             let pids: Vec<_> = workers.iter().map(|worker| worker.as_ref().unwrap().1.pid()).collect();

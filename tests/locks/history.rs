@@ -22,6 +22,8 @@ pub enum Kind {
     Crowd,
     OwnLockHarmed,
     ChildOwned,
+    /// A worker has got an answer that it should not.
+    Failed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl History {
             5 => Kind::Dead,
             6 => Kind::Crowd,
             7 => Kind::OwnLockHarmed,
-            _ => Kind::ChildOwned,
+            8 => Kind::ChildOwned,
+            _ => Kind::Failed,
         };
         Some(Event { kind, lock: (bits >> 8 & 0xff) as usize, who: (bits >> 32) as u32 })
     }
