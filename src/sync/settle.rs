@@ -5,6 +5,7 @@
 //! What a slot says of its process is a peer's claim. It decides how long we look, which has an end, and
 //! nothing else.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const SLICE: Duration = Duration::from_millis(4);
 impl Identity {
     pub(super) fn own() -> Identity {
         let pid = sys::own_process() as u32;
-        let start = process::start_time(pid).ok().flatten().unwrap_or(0);
+        let start = process::start_time("self").ok().flatten().unwrap_or(0);
         Identity { pid, namespace: process::own_pid_namespace(), start }
     }
 
@@ -56,7 +57,7 @@ impl Identity {
                 Some(_) => {}
                 None => std::thread::sleep(left.min(Duration::from_millis(1))),
             }
-            match self.may_write() {
+            match self.may_write(descriptor.as_ref()) {
                 Some(true) => {}
                 Some(false) => return true,
                 None => return blindly(deadline),
@@ -68,8 +69,9 @@ impl Identity {
     }
 
     /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
-    fn may_write(self) -> Option<bool> {
-        match process::start_time(self.pid) {
+    fn may_write(self, descriptor: Option<&OwnedFd>) -> Option<bool> {
+        let number = process::number_in_proc(self.pid, descriptor)?;
+        match process::start_time(number) {
             Ok(Some(start)) if start == self.start => {}
             // Another one has its number.
             Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return Some(false),
@@ -78,7 +80,7 @@ impl Identity {
         }
         // All threads of the old program have a SIGKILL to come until they have stopped; one that executes a new
         // program has not.
-        process::is_being_killed(self.pid)
+        process::is_being_killed(number)
     }
 
     /// Whether the process has surely ended as a whole.
@@ -92,8 +94,11 @@ impl Identity {
             Err(Errno::ESRCH) => true,
             // Another one of this number, or one that waits for its parent to hear of its end.
             descriptor => {
-                matches!(process::start_time(self.pid), Ok(Some(start)) if start != self.start)
-                    || descriptor.is_ok_and(|descriptor| process::ends_within(&descriptor, Duration::ZERO))
+                let descriptor = descriptor.ok();
+                let number = process::number_in_proc(self.pid, descriptor.as_ref());
+                let started = number.map(process::start_time);
+                matches!(started, Some(Ok(Some(start))) if start != self.start)
+                    || descriptor.is_some_and(|descriptor| process::ends_within(&descriptor, Duration::ZERO))
             }
         }
     }

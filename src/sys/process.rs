@@ -1,6 +1,7 @@
 //! Other processes: pidfd_open(2), proc(5). A number means one process as long as its start time is the same.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::fmt::Display;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
@@ -25,10 +26,29 @@ pub(crate) fn ends_within(descriptor: &OwnedFd, time: Duration) -> bool {
     ready.is_ok_and(|ready| ready > 0)
 }
 
-/// When a process started, in ticks since the machine did. None where /proc does not tell, ENOENT or ESRCH
-/// where there is no such process.
-pub(crate) fn start_time(pid: u32) -> Result<Option<u64>> {
-    let text = match std::fs::read(format!("/proc/{pid}/stat")) {
+/// The number by which /proc shows a process: /proc may be that of another PID namespace, where our numbers are
+/// those of others. None where it does not tell, a number that nobody has where the process is gone.
+pub(crate) fn number_in_proc(pid: u32, descriptor: Option<&OwnedFd>) -> Option<u32> {
+    match descriptor {
+        Some(descriptor) => {
+            let text =
+                std::fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd())).ok()?;
+            let number = text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim();
+            let number: i32 = number.parse().ok()?;
+            (number != 0).then_some(number as u32)
+        }
+        None => {
+            let own = std::fs::read_link("/proc/self").ok()?;
+            let is_ours = own.to_str()?.parse() == Ok(super::own_process());
+            is_ours.then_some(pid)
+        }
+    }
+}
+
+/// When a process started, in ticks since the machine did; `process` is its name in /proc, a number or "self".
+/// None where /proc does not tell, ENOENT or ESRCH where there is no such process.
+pub(crate) fn start_time(process: impl Display) -> Result<Option<u64>> {
+    let text = match std::fs::read(format!("/proc/{process}/stat")) {
         Ok(text) => text,
         Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
     };
@@ -40,8 +60,8 @@ pub(crate) fn start_time(pid: u32) -> Result<Option<u64>> {
 
 /// Whether a thread of the process has a SIGKILL to come: it may be in the middle of a system call that goes
 /// on writing. False for a process that is gone; None where /proc does not tell.
-pub(crate) fn is_being_killed(pid: u32) -> Option<bool> {
-    let tasks = match std::fs::read_dir(format!("/proc/{pid}/task")) {
+pub(crate) fn is_being_killed(number_in_proc: u32) -> Option<bool> {
+    let tasks = match std::fs::read_dir(format!("/proc/{number_in_proc}/task")) {
         Ok(tasks) => tasks,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return std::fs::metadata("/proc/self/stat").is_ok().then_some(false)
