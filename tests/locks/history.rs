@@ -97,7 +97,9 @@ impl History {
     }
 
     pub fn wait_for_room(&self) {
-        while self.next.load(Ordering::Relaxed) - self.read.load(Ordering::Acquire) > ROOM - MARGIN {
+        // The reader may have overtaken what we have seen.
+        let unread = || self.next.load(Ordering::Relaxed).saturating_sub(self.read.load(Ordering::Acquire));
+        while unread() > ROOM - MARGIN {
             std::thread::yield_now();
         }
     }

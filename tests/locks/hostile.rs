@@ -117,6 +117,22 @@ fn equal_numbers_in_two_pid_namespaces() {
     });
 }
 
+/// Where /proc is that of another namespace, the numbers there are those of other processes.
+#[test]
+fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
+    own_process!(30, || {
+        let done = Line::new();
+        let place = fork_elsewhere(|| {
+            super::mutex::dead_owners_do_not_write();
+            done.tell(1);
+        });
+        if let Some(place) = place {
+            place.outer.join();
+            assert!(done.is_told(), "it failed there");
+        }
+    });
+}
+
 #[test]
 fn a_stopped_owner_is_not_dead() {
     own_process!(20, || {
@@ -221,6 +237,34 @@ fn a_peer_that_writes_everywhere_stops_nobody() {
         peer.slay();
         // 20 times: two waits of 1 and 2 ms, and what is found dead by a try and a join.
         assert!(longest < 10_000_000_000, "{longest} ns");
+    });
+}
+
+/// To unlock has no deadline, and has an end when a peer writes to the word all the time.
+#[test]
+fn a_mark_that_flips_without_end_does_not_hold_up_an_unlock() {
+    own_process!(20, || {
+        let region = region();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        let begun = Line::new();
+        let peers: Vec<_> = (0..2)
+            .map(|_| {
+                fork_beside_threads(|| {
+                    begun.tell(1);
+                    loop {
+                        word(&region).fetch_xor(1 << 31, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        peers.iter().for_each(|_| assert_eq!(begun.hear(), 1));
+        for _ in 0..500 {
+            assert_eq!(mutex.lock(), Ok(Locked::Clean));
+            mutex.unlock().unwrap();
+        }
+        peers.into_iter().for_each(Child::slay);
+        word(&region).store(0, Ordering::SeqCst);
     });
 }
 
