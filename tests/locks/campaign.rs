@@ -55,6 +55,8 @@ struct Own {
 #[repr(C)]
 struct Board {
     stop: AtomicU32,
+    /// Nobody begins a turn: a wake-up that is lost is not made good by the next owner.
+    quiet: AtomicU32,
     /// For a worker: the incarnation that is to execute another program with a lock.
     execute: AtomicU32,
     guarded: [Guarded; LOCKS],
@@ -87,6 +89,10 @@ impl World {
 
     fn history(&self) -> &History {
         unsafe { &*self.region.as_ptr().add(HISTORY).cast() }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.board().waiting.iter().any(|waiting| waiting.lock.load(Ordering::Acquire) != 0)
     }
 
     fn word(&self, lock: usize) -> &AtomicU32 {
@@ -141,6 +147,9 @@ fn work(world: &World, worker: usize, incarnation: u32) {
                     for _ in 0..turns {
                         if world.board().stop.load(Ordering::Relaxed) != 0 {
                             break;
+                        }
+                        while world.board().quiet.load(Ordering::Relaxed) != 0 {
+                            std::thread::sleep(Duration::from_micros(100));
                         }
                         world.history().wait_for_room();
                         turn(world, who, &locks, &mut chance);
@@ -426,7 +435,8 @@ impl Watchdog {
             let now = monotonic_ns();
             let (since, looks) = self.since.entry((seat, lock)).or_insert((now, 0));
             *looks += 1;
-            if now - *since > Watchdog::LIMIT_NS && *looks == Watchdog::LOOKS {
+            if now - *since > Watchdog::LIMIT_NS && *looks >= Watchdog::LOOKS {
+                self.since.insert((seat, lock), (i64::MAX, 0));
                 figures.stalls += 1;
                 eprintln!("seat {seat} sleeps on the free lock {lock}: {:#x}", word.load(Ordering::SeqCst));
             }
@@ -474,6 +484,13 @@ fn a_hoard_is_recovered(world: &World, figures: &mut Figures) {
     figures.untold += COLD_LOCKS as u64 - count;
 }
 
+/// A worker's incarnation, and its process.
+type Worker = Option<(u32, Child)>;
+
+fn pids(workers: &[Worker]) -> Vec<libc::pid_t> {
+    workers.iter().map(|worker| worker.as_ref().unwrap().1.pid()).collect()
+}
+
 fn campaign(deaths: u64, seed: u64, figures: &mut Figures) {
     let world = World::new();
     let mut chance = Chance::new(seed);
@@ -499,8 +516,7 @@ fn campaign(deaths: u64, seed: u64, figures: &mut Figures) {
         let until = monotonic_ns() + chance.below(longest_ns) as i64;
         while monotonic_ns() < until {
             checker.read_on(world.history(), figures);
-            let pids: Vec<_> = workers.iter().map(|worker| worker.as_ref().unwrap().1.pid()).collect();
-            watchdog.look(&world, &pids, figures);
+            watchdog.look(&world, &pids(&workers), figures);
         }
         let mut victims = vec![chance.below(WORKERS)];
         if chance.below(4) == 0 {
@@ -520,6 +536,8 @@ fn campaign(deaths: u64, seed: u64, figures: &mut Figures) {
             world.board().execute.store(workers[victims[0]].as_ref().unwrap().0, Ordering::Relaxed);
             std::thread::sleep(Duration::from_micros(chance.below(2000) as u64));
         }
+        let quiet = !stops && chance.below(2) == 0;
+        world.board().quiet.store(quiet.into(), Ordering::Relaxed);
         for &victim in &victims {
             say(Kind::Dying, workers[victim].as_ref().unwrap().0);
             workers[victim].as_ref().unwrap().1.kill(libc::SIGKILL);
@@ -534,6 +552,11 @@ fn campaign(deaths: u64, seed: u64, figures: &mut Figures) {
             workers[victim] = Some(born(victim));
             figures.deaths += 1;
         }
+        while quiet && world.is_waited_for() && figures.faults() == faults {
+            checker.read_on(world.history(), figures);
+            watchdog.look(&world, &pids(&workers), figures);
+        }
+        world.board().quiet.store(0, Ordering::Relaxed);
         if figures.deaths >= next_hoard {
             next_hoard += 1000;
             a_hoard_is_recovered(&world, figures);
