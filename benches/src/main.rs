@@ -8,6 +8,7 @@ mod handover;
 mod harness;
 mod huge;
 mod inspect;
+mod lock;
 mod memory;
 mod raw;
 mod region;
@@ -109,6 +110,7 @@ fn measure() -> Result<ExitCode> {
         .map(Job::One)
         .chain([Job::Gigabyte])
         .chain(inspect::JOBS.map(Job::One))
+        .chain(lock::JOBS.map(Job::One))
         .filter(|job| job.ids().into_iter().any(wanted))
         .collect();
     if jobs.is_empty() {

@@ -1,6 +1,7 @@
 //! A process ends thread by thread: the keeper may be gone, and its locks free, while another thread is still
-//! in the middle of a long read(2) into the region. So whoever takes a dead owner's lock waits until the whole
-//! process has ended, and then marks the slot.
+//! in the middle of a long read(2) into the region. So whoever takes a dead owner's lock waits until all threads
+//! of the process are on their way out, and then marks the slot. That the process has ended as a whole is not
+//! waited for: to take down a large one's memory takes long.
 //!
 //! What a slot says of its process is a peer's claim. It decides how long we look, which has an end, and
 //! nothing else.
@@ -12,6 +13,7 @@ use std::time::Duration;
 use super::lock::{OD, TM, W};
 use super::steps::step;
 use super::table::{Slot, Table};
+use super::wait::is_over;
 use crate::deadline::Deadline;
 use crate::sys::{self, futex, process, Errno};
 
@@ -26,18 +28,22 @@ pub(super) struct Identity {
 /// Where nothing can be seen of the process: longer than a large read(2) takes.
 const BLIND: Duration = Duration::from_millis(200);
 
-/// A process that executes another program does not end: how often we look whether that is so.
-const SLICE: Duration = Duration::from_millis(4);
+/// How long we look without a pause.
+const SOON: Duration = Duration::from_micros(200);
+
+/// How often we look then.
+const SLICE: Duration = Duration::from_millis(1);
 
 impl Identity {
     pub(super) fn own() -> Identity {
         let pid = sys::own_process() as u32;
-        let start = process::start_time("self").ok().flatten().unwrap_or(0);
+        let start = process::standing("self").ok().flatten().map_or(0, |standing| standing.start);
         Identity { pid, namespace: process::own_pid_namespace(), start }
     }
 
-    /// Waits until no thread of the process, which has begun to die, can write any more.
-    fn has_stopped(self, own_namespace: u64, deadline: Deadline) -> bool {
+    /// Waits until no thread of the process, which has begun to die, can write any more. `keeper` is the one
+    /// that we know to be on its way out.
+    fn has_stopped(self, keeper: u32, own_namespace: u64, deadline: Deadline) -> bool {
         let Ok(pid) = libc::pid_t::try_from(self.pid) else { return true };
         if self.namespace != own_namespace || own_namespace == 0 {
             return blindly(deadline);
@@ -50,29 +56,44 @@ impl Identity {
             Err(Errno::ESRCH | Errno::EINVAL) => return true,
             descriptor => descriptor.ok(),
         };
-        loop {
-            let left = deadline.left().unwrap_or(Duration::MAX);
-            match &descriptor {
-                Some(descriptor) if process::ends_within(descriptor, left.min(SLICE)) => return true,
-                Some(_) => {}
-                None => std::thread::sleep(left.min(Duration::from_millis(1))),
+        // A small process ends sooner than /proc tells of it, or than we would be awake again.
+        let soon = Deadline::after(SOON);
+        while let (Some(descriptor), false) = (&descriptor, is_over(soon)) {
+            if process::ends_within(descriptor, Duration::ZERO) {
+                return true;
             }
-            match self.may_write(descriptor.as_ref()) {
+            std::thread::yield_now();
+        }
+        loop {
+            match self.may_write(keeper, descriptor.as_ref()) {
                 Some(true) => {}
                 Some(false) => return true,
                 None => return blindly(deadline),
             }
+            let left = deadline.left().unwrap_or(Duration::MAX);
             if left.is_zero() {
                 return false;
+            }
+            match &descriptor {
+                Some(descriptor) if process::ends_within(descriptor, left.min(SLICE)) => return true,
+                Some(_) => {}
+                None => std::thread::sleep(left.min(SLICE)),
             }
         }
     }
 
     /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
-    fn may_write(self, descriptor: Option<&OwnedFd>) -> Option<bool> {
+    fn may_write(self, keeper: u32, descriptor: Option<&OwnedFd>) -> Option<bool> {
         let number = process::number_in_proc(self.pid, descriptor)?;
-        match process::start_time(number) {
-            Ok(Some(start)) if start == self.start => {}
+        match process::standing(number) {
+            Ok(Some(standing)) if standing.start == self.start => {
+                // Mostly the first thread and the keeper are all that there is. A keeper that is still there now
+                // was among those counted; its number is known where /proc has our numbers.
+                let has_keeper = || number == self.pid && process::has_thread(number, keeper);
+                if standing.exiting && (standing.threads <= 1 || standing.threads == 2 && has_keeper()) {
+                    return Some(false);
+                }
+            }
             // Another one has its number.
             Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return Some(false),
             _ if !process::exists(self.pid as libc::pid_t) => return Some(false),
@@ -96,8 +117,8 @@ impl Identity {
             descriptor => {
                 let descriptor = descriptor.ok();
                 let number = process::number_in_proc(self.pid, descriptor.as_ref());
-                let started = number.map(process::start_time);
-                matches!(started, Some(Ok(Some(start))) if start != self.start)
+                let standing = number.map(process::standing);
+                matches!(standing, Some(Ok(Some(standing))) if standing.start != self.start)
                     || descriptor.is_some_and(|descriptor| process::ends_within(&descriptor, Duration::ZERO))
             }
         }
@@ -157,7 +178,8 @@ impl Slot {
     pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
         // None: somebody else has waited.
         let Some((process, identity)) = self.identity() else { return true };
-        if !process.has_stopped(own_namespace, deadline) {
+        let keeper = self.tid.load(Ordering::Relaxed);
+        if !process.has_stopped(keeper, own_namespace, deadline) {
             return false;
         }
         step("settle.stopped");

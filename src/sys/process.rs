@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use nix::fcntl::{open, OFlag};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::stat::Mode;
+use nix::unistd::{access, read, AccessFlags};
 
 use super::{uninterrupted, Errno, Result};
 
@@ -45,23 +48,51 @@ pub(crate) fn number_in_proc(pid: u32, descriptor: Option<&OwnedFd>) -> Option<u
     }
 }
 
-/// When a process started, in ticks since the machine did; `process` is its name in /proc, a number or "self".
-/// None where /proc does not tell, ENOENT or ESRCH where there is no such process.
-pub(crate) fn start_time(process: impl Display) -> Result<Option<u64>> {
-    let text = match std::fs::read(format!("/proc/{process}/stat")) {
-        Ok(text) => text,
-        Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
-    };
-    let text = String::from_utf8_lossy(&text);
-    // The name may have any character in it; it ends at the last parenthesis, and two fields are before that.
-    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(22 - 3));
-    Ok(field.and_then(|field| field.parse().ok()))
+/// What /proc tells of a process, or of one thread of it.
+pub(crate) struct Standing {
+    /// When it started, in ticks since the machine did.
+    pub start: u64,
+    /// It is on its way out, and runs nothing of its program any more: of a process, its first thread.
+    pub exiting: bool,
+    pub threads: u64,
 }
 
-/// Whether a thread of the process has a SIGKILL to come: it may be in the middle of a system call that goes
-/// on writing. False for a process that is gone; None where /proc does not tell.
-pub(crate) fn is_being_killed(number_in_proc: u32) -> Option<bool> {
-    let tasks = match std::fs::read_dir(format!("/proc/{number_in_proc}/task")) {
+/// `process` is its name in /proc, a number or "self". None where /proc does not tell, ENOENT or ESRCH where there
+/// is no such process.
+pub(crate) fn standing(process: impl Display) -> Result<Option<Standing>> {
+    stat(&format!("/proc/{process}/stat"))
+}
+
+fn stat(path: &str) -> Result<Option<Standing>> {
+    const PF_EXITING: u64 = 4;
+    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    // One read tells what was at one moment; more than 52 numbers and a name of 64 bytes there are not.
+    let mut text = [0; 2048];
+    let length = uninterrupted(|| read(&file, &mut text))?;
+    let text = String::from_utf8_lossy(&text[..length]);
+    // The name may have any character in it; it ends at the last parenthesis.
+    let Some((_, rest)) = text.rsplit_once(')') else { return Ok(None) };
+    let mut fields = rest.split_ascii_whitespace();
+    let mut field = |skipped: usize| fields.nth(skipped);
+    let (state, flags) = (field(0), field(9 - 3 - 1));
+    let (threads, start) = (field(20 - 9 - 1), field(22 - 20 - 1));
+    let number = |field: Option<&str>| field.and_then(|field| field.parse().ok());
+    let (Some(flags), Some(threads), Some(start)) = (number(flags), number(threads), number(start)) else {
+        return Ok(None);
+    };
+    let exiting = flags & PF_EXITING != 0 || matches!(state, Some("Z" | "X"));
+    Ok(Some(Standing { start, exiting, threads }))
+}
+
+/// Whether the process still has this thread. Both by their numbers in /proc, as below.
+pub(crate) fn has_thread(pid: u32, thread: u32) -> bool {
+    access(format!("/proc/{pid}/task/{thread}").as_str(), AccessFlags::F_OK).is_ok()
+}
+
+/// Whether a thread of the process has a SIGKILL to come and is not on its way out yet: it may be in the middle
+/// of a system call that goes on writing. False for a process that is gone; None where /proc does not tell.
+pub(crate) fn is_being_killed(pid: u32) -> Option<bool> {
+    let tasks = match std::fs::read_dir(format!("/proc/{pid}/task")) {
         Ok(tasks) => tasks,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return std::fs::metadata("/proc/self/stat").is_ok().then_some(false)
@@ -73,8 +104,13 @@ pub(crate) fn is_being_killed(number_in_proc: u32) -> Option<bool> {
         let status = String::from_utf8_lossy(&status);
         let pending = status.lines().find_map(|line| line.strip_prefix("SigPnd:"));
         let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())?;
-        if pending & 1 << (libc::SIGKILL - 1) != 0 {
-            return Some(true);
+        if pending & 1 << (libc::SIGKILL - 1) == 0 {
+            continue;
+        }
+        match stat(&format!("/proc/{pid}/task/{}/stat", task.file_name().to_string_lossy())) {
+            Ok(Some(thread)) if !thread.exiting => return Some(true),
+            Ok(None) => return None,
+            _ => {}
         }
     }
     Some(false)
