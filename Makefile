@@ -46,12 +46,12 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test tool c valgrind asan go examples claims pairs old-kernel demo abi install readme docs
+CHECKS := format lint header test loom tool c valgrind asan posix go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: lib tool demo check bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
+.PHONY: lib tool demo check campaign loom bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
 
 # $(call example,LANGUAGE,NAME): a program of `make demo`.
 example = $(or $(EXAMPLES_$1),$(error no examples in '$1': the languages are c, rust and go))/$2
@@ -142,6 +142,14 @@ bench-quick: $(LIB)
 	$(need_go)
 	cargo run --locked --release --manifest-path benches/Cargo.toml -- --quick
 
+## processes that use locks are killed at random [DEATHS=10000]; the figures in one line
+campaign:
+	$(need_rust)
+	SHMKIT_DEATHS=$(or $(DEATHS),10000) cargo test --quiet --locked --test locks campaign::
+
+## the lock's algorithm under a model checker: loom
+loom: check-loom
+
 ## include/shmkit.h, from src/capi
 header:
 	$(need_cbindgen)
@@ -149,7 +157,7 @@ header:
 
 ## remove what was built
 clean:
-	rm -rf target benches/target tools/shmkit/target
+	rm -rf target benches/target tools/shmkit/target tests/loom/target
 
 ## this list
 help:
@@ -302,6 +310,18 @@ target/tests-asan/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) $(SANITIZE) -pthread -o $@ $< $(STATIC) $(NATIVE)
 
+# POSIX calls over the library's objects, and programs that know nothing of it.
+ADAPTER := target/posix-adapter/adapter.so
+POSIX_PROGRAMS := $(patsubst tests/posix-adapter/programs/%.c,target/posix-adapter/%,$(wildcard tests/posix-adapter/programs/*.c))
+
+$(ADAPTER): $(wildcard tests/posix-adapter/*.[ch]) $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) -Wno-pedantic -fPIC -shared -o $@ $(filter %.c,$^) -Ltarget/lib -lshmkit -Wl,-rpath,$(CURDIR)/target/lib -ldl
+
+target/posix-adapter/%: tests/posix-adapter/programs/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) -pthread -o $@ $<
+
 # ---- Go programs -------------------------------------------------------------------------
 
 # The network is not needed.
@@ -325,13 +345,16 @@ check-format:
 	cargo fmt --check
 	cargo fmt --check --manifest-path benches/Cargo.toml
 	cargo fmt --check --manifest-path tools/shmkit/Cargo.toml
+	cargo fmt --check --manifest-path tests/loom/Cargo.toml
 
 check-lint:
 	$(call heading,lint: cargo clippy; cargo doc)
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features steps -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps
 	cargo clippy --locked --all-targets --manifest-path benches/Cargo.toml -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path tools/shmkit/Cargo.toml -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path tests/loom/Cargo.toml -- -D warnings
 
 check-header:
 	$(call heading,header: fresh; plain C and C++)
@@ -340,6 +363,11 @@ check-header:
 check-test:
 	$(call heading,Rust tests)
 	cargo test --locked
+	cargo test --locked --features steps --test locks -- steps::
+
+check-loom:
+	$(call heading,the lock under a model checker)
+	cargo test --quiet --locked --manifest-path tests/loom/Cargo.toml
 
 check-tool: $(TOOL_ASSETS)
 	$(call heading,the tool)
@@ -358,6 +386,10 @@ check-valgrind: $(TESTS)
 check-asan: $(TESTS_ASAN)
 	$(call heading,C tests with the address and undefined behaviour sanitizers)
 	@tests/c.sh asan
+
+check-posix: $(ADAPTER) $(POSIX_PROGRAMS)
+	$(call heading,POSIX programs over shmkit)
+	@tests/posix-adapter.sh $(abspath $(ADAPTER)) $(POSIX_PROGRAMS)
 
 check-go: $(LIB)
 	$(need_go)

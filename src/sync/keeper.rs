@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::nodes::Node;
 use super::private::{Held, Lock};
+use super::steps::step;
 use crate::sys::futex::{self, RobustList};
 use crate::sys::{self, thread, Errno};
 
@@ -100,8 +101,10 @@ impl Keeper {
                 _ => &(*(first as *const Node)).next,
             };
             node.next.store(before.load(Ordering::Relaxed), Ordering::Relaxed);
+            step("link.next");
             before.store(std::ptr::from_ref(node) as usize, Ordering::Release);
         }
+        step("link.listed");
         self.count.store(count + 1, Ordering::Relaxed);
     }
 
@@ -129,6 +132,7 @@ impl Keeper {
     /// Ends the thread. Its list is empty, so nothing is released.
     pub(super) fn stop(&self) {
         self.clear();
+        step("keeper.cleared");
         self.stop.store(1, Ordering::Release);
         let _ = futex::wake(&self.stop, 1);
         // SAFETY: started by start(), in this process: in a child these bytes are zeros.

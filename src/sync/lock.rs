@@ -17,7 +17,7 @@
 //! dies. Whoever sleeps, or is about to wake, has the word in its thread's pending slot.
 #![forbid(unsafe_code)]
 
-use super::port::{spin_loop, AtomicU32, Ordering};
+use super::port::{spin_loop, step, AtomicU32, Ordering, LOOKS, TRIES};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// Sleepers possible.
@@ -28,12 +28,6 @@ pub(super) const OD: u32 = 1 << 30;
 pub(super) const TM: u32 = OD - 1;
 
 const NOT_RECOVERABLE: u32 = 1;
-
-/// Looks before sleep, with 1, 2, 4, … pauses in between: 127, some microseconds.
-const LOOKS: u32 = 7;
-
-/// How often a try begins anew, because somebody else was quicker.
-const TRIES: u32 = 100;
 
 /// The two words of a lock.
 #[derive(Clone, Copy)]
@@ -87,12 +81,16 @@ pub(super) enum Refused {
 /// has to look at it ([`lock`] after [`after_all`] does).
 #[inline(always)]
 pub(super) fn try_fast(words: Words<'_>, own: u32) -> bool {
-    words.word.compare_exchange(0, own, Acquire, Relaxed).is_ok()
+    let taken = words.word.compare_exchange(0, own, Acquire, Relaxed).is_ok();
+    step("lock.at_once");
+    taken
 }
 
 #[inline(always)]
 pub(super) fn unlock_fast(words: Words<'_>, own: u32) -> bool {
-    words.word.compare_exchange(own, 0, Release, Relaxed).is_ok()
+    let freed = words.word.compare_exchange(own, 0, Release, Relaxed).is_ok();
+    step("unlock.at_once");
+    freed
 }
 
 #[inline(always)]
@@ -109,7 +107,10 @@ pub(super) fn try_lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Resu
             break;
         }
         match words.word.compare_exchange(seen, own | seen & (W | OD), Acquire, Relaxed) {
-            Ok(_) => return taken(words, own, seen, caller),
+            Ok(_) => {
+                step("try.took");
+                return taken(words, own, seen, caller);
+            }
             Err(now) => seen = now,
         }
     }
@@ -152,14 +153,17 @@ pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<T
         if seen & TM == 0 {
             let taking = own | seen & (W | OD);
             if words.word.compare_exchange(seen, taking, Acquire, Relaxed).is_ok() {
+                step("lock.took");
                 return taken(words, own, seen, caller);
             }
         }
         (0..pauses).for_each(|_| spin_loop());
     }
     caller.pend(words.word);
+    step("wait.pended");
     let got = wait_for(words.word, own, caller);
     caller.unpend();
+    step("wait.unpended");
     match got {
         Some(seen) => taken(words, own, seen, caller),
         None => Err(Refused::Busy),
@@ -174,7 +178,10 @@ fn wait_for(word: &AtomicU32, own: u32, caller: &impl Caller) -> Option<u32> {
     loop {
         if seen & TM == 0 {
             match word.compare_exchange(seen, own | seen & (W | OD) | slept, Acquire, Relaxed) {
-                Ok(_) => return Some(seen),
+                Ok(_) => {
+                    step("wait.took");
+                    return Some(seen);
+                }
                 Err(now) => seen = now,
             }
         }
@@ -192,11 +199,14 @@ fn wait_for(word: &AtomicU32, own: u32, caller: &impl Caller) -> Option<u32> {
             }
             seen |= W;
         }
+        step("wait.marked");
         let end = caller.sleep(word, seen);
+        step("wait.woken");
         slept = W;
         if end == Slept::Slice && caller.is_stranger(seen & TM) {
             // Not the kernel's to release: a number that nobody has.
             let _ = word.compare_exchange(seen, OD | W, Relaxed, Relaxed);
+            step("wait.reclaimed");
         }
         seen = word.load(Relaxed);
     }
@@ -215,6 +225,7 @@ pub(super) fn taken(words: Words<'_>, own: u32, seen: u32, caller: &impl Caller)
         release(words.word, own, caller, OD);
         return Err(Refused::Busy);
     }
+    step("lock.settled");
     Ok(Taken::OwnerDied)
 }
 
@@ -225,6 +236,7 @@ pub(super) fn unlock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result
     }
     if seen & OD != 0 {
         words.state.store(NOT_RECOVERABLE, Relaxed);
+        step("unlock.spoiled");
     }
     release(words.word, own, caller, 0);
     Ok(())
@@ -238,15 +250,19 @@ pub(super) fn give_up(words: Words<'_>, own: u32, caller: &impl Caller, taken: T
 /// Lets the next one have it: `mark` is OD for one who gives it up as it was.
 fn release(word: &AtomicU32, own: u32, caller: &impl Caller, mark: u32) {
     caller.pend(word);
+    step("release.pended");
     let mut seen = word.load(Relaxed);
     // A peer that writes to the word has taken it from us; then it is not ours to release.
     while seen & TM == own {
         match word.compare_exchange(seen, seen & W | mark, Release, Relaxed) {
             Ok(_) => {
+                step("release.freed");
                 let free = W | mark;
                 if seen & W != 0 && !caller.wake(word) {
+                    step("release.woke_none");
                     // Nobody sleeps; whoever comes from here on sees that it is free.
                     if word.compare_exchange(free, mark, Relaxed, Relaxed).is_ok() {
+                        step("release.cleared");
                         caller.wake(word);
                     }
                 }
@@ -255,7 +271,9 @@ fn release(word: &AtomicU32, own: u32, caller: &impl Caller, mark: u32) {
             Err(now) => seen = now,
         }
     }
+    step("release.woke");
     caller.unpend();
+    step("release.unpended");
 }
 
 /// The owner has repaired what the lock guards.
@@ -269,7 +287,10 @@ pub(super) fn consistent(words: Words<'_>, own: u32) -> Result<(), Refused> {
             return Err(Refused::Consistent);
         }
         match words.word.compare_exchange(seen, seen & !OD, Relaxed, Relaxed) {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                step("consistent.cleared");
+                return Ok(());
+            }
             Err(now) => seen = now,
         }
     }

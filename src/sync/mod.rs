@@ -26,7 +26,8 @@
 //!
 //! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
 //! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
-//! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name.
+//! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name;
+//! `steps` is for tests.
 
 mod event;
 mod barrier;
@@ -47,6 +48,11 @@ mod round;
 mod rwlock;
 mod semaphore;
 mod settle;
+#[cfg(feature = "steps")]
+#[doc(hidden)]
+pub mod steps;
+#[cfg(not(feature = "steps"))]
+mod steps;
 mod table;
 mod wait;
 mod watcher;

@@ -332,7 +332,8 @@ impl Caller for Thread<'_> {
     }
 
     fn is_stranger(&self, owner: u32) -> bool {
-        self.state.table().find(owner).is_none()
+        let table = self.state.table();
+        table.find(owner).is_none_or(|index| table.is_abandoned(index))
     }
 
     fn settle(&self) -> bool {

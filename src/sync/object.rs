@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
 use super::lock::Words;
+use super::steps::step;
 use crate::error::{Error, Result};
 use crate::sys::Errno;
 
@@ -84,7 +85,9 @@ impl Head {
             };
         }
         let _ = head.table.compare_exchange(0, table, Ordering::AcqRel, Ordering::Acquire);
+        step("make.table");
         fill()?;
+        step("make.filled");
         match head.magic.compare_exchange(0, kind.magic, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(true),
             Err(magic) => found(magic),

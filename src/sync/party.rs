@@ -11,6 +11,7 @@ use super::lock::{TM, W};
 use super::nodes::{Node, Nodes};
 use super::object::{Head, Kind};
 use super::settle::Identity;
+use super::steps::step;
 use super::table::{Header, Shape, Slot, Table, MAGIC, MARK};
 use super::wait::{self, Wake};
 use super::watcher;
@@ -283,6 +284,7 @@ unsafe fn found_or_made(start: *const u8, wanted: Shape, room: usize) -> Result<
     if stored.is_err_and(|shape| shape != wanted.bits()) {
         return found(MAGIC);
     }
+    step("table.shaped");
     match header.magic.compare_exchange(0, MAGIC, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Ok(wanted),
         Err(magic) => found(magic),
@@ -428,9 +430,11 @@ impl State {
             None => self.new_keeper(control).map_err(|error| error.code())?,
         };
         self.nodes.open(offset)?;
+        step("enlist.opened");
         let tid = keeper.tid.load(Ordering::Relaxed);
         keeper.link(node);
         node.tid.store(tid, Ordering::Release);
+        step("enlist.enlisted");
         Ok(tid)
     }
 
@@ -463,6 +467,7 @@ impl State {
                 }
                 started => started.during(|| "cannot start the keeper".to_string())?,
             };
+            step("join.started");
             let claimed = self.claim(keeper, tid, own, if count > 0 { EXTRA } else { 0 });
             let slot = match claimed {
                 Ok(Some(slot)) => slot,
@@ -479,6 +484,7 @@ impl State {
             if !twice {
                 keeper.slot.store(slot, Ordering::Relaxed);
                 control.keepers.store(count + 1, Ordering::Release);
+                step("join.joined");
                 return Ok(keeper);
             }
             self.release(keeper, slot);
@@ -489,9 +495,12 @@ impl State {
     /// Takes a free slot, or one whose owner died: None where there is none.
     fn claim(&self, keeper: &Keeper, tid: u32, own: Identity, flags: u32) -> Result<Option<u32>> {
         let now = Deadline::after(std::time::Duration::ZERO);
-        for patience in [now, Deadline::after(LONG_DEATH)] {
+        for (patience, is_last) in [(now, false), (Deadline::after(LONG_DEATH), true)] {
             for index in 0..self.table.shape.slots {
                 let slot = self.table.slot(index);
+                if slot.owner().is_some() && !(is_last && self.table.is_abandoned(index)) {
+                    continue;
+                }
                 let seen = slot.word.load(Ordering::Acquire);
                 if seen & TM != 0 {
                     continue;
@@ -507,18 +516,29 @@ impl State {
                 let offset = self.table_offset + self.table.offset_of(index);
                 self.nodes.open(offset).during(|| "no memory for the keeper's list".to_string())?;
                 keeper.link(self.node(offset));
+                step("claim.linked");
                 let taken =
                     slot.word.compare_exchange(seen, tid | seen & W, Ordering::SeqCst, Ordering::Relaxed);
                 if taken.is_err() {
                     keeper.clear();
                     continue;
                 }
+                step("claim.took");
+                if slot.has_identity() {
+                    // Another one took it since we have looked, and died: nobody has waited for its end.
+                    slot.give_back();
+                    keeper.clear();
+                    continue;
+                }
                 (0..self.table.shape.cells).for_each(|cell| {
                     self.table.cell(index, cell).store(0, Ordering::Release);
                 });
+                step("claim.cells");
                 slot.flags.store(flags, Ordering::Relaxed);
                 slot.identify(own, tid);
+                step("claim.identified");
                 self.table.note_used(index);
+                step("claim.used");
                 // Those who watch the party do not watch this slot yet.
                 self.table.announce();
                 return Ok(Some(index));
@@ -531,9 +551,13 @@ impl State {
     fn release(&self, keeper: &Keeper, index: u32) {
         let slot: &Slot = self.table.slot(index);
         slot.forget_identity();
+        step("leave.forgot");
         let had = slot.word.swap(0, Ordering::AcqRel);
+        step("leave.freed");
         keeper.stop();
+        step("leave.stopped");
         self.table.announce();
+        step("leave.announced");
         if had & W != 0 {
             let _ = futex::wake(&slot.word, i32::MAX);
         }

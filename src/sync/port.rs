@@ -2,5 +2,12 @@
 //! `lock` uses no other atomics, and sleeps and wakes through its `Caller` alone.
 #![forbid(unsafe_code)]
 
+pub(super) use super::steps::step;
 pub(super) use std::hint::spin_loop;
 pub(super) use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Looks before sleep, with 1, 2, 4, … pauses in between: 127, some microseconds.
+pub(super) const LOOKS: u32 = 7;
+
+/// How often a try begins anew, because somebody else was quicker.
+pub(super) const TRIES: u32 = 100;

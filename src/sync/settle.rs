@@ -6,14 +6,17 @@
 //! What a slot says of its process is a peer's claim. It decides how long we look, which has an end, and
 //! nothing else.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::lock::{OD, TM, W};
 use super::party::State;
+use super::steps::step;
 use super::table::{Slot, Table};
 use super::wait::is_over;
 use crate::deadline::Deadline;
-use crate::sys::{self, process, Errno};
+use crate::sys::{self, futex, process, Errno};
 
 /// A process, as a slot tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ const SLICE: Duration = Duration::from_millis(1);
 impl Identity {
     pub(super) fn own() -> Identity {
         let pid = sys::own_process() as u32;
-        let start = process::standing(pid).ok().flatten().map_or(0, |standing| standing.start);
+        let start = process::standing("self").ok().flatten().map_or(0, |standing| standing.start);
         Identity { pid, namespace: process::own_pid_namespace(), start }
     }
 
@@ -63,7 +66,7 @@ impl Identity {
             std::thread::yield_now();
         }
         loop {
-            match self.may_write(keeper) {
+            match self.may_write(keeper, descriptor.as_ref()) {
                 Some(true) => {}
                 Some(false) => return true,
                 None => return blindly(deadline),
@@ -81,15 +84,14 @@ impl Identity {
     }
 
     /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
-    fn may_write(self, keeper: u32) -> Option<bool> {
-        match process::standing(self.pid) {
+    fn may_write(self, keeper: u32, descriptor: Option<&OwnedFd>) -> Option<bool> {
+        let number = process::number_in_proc(self.pid, descriptor)?;
+        match process::standing(number) {
             Ok(Some(standing)) if standing.start == self.start => {
                 // Mostly the first thread and the keeper are all that there is. A keeper that is still there now
-                // was among those counted.
-                if standing.exiting
-                    && (standing.threads <= 1
-                        || standing.threads == 2 && process::has_thread(self.pid, keeper))
-                {
+                // was among those counted; its number is known where /proc has our numbers.
+                let has_keeper = || number == self.pid && process::has_thread(number, keeper);
+                if standing.exiting && (standing.threads <= 1 || standing.threads == 2 && has_keeper()) {
                     return Some(false);
                 }
             }
@@ -100,7 +102,27 @@ impl Identity {
         }
         // All threads of the old program have a SIGKILL to come until they have stopped; one that executes a new
         // program has not.
-        process::is_being_killed(self.pid)
+        process::is_being_killed(number)
+    }
+
+    /// Whether the process has surely ended as a whole.
+    fn has_ended(self) -> bool {
+        let own_namespace = process::own_pid_namespace();
+        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return false };
+        if self.namespace != own_namespace || own_namespace == 0 || self.start == 0 {
+            return false;
+        }
+        match process::descriptor(pid) {
+            Err(Errno::ESRCH) => true,
+            // Another one of this number, or one that waits for its parent to hear of its end.
+            descriptor => {
+                let descriptor = descriptor.ok();
+                let number = process::number_in_proc(self.pid, descriptor.as_ref());
+                let standing = number.map(process::standing);
+                matches!(standing, Some(Ok(Some(standing))) if standing.start != self.start)
+                    || descriptor.is_some_and(|descriptor| process::ends_within(&descriptor, Duration::ZERO))
+            }
+        }
     }
 }
 
@@ -156,34 +178,66 @@ impl Slot {
         self.identity.store(identity, Ordering::Release);
     }
 
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.load(Ordering::Acquire) as u32 != 0
+    }
+
+    /// Of a dead one that was claimed, and not identified: it is dead again.
+    pub(super) fn give_back(&self) {
+        self.word.store(OD | W, Ordering::SeqCst);
+        let _ = futex::wake(&self.word, i32::MAX);
+    }
+
     /// Before it is left: there is nothing to wait for.
     pub(super) fn forget_identity(&self) {
         self.identity.fetch_and(!u64::from(u32::MAX), Ordering::AcqRel);
     }
 
+    /// What it tells of its process, and as which claim; None where it tells of none.
+    fn identity(&self) -> Option<(Identity, u64)> {
+        let claim = self.identity.load(Ordering::Acquire);
+        let pid = claim as u32;
+        let (namespace, start) = (self.namespace.load(Ordering::Relaxed), self.start.load(Ordering::Acquire));
+        // Otherwise claimed anew meanwhile.
+        let is_one = pid != 0 && self.identity.load(Ordering::Acquire) == claim;
+        is_one.then_some((Identity { pid, namespace, start }, claim))
+    }
+
     /// Of a dead slot: waits until its process has ended, and says so in the slot.
     pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
-        let identity = self.identity.load(Ordering::Acquire);
-        let pid = identity as u32;
-        if pid == 0 {
-            return true;
-        }
-        let (namespace, keeper) = (self.namespace.load(Ordering::Relaxed), self.tid.load(Ordering::Relaxed));
-        let start = self.start.load(Ordering::Acquire);
-        // Claimed anew meanwhile: then somebody else has waited.
-        if self.identity.load(Ordering::Acquire) != identity {
-            return true;
-        }
-        if !(Identity { pid, namespace, start }).has_stopped(keeper, own_namespace, deadline) {
+        // None: somebody else has waited.
+        let Some((process, identity)) = self.identity() else { return true };
+        let keeper = self.tid.load(Ordering::Relaxed);
+        if !process.has_stopped(keeper, own_namespace, deadline) {
             return false;
         }
+        step("settle.stopped");
         let settled = identity & !u64::from(u32::MAX);
         let _ = self.identity.compare_exchange(identity, settled, Ordering::AcqRel, Ordering::Relaxed);
+        step("settle.marked");
         true
     }
 }
 
 impl Table {
+    /// Whether nobody lives in a slot, although the kernel has not said so: it does not come to the end of a list
+    /// whose memory was taken before the process had ended (the reaper of a process that was killed for want of
+    /// memory, before Linux 5.18 or after 2 s). Then the slot is marked in the kernel's place.
+    pub(super) fn is_abandoned(&self, index: u32) -> bool {
+        let slot = self.slot(index);
+        let seen = slot.word.load(Ordering::Acquire);
+        if seen & TM == 0 {
+            return true;
+        }
+        let dead = seen & W | OD;
+        let marked = slot.identity().is_some_and(|(process, _)| process.has_ended())
+            && slot.word.compare_exchange(seen, dead, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if marked {
+            self.note_death(index);
+        }
+        marked
+    }
+
     /// Waits until all who are marked dead have ended.
     pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
         (0..self.used()).all(|index| {
@@ -192,6 +246,7 @@ impl Table {
                 return true;
             }
             self.note_death(index);
+            step("settle.noted");
             slot.settle(own_namespace, deadline)
         })
     }

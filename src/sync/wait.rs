@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use super::steps;
 use super::table::Table;
 use crate::deadline::Deadline;
 use crate::sys::futex::{self, Expected, WAITV_MAX};
@@ -65,7 +66,7 @@ fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {
 }
 
 fn slice(deadline: Deadline, slice_ns: i64) -> i64 {
-    let end = clock::monotonic_ns() + slice_ns;
+    let end = clock::monotonic_ns().saturating_add(steps::slice_ns(slice_ns));
     deadline.ns().map_or(end, |deadline| deadline.min(end))
 }
 

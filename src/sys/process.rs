@@ -1,6 +1,7 @@
 //! Other processes: pidfd_open(2), proc(5). A number means one process as long as its start time is the same.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::fmt::Display;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::{open, OFlag};
@@ -28,6 +29,25 @@ pub(crate) fn ends_within(descriptor: &OwnedFd, time: Duration) -> bool {
     ready.is_ok_and(|ready| ready > 0)
 }
 
+/// The number by which /proc shows a process: /proc may be that of another PID namespace, where our numbers are
+/// those of others. None where it does not tell, a number that nobody has where the process is gone.
+pub(crate) fn number_in_proc(pid: u32, descriptor: Option<&OwnedFd>) -> Option<u32> {
+    match descriptor {
+        Some(descriptor) => {
+            let text =
+                std::fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd())).ok()?;
+            let number = text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim();
+            let number: i32 = number.parse().ok()?;
+            (number != 0).then_some(number as u32)
+        }
+        None => {
+            let own = std::fs::read_link("/proc/self").ok()?;
+            let is_ours = own.to_str()?.parse() == Ok(super::own_process());
+            is_ours.then_some(pid)
+        }
+    }
+}
+
 /// What /proc tells of a process, or of one thread of it.
 pub(crate) struct Standing {
     /// When it started, in ticks since the machine did.
@@ -37,9 +57,10 @@ pub(crate) struct Standing {
     pub threads: u64,
 }
 
-/// None where /proc does not tell, ENOENT or ESRCH where there is no such process.
-pub(crate) fn standing(pid: u32) -> Result<Option<Standing>> {
-    stat(&format!("/proc/{pid}/stat"))
+/// `process` is its name in /proc, a number or "self". None where /proc does not tell, ENOENT or ESRCH where there
+/// is no such process.
+pub(crate) fn standing(process: impl Display) -> Result<Option<Standing>> {
+    stat(&format!("/proc/{process}/stat"))
 }
 
 fn stat(path: &str) -> Result<Option<Standing>> {
@@ -63,7 +84,7 @@ fn stat(path: &str) -> Result<Option<Standing>> {
     Ok(Some(Standing { start, exiting, threads }))
 }
 
-/// Whether the process still has this thread.
+/// Whether the process still has this thread. Both by their numbers in /proc, as below.
 pub(crate) fn has_thread(pid: u32, thread: u32) -> bool {
     access(format!("/proc/{pid}/task/{thread}").as_str(), AccessFlags::F_OK).is_ok()
 }

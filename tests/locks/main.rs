@@ -6,6 +6,9 @@ mod support;
 mod event;
 mod barrier;
 mod cond;
+mod campaign;
+mod history;
+mod hostile;
 mod mutex;
 mod named;
 mod once;
@@ -14,6 +17,9 @@ mod watch;
 mod rwlock;
 mod semaphore;
 mod workers;
+
+#[cfg(feature = "steps")]
+mod steps;
 
 use std::time::Duration;
 

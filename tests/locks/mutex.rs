@@ -294,53 +294,55 @@ fn a_table_of_another_party_is_refused() {
     });
 }
 
-/// A large `read(2)` into the region goes on for a while after its process was killed.
 #[test]
 fn a_dead_owner_does_not_write_any_more() {
-    own_process!(20, || {
-        const WINDOW: usize = 8 << 20;
-        const ROUNDS: usize = 5;
-        let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
-        let window = || unsafe { region.as_ptr().add(FIRST + 4096) };
-        let length = WINDOW - 4096;
-        // Zeros without memory.
-        let source = unsafe { good(libc::memfd_create(c"zeros".as_ptr(), libc::MFD_CLOEXEC)) };
-        good(unsafe { libc::ftruncate(source, 64 << 30) });
-        for _ in 0..ROUNDS {
-            let holds = Line::new();
-            let writer = fork(|| {
-                let party = join(&region);
-                assert!(party.mutex(FIRST).unwrap().lock().is_ok());
-                holds.tell(1);
-                let start = window() as usize;
-                std::thread::scope(|scope| {
-                    scope.spawn(|| {
-                        let vector = libc::iovec { iov_base: start as *mut _, iov_len: length };
-                        let vectors = [vector; 100];
-                        while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
-                    });
+    own_process!(20, dead_owners_do_not_write);
+}
+
+/// A large `read(2)` into the region goes on for a while after its process was killed.
+pub(super) fn dead_owners_do_not_write() {
+    const WINDOW: usize = 8 << 20;
+    const ROUNDS: usize = 5;
+    let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
+    let window = || unsafe { region.as_ptr().add(FIRST + 4096) };
+    let length = WINDOW - 4096;
+    // Zeros without memory.
+    let source = unsafe { good(libc::memfd_create(c"zeros".as_ptr(), libc::MFD_CLOEXEC)) };
+    good(unsafe { libc::ftruncate(source, 64 << 30) });
+    for _ in 0..ROUNDS {
+        let holds = Line::new();
+        let writer = fork(|| {
+            let party = join(&region);
+            assert!(party.mutex(FIRST).unwrap().lock().is_ok());
+            holds.tell(1);
+            let start = window() as usize;
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let vector = libc::iovec { iov_base: start as *mut _, iov_len: length };
+                    let vectors = [vector; 100];
+                    while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
                 });
             });
-            holds.hear();
-            let last = || unsafe { AtomicU8::from_ptr(window().add(length - 1)) };
-            last().store(1, Ordering::Relaxed);
-            while last().load(Ordering::Relaxed) != 0 {
-                std::thread::yield_now();
-            }
-            writer.kill(libc::SIGKILL);
-            let party = join(&region);
-            let mutex = party.mutex(FIRST).unwrap();
-            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
-            unsafe { window().write_bytes(1, length) };
-            std::thread::sleep(Duration::from_millis(30));
-            let bytes = (0..length).step_by(512);
-            assert!(bytes.into_iter().all(|at| unsafe { window().add(at).read_volatile() } == 1));
-            mutex.consistent().unwrap();
-            mutex.unlock().unwrap();
-            writer.wait();
+        });
+        holds.hear();
+        let last = || unsafe { AtomicU8::from_ptr(window().add(length - 1)) };
+        last().store(1, Ordering::Relaxed);
+        while last().load(Ordering::Relaxed) != 0 {
+            std::thread::yield_now();
         }
-        unsafe { libc::close(source) };
-    });
+        writer.kill(libc::SIGKILL);
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        unsafe { window().write_bytes(1, length) };
+        std::thread::sleep(Duration::from_millis(30));
+        let bytes = (0..length).step_by(512);
+        assert!(bytes.into_iter().all(|at| unsafe { window().add(at).read_volatile() } == 1));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+        writer.wait();
+    }
+    unsafe { libc::close(source) };
 }
 
 #[test]

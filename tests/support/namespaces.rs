@@ -34,6 +34,12 @@ pub fn own_mounts() -> Permitted {
     .clone()
 }
 
+/// Process numbers of its own for each child that this process makes from here on: the first is 1, and the
+/// others end with it.
+pub fn own_pids() -> Permitted {
+    unshare(libc::CLONE_NEWPID)
+}
+
 /// mount(2). Only after [`own_mounts`].
 pub fn mount(source: &str, target: &str, kind: &str, flags: u64, options: &str) -> Permitted {
     let [from, to, kind, options] = [source, target, kind, options].map(c);

@@ -24,7 +24,7 @@ pub fn fork(body: impl FnOnce()) -> Child {
 }
 
 /// As [`fork`], where the caller knows that no other thread holds a lock.
-pub(super) fn fork_beside_threads(body: impl FnOnce()) -> Child {
+pub fn fork_beside_threads(body: impl FnOnce()) -> Child {
     let parent = std::process::id();
     match good(unsafe { libc::fork() }) {
         0 => {

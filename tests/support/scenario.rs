@@ -15,6 +15,7 @@ use super::{good, process, sweep, End};
 const CHILD: &str = "SHMKIT_TEST_CHILD";
 const DONE: &str = "the scenario came to its end";
 const SKIPPED: &str = "skipped: ";
+const TOLD: &str = "figures: ";
 
 /// Runs the rest of a test in a process of its own, twice: the first round warms up, the second must
 /// leave as many descriptors, mappings and children as it found. An alarm ends both.
@@ -36,6 +37,12 @@ pub(crate) use own_process;
 /// Says why a test cannot be made here, also when it passes.
 pub fn skip(why: impl std::fmt::Display) {
     println!("{SKIPPED}{why}");
+}
+
+/// Says what a test has measured, also when it passes.
+pub fn tell(figures: impl std::fmt::Display) {
+    // The harness has begun a line.
+    println!("\n{TOLD}{figures}");
 }
 
 /// `own_process!`; `place` is the path of an item inside the test.
@@ -109,10 +116,11 @@ fn outside(name: &str) {
     output.rewind().unwrap();
     output.read_to_end(&mut text).unwrap();
     let text = String::from_utf8_lossy(&text);
-    let mut skips: Vec<_> = text.lines().filter(|line| line.starts_with(SKIPPED)).collect();
-    skips.dedup();
+    let is_shown = |line: &&str| line.starts_with(SKIPPED) || line.starts_with(TOLD);
+    let mut shown: Vec<_> = text.lines().filter(is_shown).collect();
+    shown.dedup();
     // Past the test harness, which shows nothing of tests that pass.
-    for line in skips {
+    for line in shown {
         std::io::stderr().write_all(format!("{name}: {line}\n").as_bytes()).unwrap();
     }
     assert!(status.success() && text.contains(DONE), "{name} failed; it said:\n{text}");

@@ -1,0 +1,363 @@
+//! Peers that are elsewhere, stopped, or mean harm; and a kernel that does not come to the end of a list.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use shmkit::sync::{Locked, Party, PartyOptions};
+use shmkit::{Deadline, Region};
+
+use super::support::*;
+use super::{join, region, FIRST, TABLE};
+
+fn word(region: &Region) -> &AtomicU32 {
+    unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST).cast()) }
+}
+
+fn errno_of<T: std::fmt::Debug>(result: Result<T, shmkit::Code>) -> Option<i32> {
+    result.unwrap_err().errno()
+}
+
+fn in_time(ms: u64) -> Deadline {
+    Deadline::after(Duration::from_millis(ms))
+}
+
+fn sleep_for_ever() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Process 1 of a PID namespace, and its number here.
+struct Elsewhere {
+    pid: libc::pid_t,
+    outer: Child,
+}
+
+/// None where it is not permitted, which is said.
+fn fork_elsewhere(body: impl FnOnce()) -> Option<Elsewhere> {
+    let born = Line::new();
+    let outer = fork(|| {
+        if let Err(why) = own_pids() {
+            skip(why);
+            return born.tell(-1);
+        }
+        match good(unsafe { libc::fork() }) {
+            0 => {
+                good(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) });
+                body();
+                unsafe { libc::_exit(0) }
+            }
+            pid => {
+                born.tell(pid.into());
+                good(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) });
+            }
+        }
+    });
+    match born.hear() {
+        -1 => {
+            outer.join();
+            None
+        }
+        pid => Some(Elsewhere { pid: pid as libc::pid_t, outer }),
+    }
+}
+
+impl Elsewhere {
+    fn slay(self) {
+        good(unsafe { libc::kill(self.pid, libc::SIGKILL) });
+        self.outer.join();
+    }
+}
+
+#[test]
+fn equal_numbers_in_two_pid_namespaces() {
+    own_process!(20, || {
+        const TM: u32 = (1 << 30) - 1;
+        let region = region();
+        let owners_number = || word(&region).load(Ordering::SeqCst) & TM;
+        let (told, go) = (Line::new(), Line::new());
+        let owner = fork_elsewhere(|| {
+            let party = join(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            assert_eq!(mutex.lock(), Ok(Locked::Clean));
+            told.tell(std::process::id().into());
+            go.hear();
+            // The other one's death has not taken it away.
+            mutex.unlock().unwrap();
+            assert_eq!(mutex.lock(), Ok(Locked::Clean));
+            told.tell(1);
+            sleep_for_ever();
+        });
+        let Some(owner) = owner else { return };
+        assert_eq!(told.hear(), 1);
+        let number = owners_number();
+        let other = fork_elsewhere(|| {
+            let party = join(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            let refused = errno_of(mutex.unlock()) == Some(libc::EPERM)
+                && errno_of(mutex.try_lock()) == Some(libc::EBUSY)
+                && errno_of(mutex.unlock()) == Some(libc::EPERM)
+                && mutex.owner() == Ok(Some(1));
+            told.tell(if refused { std::process::id().into() } else { -1 });
+            sleep_for_ever();
+        })
+        .unwrap();
+        assert_eq!(told.hear(), 1, "both are process 1, and the other one is no owner");
+        other.slay();
+        assert_eq!(owners_number(), number);
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(errno_of(mutex.lock_until(in_time(20))), Some(libc::ETIMEDOUT));
+        go.tell(1);
+        assert_eq!(told.hear(), 1);
+        owner.slay();
+        assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+    });
+}
+
+/// Where /proc is that of another namespace, the numbers there are those of other processes.
+#[test]
+fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
+    own_process!(30, || {
+        let done = Line::new();
+        let place = fork_elsewhere(|| {
+            super::mutex::dead_owners_do_not_write();
+            done.tell(1);
+        });
+        if let Some(place) = place {
+            place.outer.join();
+            assert!(done.is_told(), "it failed there");
+        }
+    });
+}
+
+#[test]
+fn a_stopped_owner_is_not_dead() {
+    own_process!(20, || {
+        let region = region();
+        let (holds, go) = (Line::new(), Line::new());
+        let owner = fork(|| {
+            let party = join(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            assert_eq!(mutex.lock(), Ok(Locked::Clean));
+            holds.tell(1);
+            go.hear();
+            mutex.unlock().unwrap();
+        });
+        holds.hear();
+        owner.kill(libc::SIGSTOP);
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        // Longer than a slice: somebody looks whether the owner is a member.
+        assert_eq!(errno_of(mutex.lock_until(in_time(1200))), Some(libc::ETIMEDOUT));
+        assert_eq!(mutex.owner(), Ok(Some(owner.pid() as u32)));
+        owner.kill(libc::SIGCONT);
+        go.tell(1);
+        assert_eq!(mutex.lock(), Ok(Locked::Clean));
+        mutex.unlock().unwrap();
+        owner.join();
+    });
+}
+
+#[test]
+fn a_number_that_nobody_has_is_reclaimed() {
+    own_process!(30, || {
+        let region = region();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        for forged in [1, 1 << 31 | 1, (1 << 30) - 1, 1 << 30 | 77] {
+            word(&region).store(forged, Ordering::SeqCst);
+            assert_eq!(errno_of(mutex.lock_until(in_time(5))), Some(libc::ETIMEDOUT), "{forged:#x}");
+            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied), "{forged:#x}");
+            mutex.consistent().unwrap();
+            mutex.unlock().unwrap();
+        }
+    });
+}
+
+/// Numbers of chance all over the table and the locks, while others lock until deadlines, join, wait and leave.
+#[test]
+fn a_peer_that_writes_everywhere_stops_nobody() {
+    own_process!(60, || {
+        const ROUNDS: usize = 150;
+        let region = region();
+        drop(join(&region));
+        let begun = Line::new();
+        let peer = fork(|| {
+            let mut chance = Chance::new(5);
+            let table = 64 + 64 * 64 + 64 * 32 * 4;
+            // Numbers that mean something: of those who are here, the marks, and any.
+            let mut own = [1, 1 << 31, 1 << 30, 3 << 30, unsafe { libc::getppid() } as u32, 0, u32::MAX, 0];
+            begun.tell(1);
+            loop {
+                // Not the magics: without them nothing is tried.
+                let at = match chance.below(4) {
+                    0 => TABLE + 16 + chance.below(6) * 4,
+                    1 => TABLE + 64 + chance.below(8 * 16) * 4,
+                    2 => TABLE + chance.below((table - 64) / 4) * 4 + 64,
+                    _ => FIRST + chance.below(2) * 4,
+                };
+                let place = unsafe { AtomicU32::from_ptr(region.as_ptr().add(at).cast()) };
+                own[7] = place.load(Ordering::Relaxed) ^ 1 << chance.below(32);
+                place.store(own[chance.below(8)], Ordering::Relaxed);
+            }
+        });
+        begun.hear();
+        let mut longest = 0;
+        for round in 0..ROUNDS {
+            // What a membership comes to is the peer's; that the process goes on is ours.
+            let before = monotonic_ns();
+            let here = fork(|| {
+                let Ok(party) = Party::join(&region, TABLE, &PartyOptions::default()) else { return };
+                let Ok(mutex) = party.mutex(FIRST) else { return };
+                for _ in 0..20 {
+                    let _ = mutex.lock_until(in_time(2));
+                    let _ = mutex.consistent();
+                    let _ = mutex.unlock();
+                    let _ = mutex.try_lock();
+                    let _ = mutex.owner();
+                    let _ = mutex.unlock();
+                    let _ = party.members();
+                    let _ = party.wait(word(&region), 0, party.changes(), in_time(1));
+                }
+                let _ = party.leave();
+            });
+            here.join();
+            longest = longest.max(monotonic_ns() - before);
+            if round % 10 == 0 {
+                let killed = fork(|| {
+                    let _party = Party::join(&region, TABLE, &PartyOptions::default());
+                    sleep_for_ever();
+                });
+                killed.slay();
+            }
+        }
+        peer.slay();
+        // 20 times: two waits of 1 and 2 ms, and what is found dead by a try and a join.
+        assert!(longest < 10_000_000_000, "{longest} ns");
+    });
+}
+
+/// To unlock has no deadline, and has an end when a peer writes to the word all the time.
+#[test]
+fn a_mark_that_flips_without_end_does_not_hold_up_an_unlock() {
+    own_process!(20, || {
+        let region = region();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        let begun = Line::new();
+        let peers: Vec<_> = (0..2)
+            .map(|_| {
+                fork_beside_threads(|| {
+                    begun.tell(1);
+                    loop {
+                        word(&region).fetch_xor(1 << 31, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        peers.iter().for_each(|_| assert_eq!(begun.hear(), 1));
+        for _ in 0..500 {
+            assert_eq!(mutex.lock(), Ok(Locked::Clean));
+            mutex.unlock().unwrap();
+        }
+        peers.into_iter().for_each(Child::slay);
+        word(&region).store(0, Ordering::SeqCst);
+    });
+}
+
+/// The kernel may not come to a word: the nodes may be gone, when the process was killed for want of memory and
+/// its memory was taken before its threads had ended.
+#[test]
+fn an_owner_whose_list_was_not_walked_is_found_dead() {
+    own_process!(20, || {
+        let region = region();
+        let holds = Line::new();
+        let owner = fork(|| {
+            let party = join(&region);
+            assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+            lose_nodes();
+            holds.tell(1);
+            sleep_for_ever();
+        });
+        holds.hear();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(errno_of(mutex.lock_until(in_time(1200))), Some(libc::ETIMEDOUT), "it lives");
+        owner.slay();
+        assert_eq!(mutex.lock_until(in_time(10_000)), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+        assert_eq!(party.members(), [std::process::id()]);
+    });
+}
+
+#[test]
+fn the_place_of_an_owner_whose_list_was_not_walked_is_free() {
+    own_process!(20, || {
+        let region = region();
+        let options = PartyOptions { slots: 1, ..PartyOptions::default() };
+        let here = Line::new();
+        let member = fork(|| {
+            let _party = Party::join(&region, TABLE, &options).unwrap();
+            lose_nodes();
+            here.tell(1);
+            sleep_for_ever();
+        });
+        here.hear();
+        assert_eq!(Party::join(&region, TABLE, &options).unwrap_err().errno(), Some(libc::ENOLCK));
+        member.slay();
+        Party::join(&region, TABLE, &options).unwrap().leave().unwrap();
+    });
+}
+
+/// As the kernel's reaper does: what is wiped in children is gone here.
+fn lose_nodes() {
+    let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut range = 0..0;
+    let mut lost = 0;
+    for line in text.lines() {
+        let head = line.split_whitespace().next().unwrap_or_default();
+        if let Some((start, end)) = head.split_once('-') {
+            let number = |text| usize::from_str_radix(text, 16);
+            if let (Ok(start), Ok(end)) = (number(start), number(end)) {
+                range = start..end;
+            }
+        } else if line.starts_with("VmFlags:") && line.contains(" wf") {
+            good(unsafe { libc::madvise(range.start as *mut _, range.len(), libc::MADV_DONTNEED) });
+            lost += 1;
+        }
+    }
+    assert!(lost > 0);
+}
+
+/// The wait for the dead has an end with each deadline, whatever a slot tells of its process.
+#[test]
+fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
+    own_process!(20, || {
+        let region = region();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        let slot = |index: usize, at: usize| unsafe { region.as_ptr().add(TABLE + 64 + index * 64 + at) };
+        let number = |index, at| unsafe { AtomicU32::from_ptr(slot(index, at).cast()) };
+        let large = |index, at| unsafe { AtomicU64::from_ptr(slot(index, at).cast()) };
+        unsafe { AtomicU32::from_ptr(region.as_ptr().add(TABLE + 20).cast()) }.store(64, Ordering::SeqCst);
+        for index in 1..64 {
+            large(index, 8).store(1 << 32 | 1, Ordering::SeqCst);
+            large(index, 16).store(index as u64 % 2, Ordering::SeqCst);
+            number(index, 0).store(1 << 30, Ordering::SeqCst);
+        }
+        word(&region).store(1 << 30, Ordering::SeqCst);
+        let before = monotonic_ns();
+        assert_eq!(errno_of(mutex.try_lock()), Some(libc::EBUSY));
+        assert_eq!(errno_of(mutex.lock_until(in_time(50))), Some(libc::ETIMEDOUT));
+        assert!(monotonic_ns() - before < 5_000_000_000);
+        // Nobody has been told, so the next one is.
+        (1..64).for_each(|index| number(index, 0).store(0, Ordering::SeqCst));
+        assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+    });
+}

@@ -1,0 +1,11 @@
+#ifndef MUTEX_H
+#define MUTEX_H
+
+#include <pthread.h>
+
+#include "board.h"
+
+/* The lock behind a mutex of the program's; NULL: it is the C library's. */
+shm_mutex *mutex_behind(pthread_mutex_t *mutex, uint32_t *flags);
+
+#endif
