@@ -28,32 +28,24 @@ static void repair(struct board *board)
     board->repairs++;
 }
 
-static void lock(shm_party *party, struct board *board)
+/* Adds one, unless this worker has done its part. */
+static bool count_one(shm_party *party, struct board *board, int me)
 {
-    int result = shm_mutex_lock(party, &board->lock);
+    SHMKIT_HELD shmkit_held held = shmkit_lock(party, &board->lock);
 
-    if (result == SHMKIT_OWNER_DIED) {
+    if (held.result == SHMKIT_OWNER_DIED) {
         repair(board);
-        result = shm_mutex_consistent(party, &board->lock);
+        held.result = shm_mutex_consistent(party, &board->lock);
     }
-    if (result < 0) {
-        fprintf(stderr, "cannot lock: %s\n", shm_strerror(result));
+    if (held.result < 0) {
+        fprintf(stderr, "cannot lock: %s\n", shm_strerror(held.result));
         exit(EXIT_FAILURE);
     }
-}
-
-/* Goes on where the worker before it was killed. */
-static void work(shm_party *party, struct board *board, int me)
-{
-    for (bool more = true; more;) {
-        lock(party, board);
-        if (board->done[me] < EACH) {
-            board->count++;
-            board->done[me]++;
-        }
-        more = board->done[me] < EACH;
-        shm_mutex_unlock(party, &board->lock);
-    }
+    if (board->done[me] == EACH)
+        return false;
+    board->count++;
+    board->done[me]++;
+    return true;
 }
 
 static pid_t start(shm_party *party, struct board *board, int me)
@@ -67,7 +59,8 @@ static pid_t start(shm_party *party, struct board *board, int me)
     }
     if (pid > 0)
         return pid;
-    work(party, board, me);
+    while (count_one(party, board, me))
+        continue; /* where the worker before it was killed */
     _exit(EXIT_SUCCESS);
 }
 
@@ -107,11 +100,8 @@ int main(void)
         }
     }
 
-    lock(party, board);
     printf("%d workers, each up to %d: the count is %" PRIu64 "\n", done, EACH, board->count);
     printf("%d were killed, and the count was repaired %" PRIu64 " times\n", killed, board->repairs);
-    bool exact = board->count == (uint64_t)WORKERS * EACH;
-    shm_mutex_unlock(party, &board->lock);
     shm_party_leave(party);
-    return exact ? EXIT_SUCCESS : EXIT_FAILURE;
+    return board->count == (uint64_t)WORKERS * EACH ? EXIT_SUCCESS : EXIT_FAILURE;
 }

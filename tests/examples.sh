@@ -363,6 +363,14 @@ END
 )" growing_log
 }
 
+shared_counter() { # PROGRAM, of any language: how many were killed is chance, the count is not
+    local output
+    output=$("${limit[@]}" "$1/shared_counter")
+    same '4 workers, each up to 2000000: the count is 8000000' "$(sed -n 1p <<<"$output")"
+    [[ $(sed -n 2p <<<"$output") =~ ^[0-9]+\ were\ killed,\ and\ the\ count\ was\ repaired\ [0-9]+\ times$ ]]
+    [ "$(wc -l <<<"$output")" = 2 ]
+}
+
 ring_mirror() {
     ends 0 "$(cat <<'END'
 record 7, 12000 bytes, runs over the end
@@ -498,6 +506,9 @@ if fallocate -l 1 "$memory/probe" 2>"$disk/why"; then
 else
     skip 'growing_log' "$(cat "$disk/why"): a region cannot grow without fallocate(2)"
 fi
+for language in "${!programs[@]}"; do
+    [ ! -e "${programs[$language]}/shared_counter" ] || row "shared_counter, $language" shared_counter "${programs[$language]}"
+done
 row 'ring_mirror' ring_mirror
 row 'publish' publish
 row 'guarded_read' guarded_read

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * shmkit_helpers.h: short forms over shmkit.h for C and C++ programs: typed pointers into a region,
- * closing, printing errors, deadlines. All of it is inline: nothing here is in the library.
+ * closing, locking for a scope, printing errors, deadlines. All of it is inline: nothing here is in the library.
  *
  * Any C from C99 on, any C++ from C++11 on, with gcc or clang.
  */
@@ -89,6 +89,51 @@ static inline int shmkit_close(shm_region **region)
  * variable and set it to NULL.
  */
 #define SHMKIT_SCOPED __attribute__((cleanup(shmkit_close)))
+
+/* A mutex that is held, or why it is not: what shmkit_lock returned. */
+typedef struct shmkit_held {
+    shm_party *party;
+    shm_mutex *mutex;
+    int result; /* of shm_mutex_lock: 0, SHMKIT_OWNER_DIED, or negative */
+} shmkit_held;
+
+/**
+ * Locks a mutex for a SHMKIT_HELD variable.
+ *
+ * `held.result` is what shm_mutex_lock returned. Any thread.
+ */
+static inline shmkit_held shmkit_lock(shm_party *party, shm_mutex *mutex)
+{
+    shmkit_held held;
+
+    held.party = party;
+    held.mutex = mutex;
+    held.result = shm_mutex_lock(party, mutex);
+    return held;
+}
+
+/* What SHMKIT_HELD expands to. */
+static inline void shmkit_unlock(shmkit_held *held)
+{
+    if (held->result >= 0)
+        shm_mutex_unlock(held->party, held->mutex);
+    held->result = -1;
+}
+
+/**
+ * Declares a variable whose mutex is unlocked when its scope ends, if it was locked; as SHMKIT_SCOPED.
+ *
+ *     SHMKIT_HELD shmkit_held held = shmkit_lock(party, &board->lock);
+ *     if (held.result < 0)
+ *         return held.result;
+ *     if (held.result == SHMKIT_OWNER_DIED) {
+ *         repair(board);
+ *         shm_mutex_consistent(party, &board->lock);
+ *     }
+ *
+ * To unlock earlier, call shmkit_unlock(&held). The variable must not be copied.
+ */
+#define SHMKIT_HELD __attribute__((cleanup(shmkit_unlock)))
 
 /**
  * Prints an error's sentence and a newline.

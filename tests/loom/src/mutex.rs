@@ -122,7 +122,7 @@ fn three_exclude_each_other() {
 /// Whoever gives up takes no wake-up with it.
 #[test]
 fn one_is_late() {
-    (0..2).for_each(|patience| one_is_late_after(patience));
+    (0..2).for_each(one_is_late_after);
 }
 
 fn one_is_late_after(patience: u32) {
