@@ -424,6 +424,11 @@
 #define SHMKIT_PARTY_CAN_SHRINK 2
 
 /**
+ * shm_party_wait: somebody has joined, left or died: a positive result.
+ */
+#define SHMKIT_PARTY_CHANGED 1
+
+/**
  * A lock was got, and the process that had it died: a positive result.
  */
 #define SHMKIT_OWNER_DIED 1
@@ -2724,6 +2729,61 @@ int shm_party_leave(struct shm_party *party);
  * of either.
  */
 size_t shm_party_size(uint32_t slots, uint32_t cells);
+
+/**
+ * Who is in the party now.
+ *
+ * `pids`: room for the numbers of the processes, each in its own PID namespace; NULL for none.
+ * `room`: for how many.
+ * Returns how many there are, of which as many are stored as there is room for, or: -EINVAL.
+ */
+int shm_party_members(struct shm_party *party, int32_t *pids, size_t room);
+
+/**
+ * A number that is another one whenever somebody has joined, left or died since, for shm_party_wait.
+ * Take it before you look at what you wait for.
+ *
+ * Returns 0, or: -EINVAL NULL.
+ */
+int shm_party_changes(struct shm_party *party,
+                      uint32_t *changes);
+
+/**
+ * Waits for data and for a death at once: as long as the word has this value, and nobody has joined,
+ * left or died since `seen`.
+ *
+ * Whoever changes the word calls shm_party_wake. To wait for a death alone, give a word that nobody
+ * changes. A death in the first 20 ms of a wait is heard of at their end, any other at once.
+ * `word`: in the party's region, at a multiple of 4.
+ * `seen`: from shm_party_changes.
+ * Returns 0 the word has another value, or was woken: look again; SHMKIT_PARTY_CHANGED (1)
+ * shm_party_members tells who is left; or: -EINVAL; -ENOLCK in a child made by fork(), at its first
+ * use of the party.
+ */
+int shm_party_wait(struct shm_party *party,
+                   const uint32_t *word,
+                   uint32_t value,
+                   uint32_t seen);
+
+/**
+ * shm_party_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past looks once.
+ *
+ * Returns as shm_party_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_party_wait_until(struct shm_party *party,
+                         const uint32_t *word,
+                         uint32_t value,
+                         uint32_t seen,
+                         int64_t deadline_ns);
+
+/**
+ * Wakes those who wait for a word, in shm_party_wait or by FUTEX_WAIT, after it was changed.
+ *
+ * `word`: in the party's region, at a multiple of 4.
+ * `count`: how many at most.
+ * Returns how many it woke, or: -EINVAL.
+ */
+int shm_party_wake(struct shm_party *party, const uint32_t *word, uint32_t count);
 
 /**
  * Makes a lock of zeros, or finds that it is one. Every process that uses it may call this, in any

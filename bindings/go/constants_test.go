@@ -68,6 +68,7 @@ var constants = map[string]any{
 	"SHMKIT_PARTY_ANY_THREAD":      1,    // Go has no locks yet
 	"SHMKIT_PARTY_CAN_SHRINK":      2,    // the same
 	"SHMKIT_OWNER_DIED":            1,    // the same
+	"SHMKIT_PARTY_CHANGED":         1,    // the same
 	"SHMKIT_EVENT_AUTO_RESET":      1,    // the same
 	"SHMKIT_NAMED_FIND":            1,    // the same
 	"SHMKIT_NAMED_ANY_OWNER":       2,    // the same

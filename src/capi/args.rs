@@ -592,6 +592,28 @@ pub(super) unsafe fn once<'a>(handle: &'a *mut shm_party, at: *const shm_once) -
     unsafe { party(handle) }.ok_or(Code::from(Errno::EINVAL))?.once_known(at.cast())
 }
 
+/// A number.
+pub(super) unsafe fn tell_one(out: *mut u32, call: impl FnOnce() -> Result<u32, Code>) -> c_int {
+    if out.is_null() {
+        return Code::from(Errno::EINVAL).raw();
+    }
+    answer(call().map(|number| unsafe { out.write(number) }))
+}
+
+/// As many numbers as there is room for, and how many there are.
+pub(super) unsafe fn numbers_told(
+    out: *mut i32,
+    room: usize,
+    call: impl FnOnce() -> Result<Vec<i32>, Code>,
+) -> c_int {
+    answer(call().map(|numbers| {
+        if !out.is_null() {
+            unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), out, room.min(numbers.len())) };
+        }
+        numbers.len() as c_int
+    }))
+}
+
 /// A number where there is one: 1, or 0.
 pub(super) unsafe fn tell(out: *mut i32, call: impl FnOnce() -> Result<Option<i32>, Code>) -> c_int {
     if out.is_null() {

@@ -4,7 +4,8 @@ use super::args::{self, shm_error};
 use super::region::shm_region;
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
-use crate::sync::{self, Locked, Party};
+use crate::sync::{self, Locked, Party, Wake};
+use crate::sys::Errno;
 
 /// shm_party_join: a lock that this process holds is waited for, never -EDEADLK: for programs whose
 /// tasks move from thread to thread (goroutines).
@@ -13,6 +14,9 @@ pub const SHMKIT_PARTY_ANY_THREAD: u32 = 1;
 /// the seal SHRINK, huge pages). A page that is gone is SIGBUS for whoever uses a lock on it, and
 /// what a dying process holds may stay locked.
 pub const SHMKIT_PARTY_CAN_SHRINK: u32 = 2;
+
+/// shm_party_wait: somebody has joined, left or died: a positive result.
+pub const SHMKIT_PARTY_CHANGED: c_int = 1;
 
 /// A lock was got, and the process that had it died: a positive result.
 pub const SHMKIT_OWNER_DIED: c_int = 1;
@@ -101,6 +105,79 @@ pub unsafe extern "C" fn shm_party_leave(party: *mut shm_party) -> c_int {
 #[no_mangle]
 pub extern "C" fn shm_party_size(slots: u32, cells: u32) -> usize {
     sync::party_size(slots, cells).unwrap_or(0)
+}
+
+/// Who is in the party now.
+///
+/// `pids`: room for the numbers of the processes, each in its own PID namespace; NULL for none.
+/// `room`: for how many.
+/// Returns how many there are, of which as many are stored as there is room for, or: -EINVAL.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_members(party: *mut shm_party, pids: *mut i32, room: usize) -> c_int {
+    args::numbers_told(pids, room, || {
+        let members = args::code_party(&party)?.members();
+        Ok(members.into_iter().map(|pid| pid as i32).collect())
+    })
+}
+
+/// A number that is another one whenever somebody has joined, left or died since, for shm_party_wait.
+/// Take it before you look at what you wait for.
+///
+/// Returns 0, or: -EINVAL NULL.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_changes(party: *mut shm_party, changes: *mut u32) -> c_int {
+    args::tell_one(changes, || Ok(args::code_party(&party)?.changes()))
+}
+
+/// Waits for data and for a death at once: as long as the word has this value, and nobody has joined,
+/// left or died since `seen`.
+///
+/// Whoever changes the word calls shm_party_wake. To wait for a death alone, give a word that nobody
+/// changes. A death in the first 20 ms of a wait is heard of at their end, any other at once.
+/// `word`: in the party's region, at a multiple of 4.
+/// `seen`: from shm_party_changes.
+/// Returns 0 the word has another value, or was woken: look again; SHMKIT_PARTY_CHANGED (1)
+/// shm_party_members tells who is left; or: -EINVAL; -ENOLCK in a child made by fork(), at its first
+/// use of the party.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_wait(
+    party: *mut shm_party,
+    word: *const u32,
+    value: u32,
+    seen: u32,
+) -> c_int {
+    wait(party, word, (value, seen), Deadline::NEVER)
+}
+
+/// shm_party_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past looks once.
+///
+/// Returns as shm_party_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_wait_until(
+    party: *mut shm_party,
+    word: *const u32,
+    value: u32,
+    seen: u32,
+    deadline_ns: i64,
+) -> c_int {
+    match Deadline::at_ns(deadline_ns) {
+        Ok(deadline) => wait(party, word, (value, seen), deadline),
+        Err(error) => error.code().raw(),
+    }
+}
+
+/// Wakes those who wait for a word, in shm_party_wait or by FUTEX_WAIT, after it was changed.
+///
+/// `word`: in the party's region, at a multiple of 4.
+/// `count`: how many at most.
+/// Returns how many it woke, or: -EINVAL.
+#[no_mangle]
+pub unsafe extern "C" fn shm_party_wake(party: *mut shm_party, word: *const u32, count: u32) -> c_int {
+    let woken = || {
+        let party = args::code_party(&party)?;
+        party.wake(party.word_known(word.cast())?, count).map(|woken| woken as c_int)
+    };
+    args::answer(woken())
 }
 
 /// Makes a lock of zeros, or finds that it is one. Every process that uses it may call this, in any
@@ -212,6 +289,23 @@ pub unsafe extern "C" fn shm_mutex_owner(
 #[no_mangle]
 pub unsafe extern "C" fn shm_mutex_number(party: *mut shm_party, mutex: *const shm_mutex) -> u32 {
     args::mutex(&party, mutex).map_or(0, |mutex| mutex.number())
+}
+
+unsafe fn wait(
+    party: *mut shm_party,
+    word: *const u32,
+    (value, seen): (u32, u32),
+    deadline: Deadline,
+) -> c_int {
+    let waited = || {
+        let party = args::code_party(&party)?;
+        match party.wait(party.word_known(word.cast())?, value, seen, deadline)? {
+            Wake::Word => Ok(0),
+            Wake::Party => Ok(SHMKIT_PARTY_CHANGED),
+            Wake::TimedOut => Err(Errno::ETIMEDOUT.into()),
+        }
+    };
+    args::answer(waited())
 }
 
 // What is done where it is not done at once: jumps, so that no frame is made for what is rare.

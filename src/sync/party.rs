@@ -222,6 +222,20 @@ impl<'r> Party<'r> {
     pub fn wait(&self, word: &AtomicU32, value: u32, seen: u32, deadline: Deadline) -> Result<Wake, Code> {
         self.state().watch(word, value, seen, deadline)
     }
+
+    /// The word of 32 bits at this address, for calls that do not explain.
+    pub(crate) fn word_known(&self, at: *const u8) -> Result<&AtomicU32, Code> {
+        if !self.state().has_word(at) {
+            return Err(Errno::EINVAL.into());
+        }
+        // SAFETY: inside the region, which stays, and aligned; processes meet there by atomics.
+        Ok(unsafe { &*at.cast() })
+    }
+
+    /// Wakes so many of those who sleep on a word of the region, and tells how many it was.
+    pub fn wake(&self, word: &AtomicU32, count: u32) -> Result<usize, Code> {
+        Ok(futex::wake(word, i32::try_from(count).unwrap_or(i32::MAX))?)
+    }
 }
 
 impl Drop for Party<'_> {

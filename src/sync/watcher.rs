@@ -255,12 +255,7 @@ impl Party<'_> {
     }
 
     pub(crate) fn watch_word_at(&self, at: *const u8, value: u32, watch: &Watch) -> Result<(), Code> {
-        if !self.state().has_word(at) {
-            return Err(Errno::EINVAL.into());
-        }
-        // SAFETY: inside the region, and aligned; processes meet there by atomics.
-        let word = unsafe { &*at.cast::<AtomicU32>() };
-        watch.arm(word, Until::Not(value), Turn::All)
+        watch.arm(self.word_known(at)?, Until::Not(value), Turn::All)
     }
 }
 
