@@ -252,6 +252,60 @@ static void to_execute_is_to_die(void)
     CLOSE(memory);
 }
 
+static void be_killed(int socket, void *argument UNUSED)
+{
+    join();
+    tell(socket, 1);
+    for (;;)
+        pause();
+}
+
+/* One waits for a word and for the others' lives. */
+static void a_death_ends_a_wait(void)
+{
+    shm_party *party;
+    struct child child;
+    uint32_t seen, word = 0;
+    const uint32_t *nothing;
+    int32_t pids[2] = { 0, 0 };
+
+    set_up();
+    nothing = (const uint32_t *)&board->count;
+    party = join();
+    CODE(1, shm_party_members(party, pids, 2));
+    CHECK_EQ(pids[0], getpid());
+    CHECK_EQ(pids[1], 0);
+    CODE(0, shm_party_changes(party, &seen));
+    CODE(0, shm_party_wait(party, nothing, 1, seen));
+    CODE(-ETIMEDOUT, shm_party_wait_until(party, nothing, 0, seen, 0));
+    CODE(0, shm_party_wake(party, nothing, 1));
+
+    child = child_start(be_killed, NULL);
+    hear(child.socket);
+    CODE(SHMKIT_PARTY_CHANGED, shm_party_wait(party, nothing, 0, seen));
+    CODE(2, shm_party_members(party, NULL, 0));
+    CODE(2, shm_party_members(party, pids, 1));
+    CODE(0, shm_party_changes(party, &seen));
+    CHECK_SYS(kill(child.pid, SIGKILL));
+    CODE(SHMKIT_PARTY_CHANGED, shm_party_wait(party, nothing, 0, seen));
+    CHECK_EQ(child_end(&child), 128 + SIGKILL);
+    CODE(1, shm_party_members(party, pids, 2));
+
+    CODE(-EINVAL, shm_party_members(NULL, pids, 2));
+    CODE(-EINVAL, shm_party_changes(NULL, &seen));
+    CODE(-EINVAL, shm_party_changes(party, NULL));
+    CODE(-EINVAL, shm_party_wait(NULL, nothing, 0, seen));
+    CODE(-EINVAL, shm_party_wait(party, NULL, 0, seen));
+    CODE(-EINVAL, shm_party_wait(party, &word, 0, seen));
+    CODE(-EINVAL, shm_party_wait(party, (const uint32_t *)((const char *)nothing + 2), 0, seen));
+    CODE(-EINVAL, shm_party_wait_until(party, nothing, 0, seen, -1));
+    CODE(-EINVAL, shm_party_wake(NULL, nothing, 1));
+    CODE(-EINVAL, shm_party_wake(party, &word, 1));
+    CODE(0, shm_party_wake(party, nothing, UINT32_MAX));
+    CODE(0, shm_party_leave(party));
+    CLOSE(memory);
+}
+
 static void not_recoverable(void)
 {
     struct child child;
@@ -314,6 +368,7 @@ static void balanced(int socket UNUSED, void *argument UNUSED)
     RUN(any_thread);
     RUN(both_locks_recover);
     RUN(to_execute_is_to_die);
+    RUN(a_death_ends_a_wait);
     RUN(not_recoverable);
     RUN(a_child_owns_nothing);
 }
