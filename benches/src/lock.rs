@@ -1,6 +1,7 @@
 //! lock.: the locks of a region, against glibc's of the same meaning, shared between processes.
 
 use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,13 +14,30 @@ use nix::unistd::{fork, ForkResult, Pid};
 
 use crate::c::{self, code, told, Region};
 use crate::harness::{each, median, pin, Bench, Run};
-use crate::{Cannot, One};
+use crate::{raw, Cannot, One};
 
 const ROBUST: &str = "glibc's robust mutex";
 
-pub const JOBS: [One; 4] = [
+const COUNTERPART: &str = "glibc's counterpart";
+
+/// A figure whose limit is what glibc takes for the same.
+macro_rules! as_glibc {
+    ($id:literal, $compare:expr) => {
+        One { id: $id, reference: COUNTERPART, limit: Some(1.0), compare: $compare }
+    };
+}
+
+pub const JOBS: [One; 13] = [
     One { id: "lock.mutex", reference: ROBUST, limit: Some(0.85), compare: mutex },
     One { id: "lock.mutex.contended", reference: ROBUST, limit: Some(1.0 / 1.2), compare: contended },
+    as_glibc!("lock.semaphore", semaphore),
+    as_glibc!("lock.cond.signal", signal),
+    as_glibc!("lock.rwlock.read", read),
+    as_glibc!("lock.rwlock.write", write),
+    as_glibc!("lock.barrier", barrier),
+    One { id: "lock.event.set", reference: "write(2) to an eventfd", limit: Some(0.20), compare: set },
+    One { id: "lock.event.wake", reference: "a store and FUTEX_WAKE", limit: Some(1.05), compare: wake },
+    One { id: "lock.watch_death", reference: "FUTEX_WAIT alone", limit: Some(1.10), compare: watch_death },
     One {
         id: "lock.recovery",
         reference: ROBUST,
@@ -32,6 +50,7 @@ pub const JOBS: [One; 4] = [
         limit: None,
         compare: |bench| recovery(bench, Owner::Joined),
     },
+    One { id: "lock.attach", reference: "with 1 lock", limit: None, compare: attach },
 ];
 
 /// What the processes share: a line each, so that no word disturbs another.
@@ -40,6 +59,17 @@ struct Board {
     parties: c::shm_party_table,
     mutex: Line<Guarded<c::shm_mutex>>,
     robust: Line<Guarded<libc::pthread_mutex_t>>,
+    semaphore: Line<UnsafeCell<c::shm_semaphore>>,
+    sem: Line<UnsafeCell<libc::sem_t>>,
+    cond: Line<UnsafeCell<c::shm_cond>>,
+    pthread_cond: Line<UnsafeCell<libc::pthread_cond_t>>,
+    rwlock: Line<UnsafeCell<c::shm_rwlock>>,
+    pthread_rwlock: Line<UnsafeCell<libc::pthread_rwlock_t>>,
+    barrier: Line<UnsafeCell<c::shm_barrier>>,
+    pthread_barrier: Line<UnsafeCell<libc::pthread_barrier_t>>,
+    event: Line<UnsafeCell<c::shm_event>>,
+    data: Line<AtomicU32>,
+    reply: Line<AtomicU32>,
     command: Line<AtomicU32>,
     answer: Line<AtomicU32>,
     stop: Line<AtomicU32>,
@@ -74,8 +104,11 @@ impl Shared {
         })?;
         // SAFETY: the lock is in the region.
         told(|error| unsafe { c::shm_mutex_init(shared.party, shared.board().mutex.0.lock.get(), error) })?;
-        // SAFETY: the region has room for it, and nobody uses it yet.
-        unsafe { make_robust(shared.board().robust.0.lock.get()) };
+        // SAFETY: the region has room for all of them, and nobody uses them yet.
+        unsafe {
+            make_robust(shared.board().robust.0.lock.get());
+            make_the_others(&shared)?;
+        }
         Ok(shared)
     }
 
@@ -155,6 +188,34 @@ unsafe fn make_robust(mutex: *mut libc::pthread_mutex_t) {
     }
 }
 
+/// # Safety
+/// Nobody uses the board yet.
+unsafe fn make_the_others(shared: &Shared) -> Result<()> {
+    let (board, party) = (shared.board(), shared.party);
+    // SAFETY: the caller's promise; all pointers are valid for the calls.
+    unsafe {
+        told(|error| c::shm_semaphore_init(party, board.semaphore.0.get(), 1, 0, error))?;
+        told(|error| c::shm_cond_init(party, board.cond.0.get(), error))?;
+        told(|error| c::shm_rwlock_init(party, board.rwlock.0.get(), error))?;
+        told(|error| c::shm_barrier_init(party, board.barrier.0.get(), 2, error))?;
+        told(|error| c::shm_event_init(party, board.event.0.get(), c::SHMKIT_EVENT_AUTO_RESET, error))?;
+        libc::sem_init(board.sem.0.get(), 1, 1);
+        let mut attributes = MaybeUninit::uninit();
+        libc::pthread_condattr_init(attributes.as_mut_ptr());
+        libc::pthread_condattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_cond_init(board.pthread_cond.0.get(), attributes.as_ptr());
+        let mut attributes = MaybeUninit::uninit();
+        libc::pthread_rwlockattr_init(attributes.as_mut_ptr());
+        libc::pthread_rwlockattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_rwlock_init(board.pthread_rwlock.0.get(), attributes.as_ptr());
+        let mut attributes = MaybeUninit::uninit();
+        libc::pthread_barrierattr_init(attributes.as_mut_ptr());
+        libc::pthread_barrierattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_barrier_init(board.pthread_barrier.0.get(), attributes.as_ptr(), 2);
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Ours = 1,
@@ -192,6 +253,225 @@ fn mutex(bench: &Bench) -> Result<Vec<Run>> {
     )
 }
 
+/// What one process does alone, through C: a pair of calls each.
+fn alone(
+    bench: &Bench,
+    ours: impl Fn(&Board, *mut c::shm_party) -> (c_int, c_int),
+    reference: impl Fn(&Board) -> (c_int, c_int),
+) -> Result<Vec<Run>> {
+    let shared = Shared::new()?;
+    let (board, party) = (shared.board(), shared.party);
+    let good = |(first, second): (c_int, c_int)| {
+        ensure!(first >= 0 && second >= 0, "{first} and {second}");
+        Ok(())
+    };
+    bench.compare(each(|| good(ours(board, party))), each(|| good(reference(board))))
+}
+
+// SAFETY of all of these: the objects are made, and the party is joined.
+fn semaphore(bench: &Bench) -> Result<Vec<Run>> {
+    alone(
+        bench,
+        |board, party| unsafe {
+            let semaphore = board.semaphore.0.get();
+            (c::shm_semaphore_wait(party, semaphore), c::shm_semaphore_post(party, semaphore))
+        },
+        |board| unsafe { (libc::sem_wait(board.sem.0.get()), libc::sem_post(board.sem.0.get())) },
+    )
+}
+
+fn signal(bench: &Bench) -> Result<Vec<Run>> {
+    alone(
+        bench,
+        |board, party| unsafe { (c::shm_cond_signal(party, board.cond.0.get()), 0) },
+        |board| unsafe { (-libc::pthread_cond_signal(board.pthread_cond.0.get()), 0) },
+    )
+}
+
+fn read(bench: &Bench) -> Result<Vec<Run>> {
+    alone(
+        bench,
+        |board, party| unsafe {
+            let rwlock = board.rwlock.0.get();
+            (c::shm_rwlock_read(party, rwlock), c::shm_rwlock_unlock(party, rwlock))
+        },
+        |board| unsafe {
+            let rwlock = board.pthread_rwlock.0.get();
+            (-libc::pthread_rwlock_rdlock(rwlock), -libc::pthread_rwlock_unlock(rwlock))
+        },
+    )
+}
+
+fn write(bench: &Bench) -> Result<Vec<Run>> {
+    alone(
+        bench,
+        |board, party| unsafe {
+            let rwlock = board.rwlock.0.get();
+            (c::shm_rwlock_write(party, rwlock), c::shm_rwlock_unlock(party, rwlock))
+        },
+        |board| unsafe {
+            let rwlock = board.pthread_rwlock.0.get();
+            (-libc::pthread_rwlock_wrlock(rwlock), -libc::pthread_rwlock_unlock(rwlock))
+        },
+    )
+}
+
+/// Set and reset, which is more than the one write.
+fn set(bench: &Bench) -> Result<Vec<Run>> {
+    let eventfd = raw::ok(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
+    let one = 1u64;
+    let runs = alone(
+        bench,
+        |board, party| unsafe {
+            let event = board.event.0.get();
+            (c::shm_event_set(party, event), c::shm_event_reset(party, event))
+        },
+        |_| unsafe { (libc::write(eventfd, (&raw const one).cast(), 8) as c_int, 0) },
+    );
+    unsafe { libc::close(eventfd) };
+    runs
+}
+
+/// Two processes, a number of rounds.
+fn barrier(bench: &Bench) -> Result<Vec<Run>> {
+    let (here, there) = bench.two_cpus().ok_or_else(|| Cannot("two processes need two processors".into()))?;
+    let shared = Shared::new()?;
+    let wait = |shared: &Shared, side| unsafe {
+        match side {
+            Side::Ours => c::shm_barrier_wait(shared.party, shared.board().barrier.0.get()),
+            Side::Reference => libc::pthread_barrier_wait(shared.board().pthread_barrier.0.get()),
+        }
+    };
+    let other = Other::start(&shared, here, move |shared, side| {
+        for _ in 0..shared.board().turns.0.load(Ordering::Acquire) {
+            wait(shared, side);
+        }
+    })?;
+    pin(there)?;
+    let run = |side, rounds| {
+        shared.board().turns.0.store(rounds, Ordering::Release);
+        other.begin(side);
+        let start = Instant::now();
+        for _ in 0..rounds {
+            ensure!(wait(&shared, side) > -2, "the barrier is broken");
+        }
+        let took = start.elapsed();
+        other.wait()?;
+        Ok(took)
+    };
+    bench.compare(|n| run(Side::Ours, n), |n| run(Side::Reference, n))
+}
+
+/// What it takes to wake one who sleeps: the waker's call.
+fn wake(bench: &Bench) -> Result<Vec<Run>> {
+    let (here, there) = bench.two_cpus().ok_or_else(|| Cannot("two processes need two processors".into()))?;
+    let shared = Shared::new()?;
+    let sleeper = Other::start(&shared, here, |shared, side| {
+        let board = shared.board();
+        match side {
+            Side::Ours => drop(unsafe { c::shm_event_wait(shared.party, board.event.0.get()) }),
+            Side::Reference => sleep_while(&board.data.0, 0),
+        }
+    })?;
+    pin(there)?;
+    let run = |side: Side, iterations| {
+        let (board, mut took) = (shared.board(), Duration::ZERO);
+        for _ in 0..iterations {
+            board.data.0.store(0, Ordering::Relaxed);
+            sleeper.begin(side);
+            sleeper.await_sleep()?;
+            let start = Instant::now();
+            match side {
+                Side::Ours => drop(unsafe { c::shm_event_set(shared.party, board.event.0.get()) }),
+                Side::Reference => {
+                    board.data.0.store(1, Ordering::SeqCst);
+                    futex(&board.data.0, libc::FUTEX_WAKE, 1);
+                }
+            }
+            took += start.elapsed();
+            sleeper.wait()?;
+        }
+        Ok(took)
+    };
+    bench.compare(|n| run(Side::Ours, n), |n| run(Side::Reference, n))
+}
+
+/// A round trip of two processes: the one that answers watches for the other's death, too, or does not.
+fn watch_death(bench: &Bench) -> Result<Vec<Run>> {
+    let (here, there) = bench.two_cpus().ok_or_else(|| Cannot("two processes need two processors".into()))?;
+    let shared = Shared::new()?;
+    let other = Other::start(&shared, here, |shared, side| {
+        let board = shared.board();
+        for turn in 0..board.turns.0.load(Ordering::Acquire) as u32 {
+            while board.data.0.load(Ordering::Acquire) == turn {
+                match side {
+                    Side::Ours => unsafe {
+                        let mut seen = 0;
+                        c::shm_party_changes(shared.party, &mut seen);
+                        c::shm_party_wait(shared.party, board.data.0.as_ptr(), turn, seen);
+                    },
+                    Side::Reference => sleep_while(&board.data.0, turn),
+                }
+            }
+            board.reply.0.store(turn + 1, Ordering::SeqCst);
+            futex(&board.reply.0, libc::FUTEX_WAKE, 1);
+        }
+    })?;
+    pin(there)?;
+    let run = |side, turns: u64| {
+        let board = shared.board();
+        board.data.0.store(0, Ordering::Relaxed);
+        board.reply.0.store(0, Ordering::Relaxed);
+        board.turns.0.store(turns, Ordering::Release);
+        other.begin(side);
+        let start = Instant::now();
+        for turn in 0..turns as u32 {
+            board.data.0.store(turn + 1, Ordering::SeqCst);
+            futex(&board.data.0, libc::FUTEX_WAKE, 1);
+            while board.reply.0.load(Ordering::Acquire) == turn {
+                sleep_while(&board.reply.0, turn);
+            }
+        }
+        let took = start.elapsed();
+        other.wait()?;
+        Ok(took)
+    };
+    bench.compare(|n| run(Side::Ours, n), |n| run(Side::Reference, n))
+}
+
+fn futex(word: &AtomicU32, operation: c_int, value: u32) {
+    let none = std::ptr::null::<libc::timespec>();
+    // SAFETY: the kernel reads the word. What it answers, the word tells again.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, none) };
+}
+
+fn sleep_while(word: &AtomicU32, value: u32) {
+    futex(word, libc::FUTEX_WAIT, value);
+}
+
+/// Joining, and using 10,000 locks once, against one lock: what a lock of a region costs at its first use.
+fn attach(bench: &Bench) -> Result<Vec<Run>> {
+    const LOCKS: usize = 10_000;
+    let table = size_of::<c::shm_party_table>().next_multiple_of(128);
+    let region = Region::memfd(table + LOCKS * size_of::<c::shm_mutex>(), 0, 0)?;
+    let first = region.data().wrapping_add(table).cast::<c::shm_mutex>();
+    let join = |locks: usize| -> Result<()> {
+        let mut party = std::ptr::null_mut();
+        // SAFETY: all pointers are valid for the calls, and all locks lie in the region.
+        unsafe {
+            told(|error| c::shm_party_join(region.handle(), 0, std::ptr::null(), &mut party, error))?;
+            for lock in (0..locks).map(|index| first.add(index)) {
+                told(|error| c::shm_mutex_init(party, lock, error))?;
+                code(c::shm_mutex_lock(party, lock))?;
+                code(c::shm_mutex_unlock(party, lock))?;
+            }
+            code(c::shm_party_leave(party))?;
+        }
+        Ok(())
+    };
+    bench.compare_long(|_| each(|| join(LOCKS))(1), |_| each(|| join(1))(1))
+}
+
 /// Another process, which does as the board commands, on a processor of its own.
 struct Other<'s> {
     shared: &'s Shared,
@@ -199,7 +479,7 @@ struct Other<'s> {
 }
 
 impl<'s> Other<'s> {
-    fn start(shared: &'s Shared, cpu: usize, work: fn(&Shared, Side)) -> Result<Other<'s>> {
+    fn start(shared: &'s Shared, cpu: usize, work: impl Fn(&Shared, Side)) -> Result<Other<'s>> {
         // SAFETY: the child calls nothing that another thread may have left half done: the keeper sleeps.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Other { shared, pid: child }),
@@ -230,6 +510,14 @@ impl<'s> Other<'s> {
     fn begin(&self, side: Side) {
         self.shared.board().answer.0.store(0, Ordering::Relaxed);
         self.shared.board().command.0.store(side as u32, Ordering::Release);
+    }
+
+    fn await_sleep(&self) -> Result<()> {
+        let start = Instant::now();
+        while !is_asleep(self.pid) {
+            ensure!(start.elapsed() < Duration::from_secs(10), "the other process does not sleep");
+        }
+        Ok(())
     }
 
     fn wait(&self) -> Result<()> {
