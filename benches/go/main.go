@@ -52,6 +52,7 @@ var figures = map[string]figure{
 	"go.handover.fds253":    handoverFDs,
 	"go.handover.region":    handoverRegion,
 	"go.handover.tiny":      handoverTiny,
+	"go.lock":               lock,
 }
 
 // bench is what a figure is made in.

@@ -26,7 +26,7 @@ macro_rules! figure {
     };
 }
 
-pub const JOBS: [One; 21] = [
+pub const JOBS: [One; 22] = [
     figure!("go.memfd.cycle", CALLS, Some(1.15)),
     figure!("go.file.cycle", CALLS, Some(1.15)),
     figure!("go.anonymous.cycle", CALLS, Some(1.15)),
@@ -48,6 +48,7 @@ pub const JOBS: [One; 21] = [
     figure!("go.handover.fds253", MESSAGES, Some(1.10)),
     figure!("go.handover.region", "the same calls and checks, x/sys", Some(1.10)),
     figure!("go.handover.tiny", "64 bytes in the message itself", None),
+    figure!("go.lock", "the same in C", Some(2.0)),
 ];
 
 fn compare(bench: &Bench, id: &str) -> Result<Vec<Run>> {
