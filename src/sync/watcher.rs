@@ -44,6 +44,8 @@ use crate::sys::{self, clock, event, mmap, thread, Errno};
 /// One word of a thread's is for us: to tell it that something has changed.
 const WATCHES: usize = WAITV_MAX - 1;
 const THREADS: usize = 64;
+/// Threads are told apart by so many numbers of their runs, an even one.
+const RUNS: u32 = 1 << 24;
 
 /// Made once each, and never unmapped.
 static SHARDS: [AtomicPtr<Shard>; THREADS] = [const { AtomicPtr::new(null_mut()) }; THREADS];
@@ -154,12 +156,12 @@ impl Watch {
         let tried = || "cannot open a watch".to_string();
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let descriptor = event::new().during(tried)?;
-        for place in &SHARDS {
-            let shard = Shard::at(place).during(tried)?;
+        for (place, shard) in SHARDS.iter().enumerate() {
+            let shard = Shard::at(shard).during(tried)?;
             let mut inner = shard.hold();
             let Some(index) = inner.slots.iter().position(|slot| slot.watch == 0) else { continue };
             if inner.run % 2 == 0 {
-                inner.start(shard).during(|| format!("{}: no thread for it", tried()))?;
+                inner.start(place).during(|| format!("{}: no thread for it", tried()))?;
             }
             let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
             inner.used += 1;
@@ -408,27 +410,22 @@ impl Guard<'_> {
 }
 
 impl Inner {
-    fn start(&mut self, shard: &'static Shard) -> sys::Result<()> {
-        let body = Box::into_raw(Box::new(Body { shard, run: self.run + 1 }));
-        // SAFETY: what it gets is its own, or lives for ever and is used under a lock.
-        match unsafe { thread::start(keep_watch, body.cast()) } {
-            Ok(thread) => {
-                (self.run, self.thread, self.list) = (self.run + 1, thread, null_mut());
-                Ok(())
-            }
-            Err(errno) => {
-                // SAFETY: from above; no thread has it.
-                drop(unsafe { Box::from_raw(body) });
-                Err(errno)
-            }
-        }
+    /// Of the shard that has this place.
+    fn start(&mut self, place: usize) -> sys::Result<()> {
+        let run = (self.run + 1) % RUNS;
+        // A number, and no memory that a child made by fork would have for nobody.
+        let body = run as usize * THREADS + place;
+        // SAFETY: what it works on lives for ever and is used under a lock.
+        let thread = unsafe { thread::start(keep_watch, body as *mut c_void) }?;
+        (self.run, self.thread, self.list) = (run, thread, null_mut());
+        Ok(())
     }
 }
 
 impl Guard<'_> {
     /// Lets the thread end; it is the caller's to wait for, without the lock.
     fn stop(&mut self) -> libc::pthread_t {
-        (self.run, self.list) = (self.run + 1, null_mut());
+        (self.run, self.list) = ((self.run + 1) % RUNS, null_mut());
         self.shard.notify();
         self.thread
     }
@@ -458,15 +455,10 @@ fn unpend(list: *mut RobustList, word: *const AtomicU32) {
     }
 }
 
-/// A thread's work.
-struct Body {
-    shard: &'static Shard,
-    run: u32,
-}
-
 extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
-    // SAFETY: start()'s own.
-    let Body { shard, run } = *unsafe { Box::from_raw(body.cast::<Body>()) };
+    let (run, place) = ((body as usize / THREADS) as u32, body as usize % THREADS);
+    // SAFETY: there since before start(), and never unmapped.
+    let shard: &'static Shard = unsafe { &*SHARDS[place].load(Ordering::Acquire) };
     // For which watches the kernel had this thread in its queues.
     let mut waited = [(0, 0, std::ptr::null()); WATCHES];
     let mut count = 0;

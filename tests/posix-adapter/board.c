@@ -1,11 +1,13 @@
 #include "board.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CELLS 4096
@@ -94,4 +96,20 @@ void *board_next(const char *name)
         abort();
     }
     return function;
+}
+
+#define SECOND INT64_C(1000000000)
+
+int board_deadline(clockid_t clock, const struct timespec *until, int64_t *deadline_ns)
+{
+    struct timespec now, steady;
+    int64_t left;
+
+    if (until->tv_nsec < 0 || until->tv_nsec >= SECOND)
+        return EINVAL;
+    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_MONOTONIC, &steady);
+    left = (until->tv_sec - now.tv_sec) * SECOND + until->tv_nsec - now.tv_nsec;
+    *deadline_ns = left < 0 ? 0 : steady.tv_sec * SECOND + steady.tv_nsec + left;
+    return 0;
 }

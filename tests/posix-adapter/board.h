@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "shmkit.h"
 
@@ -28,5 +29,15 @@ void *board_find(const void *object, uint64_t kind, uint32_t *flags);
 
 /* The function that the program would have without us. */
 void *board_next(const char *name);
+
+/* Calls it, and returns what it returns. */
+#define NEXT(name, ...)                                     \
+    static __typeof__(name) *next;                          \
+    if (!next)                                              \
+        next = (__typeof__(next))board_next(#name);         \
+    return next(__VA_ARGS__)
+
+/* A time of this clock on CLOCK_MONOTONIC, which our deadlines have: 0, or EINVAL. */
+int board_deadline(clockid_t clock, const struct timespec *until, int64_t *deadline_ns);
 
 #endif

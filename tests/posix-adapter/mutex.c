@@ -2,18 +2,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define MUTEX MARK('M')
 #define ROBUST 1u
-
-#define NEXT(name, ...)                                     \
-    static __typeof__(name) *next;                          \
-    if (!next)                                              \
-        next = (__typeof__(next))board_next(#name);         \
-    return next(__VA_ARGS__)
-
-#define SECOND INT64_C(1000000000)
 
 shm_mutex *mutex_behind(pthread_mutex_t *mutex, uint32_t *flags)
 {
@@ -55,7 +46,7 @@ int pthread_mutex_destroy(pthread_mutex_t *mutex)
     NEXT(pthread_mutex_destroy, mutex);
 }
 
-static int answer(int result, shm_mutex *ours, uint32_t flags)
+int mutex_answer(int result, shm_mutex *ours, uint32_t flags)
 {
     if (result != SHMKIT_OWNER_DIED)
         return -result;
@@ -70,7 +61,7 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
     shm_mutex *ours = mutex_behind(mutex, &flags);
 
     if (ours)
-        return answer(shm_mutex_lock(board_party(), ours), ours, flags);
+        return mutex_answer(shm_mutex_lock(board_party(), ours), ours, flags);
     NEXT(pthread_mutex_lock, mutex);
 }
 
@@ -80,23 +71,8 @@ int pthread_mutex_trylock(pthread_mutex_t *mutex)
     shm_mutex *ours = mutex_behind(mutex, &flags);
 
     if (ours)
-        return answer(shm_mutex_trylock(board_party(), ours), ours, flags);
+        return mutex_answer(shm_mutex_trylock(board_party(), ours), ours, flags);
     NEXT(pthread_mutex_trylock, mutex);
-}
-
-/* On CLOCK_MONOTONIC, which our deadlines have. */
-static int deadline_of(clockid_t clock, const struct timespec *until, int64_t *deadline_ns)
-{
-    struct timespec now, steady;
-    int64_t left;
-
-    if (until->tv_nsec < 0 || until->tv_nsec >= SECOND)
-        return EINVAL;
-    clock_gettime(clock, &now);
-    clock_gettime(CLOCK_MONOTONIC, &steady);
-    left = (until->tv_sec - now.tv_sec) * SECOND + until->tv_nsec - now.tv_nsec;
-    *deadline_ns = left < 0 ? 0 : steady.tv_sec * SECOND + steady.tv_nsec + left;
-    return 0;
 }
 
 static int lock_until(shm_mutex *ours, uint32_t flags, clockid_t clock, const struct timespec *until)
@@ -106,9 +82,9 @@ static int lock_until(shm_mutex *ours, uint32_t flags, clockid_t clock, const st
 
     /* A time that is none matters only to who has to wait. */
     if (result != -EBUSY)
-        return answer(result, ours, flags);
-    invalid = deadline_of(clock, until, &deadline_ns);
-    return invalid ? invalid : answer(shm_mutex_lock_until(board_party(), ours, deadline_ns), ours, flags);
+        return mutex_answer(result, ours, flags);
+    invalid = board_deadline(clock, until, &deadline_ns);
+    return invalid ? invalid : mutex_answer(shm_mutex_lock_until(board_party(), ours, deadline_ns), ours, flags);
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *until)
