@@ -423,41 +423,51 @@ fn who_has_waited_may_use_the_bytes_of_a_plain_one() {
     });
 }
 
-/// Units that are given at once, and one after the other: each gets to one who sleeps.
-fn as_many_wake_as_there_are_units(flags: SemaphoreFlags) {
+/// Units that are given at once, or one after the other: each gets to one who sleeps.
+fn as_many_wake_as_there_are_units(flags: SemaphoreFlags, at_once: bool) {
     const UNITS: u32 = 3;
     let region = region();
     on_one_processor();
-    for at_once in [true, false] {
-        let takers = [(); UNITS as usize].map(|()| taker(&region, UNITS, flags));
-        let party = join(&region);
-        let semaphore = semaphore(&party, UNITS, flags);
-        (0..UNITS).for_each(|_| semaphore.wait().unwrap());
-        takers.iter().for_each(Worker::go_to_sleep);
-        if at_once {
-            (0..UNITS).for_each(|_| semaphore.post().unwrap());
-        }
-        for taker in &takers {
-            if !at_once {
-                semaphore.post().unwrap();
-            }
-            taker.hear_soon();
-        }
-        takers.into_iter().for_each(|taker| taker.child.slay());
-        if flags == PLAIN {
-            (0..UNITS).for_each(|_| semaphore.post().unwrap());
-        }
+    let takers = [(); UNITS as usize].map(|()| taker(&region, UNITS, flags));
+    let party = join(&region);
+    let semaphore = semaphore(&party, UNITS, flags);
+    (0..UNITS).for_each(|_| semaphore.wait().unwrap());
+    takers.iter().for_each(Worker::go_to_sleep);
+    if flags == TRACKED {
+        takers.iter().for_each(Worker::await_long_sleep);
     }
+    if at_once {
+        (0..UNITS).for_each(|_| semaphore.post().unwrap());
+    }
+    let mut begin = monotonic_ns();
+    for count in 1..=UNITS as usize {
+        if !at_once {
+            begin = monotonic_ns();
+            semaphore.post().unwrap();
+        }
+        // Whoever it is.
+        while takers.iter().filter(|taker| taker.told.is_told()).count() < count {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        note_wake_up(begin);
+    }
+    takers.into_iter().for_each(|taker| taker.child.slay());
 }
 
 #[test]
 fn as_many_wake_as_there_are_units_of_a_plain_one() {
-    own_process!(60, || mostly_soon(|| as_many_wake_as_there_are_units(PLAIN)));
+    own_process!(60, || {
+        mostly_soon(|| as_many_wake_as_there_are_units(PLAIN, true));
+        mostly_soon(|| as_many_wake_as_there_are_units(PLAIN, false));
+    });
 }
 
 #[test]
 fn as_many_wake_as_there_are_units_of_a_tracked_one() {
-    own_process!(60, || mostly_soon(|| as_many_wake_as_there_are_units(TRACKED)));
+    own_process!(60, || {
+        mostly_soon(|| as_many_wake_as_there_are_units(TRACKED, true));
+        mostly_soon(|| as_many_wake_as_there_are_units(TRACKED, false));
+    });
 }
 
 #[test]

@@ -74,6 +74,17 @@ impl Worker {
         await_sleep(self.child.pid());
     }
 
+    /// Waits until it has slept so long that it sleeps for long, where the kernel has futex_waitv(2) for that.
+    pub fn await_long_sleep(&self) {
+        let begin = monotonic_ns();
+        let path = format!("/proc/{}/syscall", self.child.pid());
+        let long = format!("{} ", libc::SYS_futex_waitv);
+        while !std::fs::read_to_string(&path).unwrap().starts_with(&long) && monotonic_ns() - begin < SOON_NS
+        {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
     /// What it tells, a wake-up from now on: for [`mostly_soon`].
     pub fn hear_soon(&self) -> i64 {
         let begin = monotonic_ns();
@@ -82,10 +93,10 @@ impl Worker {
         heard
     }
 
-    /// Stops it, and waits until it is stopped.
+    /// Stops it, and waits until it is stopped, or has ended before that.
     pub fn stop(&self) {
         self.child.kill(libc::SIGSTOP);
-        while state(self.child.pid()) != 'T' {
+        while !['T', 'Z'].contains(&state(self.child.pid())) {
             std::thread::sleep(Duration::from_micros(100));
         }
     }
