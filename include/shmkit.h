@@ -2844,8 +2844,10 @@ int shm_mutex_consistent(struct shm_party *party, struct shm_mutex *mutex);
 /**
  * Who owns the lock, which may have changed by the time that the call returns.
  *
- * `pid`: the owner's number in its own PID namespace, 0 where it is no member of the party.
- * Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
+ * `pid`: the owner's number, 1 or more, in its own PID namespace. Stays as it is unless the result
+ * is 1.
+ * Returns 1; 0 when nobody owns it; or: -ESRCH the owner is no member of the party, as one that is
+ * dying just now; -EINVAL.
  */
 int shm_mutex_owner(struct shm_party *party, const struct shm_mutex *mutex, int32_t *pid);
 

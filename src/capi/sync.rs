@@ -265,8 +265,10 @@ pub unsafe extern "C" fn shm_mutex_consistent(party: *mut shm_party, mutex: *mut
 
 /// Who owns the lock, which may have changed by the time that the call returns.
 ///
-/// `pid`: the owner's number in its own PID namespace, 0 where it is no member of the party.
-/// Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
+/// `pid`: the owner's number, 1 or more, in its own PID namespace. Stays as it is unless the result
+/// is 1.
+/// Returns 1; 0 when nobody owns it; or: -ESRCH the owner is no member of the party, as one that is
+/// dying just now; -EINVAL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_mutex_owner(
     party: *mut shm_party,
