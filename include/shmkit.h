@@ -434,6 +434,23 @@
 #define SHMKIT_OWNER_DIED 1
 
 /**
+ * shm_semaphore_init: a unit belongs to the process that took it, which alone can give it back; and
+ * it comes back when that process dies.
+ */
+#define SHMKIT_SEMAPHORE_TRACKED 1
+
+/**
+ * shm_barrier_wait: this is the one of those who have met, any of them, that is to do what is to be
+ * done once: a positive result.
+ */
+#define SHMKIT_BARRIER_SERIAL 1
+
+/**
+ * shm_once_begin: it is for the caller to do: a positive result.
+ */
+#define SHMKIT_ONCE_RUN 2
+
+/**
  * shm_event_init, shm_event_open: whoever passes resets the event, so that each set lets one pass.
  */
 #define SHMKIT_EVENT_AUTO_RESET 1
@@ -452,23 +469,6 @@
  * shm_mutex_open and the like: the same as SHMKIT_PARTY_ANY_THREAD.
  */
 #define SHMKIT_NAMED_ANY_THREAD 4
-
-/**
- * shm_barrier_wait: this is the one of those who have met, any of them, that is to do what is to be
- * done once: a positive result.
- */
-#define SHMKIT_BARRIER_SERIAL 1
-
-/**
- * shm_semaphore_init: a unit belongs to the process that took it, which alone can give it back; and
- * it comes back when that process dies.
- */
-#define SHMKIT_SEMAPHORE_TRACKED 1
-
-/**
- * shm_once_begin: it is for the caller to do: a positive result.
- */
-#define SHMKIT_ONCE_RUN 2
 
 /**
  * shm_object: a System V semaphore set.
@@ -952,6 +952,41 @@ typedef struct shm_mutex {
 } shm_mutex;
 
 /**
+ * A read-write lock in shared memory: zeros, at a multiple of 8, until shm_rwlock_init.
+ */
+typedef struct shm_rwlock {
+    uint64_t opaque[7];
+} shm_rwlock;
+
+/**
+ * A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
+ */
+typedef struct shm_cond {
+    uint64_t opaque[6];
+} shm_cond;
+
+/**
+ * A semaphore in shared memory: zeros, at a multiple of 8, until shm_semaphore_init.
+ */
+typedef struct shm_semaphore {
+    uint64_t opaque[4];
+} shm_semaphore;
+
+/**
+ * A barrier in shared memory: zeros, at a multiple of 8, until shm_barrier_init.
+ */
+typedef struct shm_barrier {
+    uint64_t opaque[4];
+} shm_barrier;
+
+/**
+ * Something that is done once, in shared memory: zeros, at a multiple of 8, until shm_once_init.
+ */
+typedef struct shm_once {
+    uint64_t opaque[4];
+} shm_once;
+
+/**
  * An event in shared memory: zeros, at a multiple of 8, until shm_event_init.
  */
 typedef struct shm_event {
@@ -984,41 +1019,6 @@ typedef struct shm_named_options {
      */
     uint32_t cells;
 } shm_named_options;
-
-/**
- * A read-write lock in shared memory: zeros, at a multiple of 8, until shm_rwlock_init.
- */
-typedef struct shm_rwlock {
-    uint64_t opaque[7];
-} shm_rwlock;
-
-/**
- * A barrier in shared memory: zeros, at a multiple of 8, until shm_barrier_init.
- */
-typedef struct shm_barrier {
-    uint64_t opaque[4];
-} shm_barrier;
-
-/**
- * A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
- */
-typedef struct shm_cond {
-    uint64_t opaque[6];
-} shm_cond;
-
-/**
- * A semaphore in shared memory: zeros, at a multiple of 8, until shm_semaphore_init.
- */
-typedef struct shm_semaphore {
-    uint64_t opaque[4];
-} shm_semaphore;
-
-/**
- * Something that is done once, in shared memory: zeros, at a multiple of 8, until shm_once_init.
- */
-typedef struct shm_once {
-    uint64_t opaque[4];
-} shm_once;
 
 /**
  * A limit that shared memory meets.
@@ -2864,6 +2864,302 @@ uint32_t shm_mutex_number(struct shm_party *party,
                           const struct shm_mutex *mutex);
 
 /**
+ * Makes a read-write lock of zeros, or finds that it is one. Every process that uses it may call
+ * this, in any order and at the same time. There is nothing to destroy; its bytes are the lock's as
+ * long as anybody is in the party. It takes one of the cells of the party's table.
+ *
+ * `rwlock`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made the lock, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a read-write lock, or one of another party; -ENOLCK the table has no cell left.
+ */
+int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct shm_error *error);
+
+/**
+ * Locks for reading, together with others, and waits as long as need be: until nobody writes, or
+ * waits to write. A thread that reads already may read again, also while a writer waits; it unlocks
+ * as often. That a thread reads is forgotten for all threads of its process once one thread has
+ * unlocked for another, and not known at all with SHMKIT_PARTY_ANY_THREAD, nor of more than four
+ * locks that a thread reads at once: then it waits behind the writer, which waits for it.
+ *
+ * A reader that dies holds up nobody. When a writer dies, or executes another program, the next one
+ * is told by SHMKIT_OWNER_DIED, once nothing of the dead process writes any more, and has the lock
+ * for writing, also here: it repairs what the lock guards and calls shm_rwlock_consistent.
+ * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread writes (not with
+ * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_rwlock_consistent;
+ * -EAGAIN this process reads 2147483646 times already; -EINVAL NULL, or not a read-write lock of
+ * this party; -ENOLCK, -ENOMEM at this process's first use of the lock: no slot or thread for one
+ * more keeper, no memory.
+ */
+int shm_rwlock_read(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * shm_rwlock_read until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_rwlock_read, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_rwlock_read_until(struct shm_party *party, struct shm_rwlock *rwlock, int64_t deadline_ns);
+
+/**
+ * Locks for reading if nobody writes, or waits to write.
+ *
+ * Returns as shm_rwlock_read but for -EDEADLK, and: -EBUSY somebody does, also this thread; or a
+ * writer has died, and still writes.
+ */
+int shm_rwlock_tryread(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Locks for writing, alone, and waits as long as need be: until those who read now have ended. New
+ * readers wait meanwhile, so that a stream of them keeps no writer waiting. The process owns the
+ * lock, not the thread.
+ *
+ * Returns as shm_rwlock_read but for -EAGAIN; -EDEADLK where this thread reads, too, as far as that
+ * is known.
+ */
+int shm_rwlock_write(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * shm_rwlock_write until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_rwlock_write, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_rwlock_write_until(struct shm_party *party, struct shm_rwlock *rwlock, int64_t deadline_ns);
+
+/**
+ * Locks for writing if nobody reads or writes.
+ *
+ * Returns as shm_rwlock_write but for -EDEADLK, and: -EBUSY somebody does, also this thread; or a
+ * writer has died, and still writes.
+ */
+int shm_rwlock_trywrite(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Unlocks what this process has: the writing, or one of its readings. Any of its threads may. After
+ * SHMKIT_OWNER_DIED without shm_rwlock_consistent nobody can lock it any more, ever.
+ *
+ * Returns 0, or: -EPERM this process has it neither for reading nor for writing through this party;
+ * -EINVAL NULL, or not a read-write lock of this party.
+ */
+int shm_rwlock_unlock(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked for
+ * writing.
+ *
+ * Returns 0, or: -EINVAL no writer died; -EPERM this process has it not for writing through this
+ * party.
+ */
+int shm_rwlock_consistent(struct shm_party *party, struct shm_rwlock *rwlock);
+
+/**
+ * Makes a condition of zeros, or finds that it is one. Every process that uses it may call this, in
+ * any order and at the same time. There is nothing to destroy.
+ *
+ * `cond`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made the condition, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a condition, or one of another party.
+ */
+int shm_cond_init(struct shm_party *party,
+                  struct shm_cond *cond,
+                  struct shm_error *error);
+
+/**
+ * Unlocks a mutex, waits for a signal, and locks the mutex again.
+ *
+ * It also returns without a signal, as when a process joins the party, leaves it, or dies: so that
+ * what a dead process should have said, or has heard, is lost to nobody. Look again at what is
+ * waited for, as with any condition.
+ * Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1), or, without the mutex,
+ * -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
+ * shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
+ * NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no
+ * slot or thread for its keeper, no memory.
+ */
+int shm_cond_wait(struct shm_party *party,
+                  struct shm_cond *cond,
+                  struct shm_mutex *mutex);
+
+/**
+ * shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC.
+ *
+ * Returns as shm_cond_wait, and: -ETIMEDOUT with the mutex locked; -EINVAL a negative deadline, with
+ * nothing changed. When the deadline is over and the mutex's owner has died, it is SHMKIT_OWNER_DIED.
+ */
+int shm_cond_wait_until(struct shm_party *party,
+                        struct shm_cond *cond,
+                        struct shm_mutex *mutex,
+                        int64_t deadline_ns);
+
+/**
+ * Wakes one who waits, if anybody does. The caller need not own the mutex; what is waited for is to
+ * be changed by one who does.
+ *
+ * A waiter may use the bytes of the condition for something else as soon as it has returned, and
+ * nobody else uses the condition: a signal does not touch them any more.
+ * Returns 0, or: -EINVAL NULL, or not a condition of this party.
+ */
+int shm_cond_signal(struct shm_party *party, struct shm_cond *cond);
+
+/**
+ * Wakes all who wait.
+ *
+ * Returns as shm_cond_signal.
+ */
+int shm_cond_broadcast(struct shm_party *party, struct shm_cond *cond);
+
+/**
+ * Makes a semaphore of zeros, or finds that it is one, which has its own number of units then. Every
+ * process that uses it may call this, in any order and at the same time. There is nothing to
+ * destroy.
+ *
+ * `semaphore`: in the party's region, at a multiple of 8.
+ * `units`: how many there are at first; at most 2147483647. With SHMKIT_SEMAPHORE_TRACKED, where
+ * there are never more, at least 1.
+ * `flags`: 0, or SHMKIT_SEMAPHORE_TRACKED.
+ * Returns 1 when it made the semaphore, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * too many units, unknown flags, neither zeros nor a semaphore of this kind, or one of another party;
+ * -ENOLCK a tracked one, and all cells of the party's table are given away (shm_party_options).
+ */
+int shm_semaphore_init(struct shm_party *party,
+                       struct shm_semaphore *semaphore,
+                       uint32_t units,
+                       uint32_t flags,
+                       struct shm_error *error);
+
+/**
+ * Takes a unit, and waits for one as long as need be.
+ *
+ * A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
+ * that a dead process had are there again once nothing of it writes any more; those of another one
+ * are gone.
+ * Returns 0, or: -EINVAL NULL, or not a semaphore of this party; -ENOLCK, -ENOMEM at this process's
+ * first use of a tracked one: no slot or thread for one more keeper, no memory.
+ */
+int shm_semaphore_wait(struct shm_party *party,
+                       struct shm_semaphore *semaphore);
+
+/**
+ * shm_semaphore_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_semaphore_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_semaphore_wait_until(struct shm_party *party,
+                             struct shm_semaphore *semaphore,
+                             int64_t deadline_ns);
+
+/**
+ * Takes a unit if there is one.
+ *
+ * Returns as shm_semaphore_wait, and: -EAGAIN there is none; or, of a tracked semaphore, a process
+ * that takes one was stopped in the middle of that.
+ */
+int shm_semaphore_trywait(struct shm_party *party, struct shm_semaphore *semaphore);
+
+/**
+ * Gives a unit, and wakes one who waits.
+ *
+ * Who waited for a semaphore that is not tracked may use its bytes for something else as soon as it
+ * has the unit, and nobody else uses the semaphore: this call does not touch them any more.
+ * Returns 0, or: -EOVERFLOW there are 2147483647; -EPERM it is tracked, and this process has no unit
+ * of it; -EINVAL NULL, or not a semaphore of this party.
+ */
+int shm_semaphore_post(struct shm_party *party,
+                       struct shm_semaphore *semaphore);
+
+/**
+ * How many units there are to be taken, which may have changed by the time that the call returns.
+ *
+ * Returns 0 or more, or: -EINVAL NULL, or not a semaphore of this party.
+ */
+int shm_semaphore_value(struct shm_party *party, const struct shm_semaphore *semaphore);
+
+/**
+ * Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until it
+ * leaves the party. Every process that will wait calls this before, in any order and at the same
+ * time: a member that dies is told to the others, and who is no member yet is not missed. There is
+ * nothing to destroy; its bytes are the barrier's as long as anybody is in the party. It takes one
+ * of the cells of the party's table.
+ *
+ * `barrier`: in the party's region, at a multiple of 8.
+ * `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for all.
+ * Returns 1 when it made the barrier, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a barrier, one of another party or for another count, or a count out of range;
+ * -ENOLCK the table has no cell left.
+ */
+int shm_barrier_init(struct shm_party *party,
+                     struct shm_barrier *barrier,
+                     uint32_t count,
+                     struct shm_error *error);
+
+/**
+ * Waits until as many threads wait as the barrier is for. Then all go on, and the barrier begins
+ * anew.
+ *
+ * When a member dies, all who wait are told by SHMKIT_E_PEER_DIED, once nothing of the dead process
+ * writes any more. Nobody has passed then, and the barrier begins anew. A member that did not wait
+ * just then is told when it next waits, instead of waiting; each process is told of a death once.
+ * To leave the party is not to die; to end without leaving it is.
+ * Returns SHMKIT_BARRIER_SERIAL (1) in one of the threads, 0 in the others, or: SHMKIT_E_PEER_DIED;
+ * -EINVAL NULL, or not a barrier of this party; -ENOLCK in a child made by fork(), at its first use
+ * of the party: no slot or thread for its keeper.
+ */
+int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
+
+/**
+ * shm_barrier_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_barrier_wait, and: -ETIMEDOUT, and it is as if this thread had never waited;
+ * -EINVAL a negative deadline.
+ */
+int shm_barrier_wait_until(struct shm_party *party,
+                           struct shm_barrier *barrier,
+                           int64_t deadline_ns);
+
+/**
+ * Makes it of zeros, or finds that it is one. Every process that uses it may call this, in any order
+ * and at the same time. There is nothing to destroy; its bytes are its own as long as anybody is in
+ * the party.
+ *
+ * `once`: in the party's region, at a multiple of 8.
+ * Returns 1 when it made it, 0 when it found it, or: -EINVAL NULL, outside of the region, neither
+ * zeros nor one, or one of another party.
+ */
+int shm_once_init(struct shm_party *party,
+                  struct shm_once *once,
+                  struct shm_error *error);
+
+/**
+ * Tells whether there is something to do, and waits while another one does it.
+ *
+ * With a positive result the caller does it, and then calls shm_once_end. When it dies before that,
+ * the next one is to do it.
+ * Returns 0 it is done, and what was written for it can be seen; SHMKIT_ONCE_RUN (2) do it;
+ * SHMKIT_OWNER_DIED (1) do it, and one who had begun has died: what it did may be half done. Or:
+ * -EDEADLK this thread has begun it (not with SHMKIT_PARTY_ANY_THREAD); -EINVAL NULL, or none of
+ * this party; -ENOLCK, -ENOMEM at this process's first use of it: no slot or thread for one more
+ * keeper, no memory.
+ */
+int shm_once_begin(struct shm_party *party, struct shm_once *once);
+
+/**
+ * shm_once_begin until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_once_begin, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
+
+/**
+ * Says how it went, after shm_once_begin with a positive result.
+ *
+ * `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
+ * ever.
+ * Returns 0, or: -EPERM this process has not begun it through this party; -EINVAL NULL, or none of
+ * this party.
+ */
+int shm_once_end(struct shm_party *party,
+                 struct shm_once *once,
+                 int done);
+
+/**
  * Makes an event of zeros, which is not set, or finds that it is one. Every process that uses it may
  * call this, in any order and at the same time. There is nothing to destroy; its bytes are the
  * event's as long as anybody is in the party.
@@ -3045,302 +3341,6 @@ int shm_mutex_open(const char *name,
  */
 int shm_named_unlink(const char *name,
                      struct shm_error *error);
-
-/**
- * Makes a read-write lock of zeros, or finds that it is one. Every process that uses it may call
- * this, in any order and at the same time. There is nothing to destroy; its bytes are the lock's as
- * long as anybody is in the party. It takes one of the cells of the party's table.
- *
- * `rwlock`: in the party's region, at a multiple of 8.
- * Returns 1 when it made the lock, 0 when it found it, or: -EINVAL NULL, outside of the region,
- * neither zeros nor a read-write lock, or one of another party; -ENOLCK the table has no cell left.
- */
-int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct shm_error *error);
-
-/**
- * Locks for reading, together with others, and waits as long as need be: until nobody writes, or
- * waits to write. A thread that reads already may read again, also while a writer waits; it unlocks
- * as often. That a thread reads is forgotten for all threads of its process once one thread has
- * unlocked for another, and not known at all with SHMKIT_PARTY_ANY_THREAD, nor of more than four
- * locks that a thread reads at once: then it waits behind the writer, which waits for it.
- *
- * A reader that dies holds up nobody. When a writer dies, or executes another program, the next one
- * is told by SHMKIT_OWNER_DIED, once nothing of the dead process writes any more, and has the lock
- * for writing, also here: it repairs what the lock guards and calls shm_rwlock_consistent.
- * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread writes (not with
- * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_rwlock_consistent;
- * -EAGAIN this process reads 2147483646 times already; -EINVAL NULL, or not a read-write lock of
- * this party; -ENOLCK, -ENOMEM at this process's first use of the lock: no slot or thread for one
- * more keeper, no memory.
- */
-int shm_rwlock_read(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * shm_rwlock_read until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_rwlock_read, and: -ETIMEDOUT; -EINVAL a negative deadline.
- */
-int shm_rwlock_read_until(struct shm_party *party, struct shm_rwlock *rwlock, int64_t deadline_ns);
-
-/**
- * Locks for reading if nobody writes, or waits to write.
- *
- * Returns as shm_rwlock_read but for -EDEADLK, and: -EBUSY somebody does, also this thread; or a
- * writer has died, and still writes.
- */
-int shm_rwlock_tryread(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * Locks for writing, alone, and waits as long as need be: until those who read now have ended. New
- * readers wait meanwhile, so that a stream of them keeps no writer waiting. The process owns the
- * lock, not the thread.
- *
- * Returns as shm_rwlock_read but for -EAGAIN; -EDEADLK where this thread reads, too, as far as that
- * is known.
- */
-int shm_rwlock_write(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * shm_rwlock_write until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_rwlock_write, and: -ETIMEDOUT; -EINVAL a negative deadline.
- */
-int shm_rwlock_write_until(struct shm_party *party, struct shm_rwlock *rwlock, int64_t deadline_ns);
-
-/**
- * Locks for writing if nobody reads or writes.
- *
- * Returns as shm_rwlock_write but for -EDEADLK, and: -EBUSY somebody does, also this thread; or a
- * writer has died, and still writes.
- */
-int shm_rwlock_trywrite(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * Unlocks what this process has: the writing, or one of its readings. Any of its threads may. After
- * SHMKIT_OWNER_DIED without shm_rwlock_consistent nobody can lock it any more, ever.
- *
- * Returns 0, or: -EPERM this process has it neither for reading nor for writing through this party;
- * -EINVAL NULL, or not a read-write lock of this party.
- */
-int shm_rwlock_unlock(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked for
- * writing.
- *
- * Returns 0, or: -EINVAL no writer died; -EPERM this process has it not for writing through this
- * party.
- */
-int shm_rwlock_consistent(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until it
- * leaves the party. Every process that will wait calls this before, in any order and at the same
- * time: a member that dies is told to the others, and who is no member yet is not missed. There is
- * nothing to destroy; its bytes are the barrier's as long as anybody is in the party. It takes one
- * of the cells of the party's table.
- *
- * `barrier`: in the party's region, at a multiple of 8.
- * `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for all.
- * Returns 1 when it made the barrier, 0 when it found it, or: -EINVAL NULL, outside of the region,
- * neither zeros nor a barrier, one of another party or for another count, or a count out of range;
- * -ENOLCK the table has no cell left.
- */
-int shm_barrier_init(struct shm_party *party,
-                     struct shm_barrier *barrier,
-                     uint32_t count,
-                     struct shm_error *error);
-
-/**
- * Waits until as many threads wait as the barrier is for. Then all go on, and the barrier begins
- * anew.
- *
- * When a member dies, all who wait are told by SHMKIT_E_PEER_DIED, once nothing of the dead process
- * writes any more. Nobody has passed then, and the barrier begins anew. A member that did not wait
- * just then is told when it next waits, instead of waiting; each process is told of a death once.
- * To leave the party is not to die; to end without leaving it is.
- * Returns SHMKIT_BARRIER_SERIAL (1) in one of the threads, 0 in the others, or: SHMKIT_E_PEER_DIED;
- * -EINVAL NULL, or not a barrier of this party; -ENOLCK in a child made by fork(), at its first use
- * of the party: no slot or thread for its keeper.
- */
-int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
-
-/**
- * shm_barrier_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_barrier_wait, and: -ETIMEDOUT, and it is as if this thread had never waited;
- * -EINVAL a negative deadline.
- */
-int shm_barrier_wait_until(struct shm_party *party,
-                           struct shm_barrier *barrier,
-                           int64_t deadline_ns);
-
-/**
- * Makes a condition of zeros, or finds that it is one. Every process that uses it may call this, in
- * any order and at the same time. There is nothing to destroy.
- *
- * `cond`: in the party's region, at a multiple of 8.
- * Returns 1 when it made the condition, 0 when it found it, or: -EINVAL NULL, outside of the region,
- * neither zeros nor a condition, or one of another party.
- */
-int shm_cond_init(struct shm_party *party,
-                  struct shm_cond *cond,
-                  struct shm_error *error);
-
-/**
- * Unlocks a mutex, waits for a signal, and locks the mutex again.
- *
- * It also returns without a signal, as when a process joins the party, leaves it, or dies: so that
- * what a dead process should have said, or has heard, is lost to nobody. Look again at what is
- * waited for, as with any condition.
- * Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1), or, without the mutex,
- * -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
- * shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
- * NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no
- * slot or thread for its keeper, no memory.
- */
-int shm_cond_wait(struct shm_party *party,
-                  struct shm_cond *cond,
-                  struct shm_mutex *mutex);
-
-/**
- * shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC.
- *
- * Returns as shm_cond_wait, and: -ETIMEDOUT with the mutex locked; -EINVAL a negative deadline, with
- * nothing changed. When the deadline is over and the mutex's owner has died, it is SHMKIT_OWNER_DIED.
- */
-int shm_cond_wait_until(struct shm_party *party,
-                        struct shm_cond *cond,
-                        struct shm_mutex *mutex,
-                        int64_t deadline_ns);
-
-/**
- * Wakes one who waits, if anybody does. The caller need not own the mutex; what is waited for is to
- * be changed by one who does.
- *
- * A waiter may use the bytes of the condition for something else as soon as it has returned, and
- * nobody else uses the condition: a signal does not touch them any more.
- * Returns 0, or: -EINVAL NULL, or not a condition of this party.
- */
-int shm_cond_signal(struct shm_party *party, struct shm_cond *cond);
-
-/**
- * Wakes all who wait.
- *
- * Returns as shm_cond_signal.
- */
-int shm_cond_broadcast(struct shm_party *party, struct shm_cond *cond);
-
-/**
- * Makes a semaphore of zeros, or finds that it is one, which has its own number of units then. Every
- * process that uses it may call this, in any order and at the same time. There is nothing to
- * destroy.
- *
- * `semaphore`: in the party's region, at a multiple of 8.
- * `units`: how many there are at first; at most 2147483647. With SHMKIT_SEMAPHORE_TRACKED, where
- * there are never more, at least 1.
- * `flags`: 0, or SHMKIT_SEMAPHORE_TRACKED.
- * Returns 1 when it made the semaphore, 0 when it found it, or: -EINVAL NULL, outside of the region,
- * too many units, unknown flags, neither zeros nor a semaphore of this kind, or one of another party;
- * -ENOLCK a tracked one, and all cells of the party's table are given away (shm_party_options).
- */
-int shm_semaphore_init(struct shm_party *party,
-                       struct shm_semaphore *semaphore,
-                       uint32_t units,
-                       uint32_t flags,
-                       struct shm_error *error);
-
-/**
- * Takes a unit, and waits for one as long as need be.
- *
- * A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
- * that a dead process had are there again once nothing of it writes any more; those of another one
- * are gone.
- * Returns 0, or: -EINVAL NULL, or not a semaphore of this party; -ENOLCK, -ENOMEM at this process's
- * first use of a tracked one: no slot or thread for one more keeper, no memory.
- */
-int shm_semaphore_wait(struct shm_party *party,
-                       struct shm_semaphore *semaphore);
-
-/**
- * shm_semaphore_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_semaphore_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
- */
-int shm_semaphore_wait_until(struct shm_party *party,
-                             struct shm_semaphore *semaphore,
-                             int64_t deadline_ns);
-
-/**
- * Takes a unit if there is one.
- *
- * Returns as shm_semaphore_wait, and: -EAGAIN there is none; or, of a tracked semaphore, a process
- * that takes one was stopped in the middle of that.
- */
-int shm_semaphore_trywait(struct shm_party *party, struct shm_semaphore *semaphore);
-
-/**
- * Gives a unit, and wakes one who waits.
- *
- * Who waited for a semaphore that is not tracked may use its bytes for something else as soon as it
- * has the unit, and nobody else uses the semaphore: this call does not touch them any more.
- * Returns 0, or: -EOVERFLOW there are 2147483647; -EPERM it is tracked, and this process has no unit
- * of it; -EINVAL NULL, or not a semaphore of this party.
- */
-int shm_semaphore_post(struct shm_party *party,
-                       struct shm_semaphore *semaphore);
-
-/**
- * How many units there are to be taken, which may have changed by the time that the call returns.
- *
- * Returns 0 or more, or: -EINVAL NULL, or not a semaphore of this party.
- */
-int shm_semaphore_value(struct shm_party *party, const struct shm_semaphore *semaphore);
-
-/**
- * Makes it of zeros, or finds that it is one. Every process that uses it may call this, in any order
- * and at the same time. There is nothing to destroy; its bytes are its own as long as anybody is in
- * the party.
- *
- * `once`: in the party's region, at a multiple of 8.
- * Returns 1 when it made it, 0 when it found it, or: -EINVAL NULL, outside of the region, neither
- * zeros nor one, or one of another party.
- */
-int shm_once_init(struct shm_party *party,
-                  struct shm_once *once,
-                  struct shm_error *error);
-
-/**
- * Tells whether there is something to do, and waits while another one does it.
- *
- * With a positive result the caller does it, and then calls shm_once_end. When it dies before that,
- * the next one is to do it.
- * Returns 0 it is done, and what was written for it can be seen; SHMKIT_ONCE_RUN (2) do it;
- * SHMKIT_OWNER_DIED (1) do it, and one who had begun has died: what it did may be half done. Or:
- * -EDEADLK this thread has begun it (not with SHMKIT_PARTY_ANY_THREAD); -EINVAL NULL, or none of
- * this party; -ENOLCK, -ENOMEM at this process's first use of it: no slot or thread for one more
- * keeper, no memory.
- */
-int shm_once_begin(struct shm_party *party, struct shm_once *once);
-
-/**
- * shm_once_begin until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_once_begin, and: -ETIMEDOUT; -EINVAL a negative deadline.
- */
-int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
-
-/**
- * Says how it went, after shm_once_begin with a positive result.
- *
- * `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
- * ever.
- * Returns 0, or: -EPERM this process has not begun it through this party; -EINVAL NULL, or none of
- * this party.
- */
-int shm_once_end(struct shm_party *party,
-                 struct shm_once *once,
-                 int done);
 
 /**
  * ---- What the kernel knows --------------------------------------------------------------
