@@ -14,7 +14,8 @@
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
  * shm_party_join lets a process use the locks in a region: shm_mutex_..., shm_rwlock_... They are owned
- * by a process, and released by the kernel when it dies. shm_barrier_... does not wait for the dead.
+ * by a process, and released by the kernel when it dies; the next one is told, by a positive result:
+ * SHMKIT_OWNER_DIED. shm_barrier_... does not wait for the dead.
  * shm_cond_... and shm_semaphore_... lose no wake-up to them, and what shm_once_... begins is done by
  * another one.
  * shm_event_... is what others wait for. shm_mutex_open and the like find a lock by a name, without a
@@ -37,8 +38,10 @@
  * with a size may grow in later versions; set the size, and leave fields that you do not know 0.
  *
  * Threads. Every function may be called from any thread at any time, also on the same region, but
- * for shm_region_close, shm_party_leave and shm_watch_close, which end what they are given. The bytes in a region are another matter: the library does
- * not order what processes write there; use atomics.
+ * for shm_region_close, shm_party_leave and shm_watch_close, which end what they are given. The bytes
+ * in a region are another matter: the library does not order what processes write there. Use atomics,
+ * or locks: what was written before an unlock, a post, a set, or a wait at a barrier is seen by whoever
+ * locks, takes or passes afterwards.
  *
  * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _rights, _name,
  * _can_shrink and _at, shm_guard_begin and _end, shm_version, shm_strerror and shm_error_name; and
@@ -411,8 +414,9 @@
 #define SHMKIT_FDS_MAX 253
 
 /**
- * shm_party_join: a lock that this process holds is waited for, never -EDEADLK: for programs whose
- * tasks move from thread to thread (goroutines).
+ * shm_party_join: a thread that locks what it has locked itself waits, instead of -EDEADLK: for
+ * programs whose tasks move from thread to thread (goroutines), so that another task of the same
+ * thread, which waits its turn, is not refused.
  */
 #define SHMKIT_PARTY_ANY_THREAD 1
 
@@ -429,7 +433,8 @@
 #define SHMKIT_PARTY_CHANGED 1
 
 /**
- * A lock was got, and the process that had it died: a positive result.
+ * A lock was got, and the process that had it died: a positive result, so a test for < 0 alone
+ * overlooks it. What the lock guards may be half done.
  */
 #define SHMKIT_OWNER_DIED 1
 
@@ -923,7 +928,7 @@ typedef struct shm_peer {
  */
 typedef struct shm_party_options {
     /**
-     * sizeof(shm_party_options)
+     * sizeof(shm_party_options), always: 0 is -EINVAL.
      */
     uint32_t size;
     /**
@@ -932,14 +937,17 @@ typedef struct shm_party_options {
     uint32_t flags;
     /**
      * Of a table that is made: how many keepers it has room for, at most 4096; 0 is 64. A process
-     * has one, and one more for every 2000 locks that it has used. A table that is there has its
-     * own number, and another one is -EINVAL.
+     * has one, and one more for every 2000 locks that it has used: mutexes, read-write locks, onces
+     * and tracked semaphores, once each, until it leaves. 63 keepers are the most. A slot is free
+     * when its process has left, or when it has died and none of its threads can write any more. A
+     * table that is there has its own number, and another one is -EINVAL.
      */
     uint32_t slots;
     /**
      * Of a table that is made: how many of its objects can count by process (read-write locks,
      * barriers, semaphores whose units come back), at most 4096; 0 is 32. Rounded up to a multiple
-     * of 16. A table that has less is -EINVAL.
+     * of 16. An object has its cell for as long as there is the table: none is given back. A table
+     * that has less is -EINVAL.
      */
     uint32_t cells;
 } shm_party_options;
@@ -2719,8 +2727,10 @@ int shm_party_join(struct shm_region *region,
  *
  * In a child made by fork(), too, it ends the child's own handle alone. Of a party that came with a
  * name it detaches the memory, too.
- * Returns 0, or: -EBUSY this process holds a lock through it, or one of its watches waits for
- * something in its region. Then it stays joined.
+ * Returns 0, or: -EBUSY through this handle the process has a mutex, a read-write lock for
+ * reading or writing, units of a tracked semaphore, or a once that it has begun; or one of its
+ * watches waits for something in the region. Then it stays joined. Membership of a barrier, units
+ * of other semaphores and events are no reason to stay.
  */
 int shm_party_leave(struct shm_party *party);
 
@@ -2752,8 +2762,10 @@ int shm_party_changes(struct shm_party *party,
  * Waits for data and for a death at once: as long as the word has this value, and nobody has joined,
  * left or died since `seen`.
  *
- * Whoever changes the word calls shm_party_wake. To wait for a death alone, give a word that nobody
- * changes. A death in the first 20 ms of a wait is heard of at their end, any other at once.
+ * Whoever changes the word calls shm_party_wake. Neither call orders memory: change the word by
+ * an atomic store (release), and look at it by an atomic load (acquire). To wait for a death
+ * alone, give a word that nobody changes. A death in the first 20 ms of a wait is heard of at
+ * their end, any other at once.
  * `word`: in the party's region, at a multiple of 4.
  * `seen`: from shm_party_changes.
  * Returns 0 the word has another value, or was woken: look again; SHMKIT_PARTY_CHANGED (1)
@@ -2798,12 +2810,14 @@ int shm_mutex_init(struct shm_party *party, struct shm_mutex *mutex, struct shm_
 
 /**
  * Locks, and waits for it as long as need be. The process owns the lock, not the thread: any
- * thread of it may unlock, and a thread that ends releases nothing.
+ * thread of it may unlock, and a thread that ends releases nothing. So do not unlock after a
+ * negative result: another thread of this process may have the lock, and would lose it. Whoever
+ * locks sees all that was written before the lock was unlocked, also what a dead owner wrote.
  *
  * When the owner dies, however, or executes another program, the next one gets the lock once
- * nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED: it repairs what
- * the lock guards and calls shm_mutex_consistent. A child made by fork() owns nothing of what its
- * parent holds.
+ * nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED, which is
+ * positive: it repairs what the lock guards and calls shm_mutex_consistent. If it dies before
+ * that, the next one is told. A child made by fork() owns nothing of what its parent holds.
  * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread has it (not with
  * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_mutex_consistent;
  * -EINVAL NULL, or not a lock of this party; -ENOLCK, -ENOMEM at this process's first use of the
@@ -2837,7 +2851,10 @@ int shm_mutex_unlock(struct shm_party *party, struct shm_mutex *mutex);
 /**
  * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked.
  *
- * Returns 0, or: -EINVAL no owner died; -EPERM this process does not own it through this party.
+ * Returns 0, or, and nothing has changed: -EINVAL no owner died, or it has been said already;
+ * -EPERM this process does not own it through this party, as when another of its threads has
+ * unlocked it. Both are mistakes of the program: whoever has the lock from a dead owner never
+ * gets them.
  */
 int shm_mutex_consistent(struct shm_party *party, struct shm_mutex *mutex);
 
@@ -2881,9 +2898,15 @@ int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct s
  * unlocked for another, and not known at all with SHMKIT_PARTY_ANY_THREAD, nor of more than four
  * locks that a thread reads at once: then it waits behind the writer, which waits for it.
  *
- * A reader that dies holds up nobody. When a writer dies, or executes another program, the next one
- * is told by SHMKIT_OWNER_DIED, once nothing of the dead process writes any more, and has the lock
- * for writing, also here: it repairs what the lock guards and calls shm_rwlock_consistent.
+ * A reader that dies holds up nobody. When a writer dies, or executes another program, the next
+ * one is told by SHMKIT_OWNER_DIED (positive), once nothing of the dead process writes any more,
+ * and has the lock FOR WRITING, also here, where it asked to read: it repairs what the lock
+ * guards, calls shm_rwlock_consistent, and still writes until it unlocks. If it dies before that,
+ * the next one is told.
+ *
+ * Do not unlock after a negative result: another thread of this process may have the lock, and
+ * would lose it. Who reads sees all that was written before a writer unlocked; who writes, what
+ * readers did before they unlocked, too.
  * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread writes (not with
  * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_rwlock_consistent;
  * -EAGAIN this process reads 2147483646 times already; -EINVAL NULL, or not a read-write lock of
@@ -2913,7 +2936,7 @@ int shm_rwlock_tryread(struct shm_party *party, struct shm_rwlock *rwlock);
  * lock, not the thread.
  *
  * Returns as shm_rwlock_read but for -EAGAIN; -EDEADLK where this thread reads, too, as far as that
- * is known.
+ * is known. Not with SHMKIT_PARTY_ANY_THREAD: there it waits for itself.
  */
 int shm_rwlock_write(struct shm_party *party, struct shm_rwlock *rwlock);
 
@@ -2945,8 +2968,8 @@ int shm_rwlock_unlock(struct shm_party *party, struct shm_rwlock *rwlock);
  * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked for
  * writing.
  *
- * Returns 0, or: -EINVAL no writer died; -EPERM this process has it not for writing through this
- * party.
+ * Returns 0, or, and nothing has changed: -EINVAL no writer died, or it has been said already;
+ * -EPERM this process has it not for writing through this party.
  */
 int shm_rwlock_consistent(struct shm_party *party, struct shm_rwlock *rwlock);
 
