@@ -3055,14 +3055,16 @@ int shm_semaphore_init(struct shm_party *party,
 /**
  * Takes a unit, and waits for one as long as need be.
  *
- * A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
- * that a dead process had are there again once nothing of it writes any more; those of another one
- * are gone.
+ * Who takes a unit sees what was written before it was given.
+ *
+ * A process that is killed while it waits takes no wake-up with it. The units of a tracked
+ * semaphore that a dead process had are there again once nothing of it writes any more; those of
+ * another one are gone. Nobody is told: what the unit stood for may be half done, so look at it,
+ * or use a mutex.
  * Returns 0, or: -EINVAL NULL, or not a semaphore of this party; -ENOLCK, -ENOMEM at this process's
  * first use of a tracked one: no slot or thread for one more keeper, no memory.
  */
-int shm_semaphore_wait(struct shm_party *party,
-                       struct shm_semaphore *semaphore);
+int shm_semaphore_wait(struct shm_party *party, struct shm_semaphore *semaphore);
 
 /**
  * shm_semaphore_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
@@ -3161,8 +3163,8 @@ int shm_once_init(struct shm_party *party,
 /**
  * Tells whether there is something to do, and waits while another one does it.
  *
- * With a positive result the caller does it, and then calls shm_once_end. When it dies before that,
- * the next one is to do it.
+ * With a positive result, and so test for > 0, the caller does it, and then calls shm_once_end.
+ * When it dies before that, the next one is to do it.
  * Returns 0 it is done, and what was written for it can be seen; SHMKIT_ONCE_RUN (2) do it;
  * SHMKIT_OWNER_DIED (1) do it, and one who had begun has died: what it did may be half done. Or:
  * -EDEADLK this thread has begun it (not with SHMKIT_PARTY_ANY_THREAD); -EINVAL NULL, or none of
@@ -3179,16 +3181,15 @@ int shm_once_begin(struct shm_party *party, struct shm_once *once);
 int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
 
 /**
- * Says how it went, after shm_once_begin with a positive result.
+ * Says how it went, after shm_once_begin with a positive result. What was written before is seen
+ * by whoever is told that it is done, or that it is to be done again.
  *
- * `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
- * ever.
+ * `done`: no status, where 0 would be success: 1 it is done, for ever, as is any number but 0; 0
+ * it could not be done, and the next one who begins is to do it.
  * Returns 0, or: -EPERM this process has not begun it through this party; -EINVAL NULL, or none of
  * this party.
  */
-int shm_once_end(struct shm_party *party,
-                 struct shm_once *once,
-                 int done);
+int shm_once_end(struct shm_party *party, struct shm_once *once, int done);
 
 /**
  * Makes an event of zeros, which is not set, or finds that it is one. Every process that uses it may
@@ -3242,14 +3243,16 @@ int shm_event_reset(struct shm_party *party, struct shm_event *event);
 int shm_event_is_set(struct shm_party *party, const struct shm_event *event);
 
 /**
- * Waits as long as need be until the event is set. An automatic one is then not set any more. Whoever
- * sleeps when a manual one is set passes, even if it is reset at once.
+ * Waits as long as need be until the event is set. An automatic one is then not set any more.
+ * Whoever sleeps when a manual one is set passes, even if it is reset at once. What was written
+ * before the event was set is seen.
  *
- * A waiter that is killed takes no wake-up with it: what it has not passed, another one passes.
+ * That the process dies which was to set the event is not noticed: where that can be, wait until
+ * a deadline, or use a barrier, or shm_party_wait. A waiter that is killed takes no wake-up with
+ * it: what it has not passed, another one passes.
  * Returns 0, or: -EINVAL NULL, or not an event of this party.
  */
-int shm_event_wait(struct shm_party *party,
-                   struct shm_event *event);
+int shm_event_wait(struct shm_party *party, struct shm_event *event);
 
 /**
  * shm_event_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
