@@ -1006,7 +1006,7 @@ typedef struct shm_event {
  */
 typedef struct shm_named_options {
     /**
-     * sizeof(shm_named_options)
+     * sizeof(shm_named_options), always: 0 is -EINVAL.
      */
     uint32_t size;
     /**
@@ -3307,7 +3307,8 @@ int shm_watch_fd(const struct shm_watch *watch);
 /**
  * Makes the watch's descriptor readable when a word of the region has another value; at once if it has.
  *
- * Whoever changes the word wakes all who sleep on it (FUTEX_WAKE, not private).
+ * The program that changes the word must wake for it: shm_party_wake (party, word, UINT32_MAX),
+ * or FUTEX_WAKE, not private. Otherwise the descriptor stays as it is.
  * `word`: in the party's region, at a multiple of 4.
  * Returns 0, or: -EPERM the watch is another process's; -EINVAL.
  */
@@ -3335,8 +3336,8 @@ int shm_watch_close(struct shm_watch *watch);
  * Locks if nobody has it; else the watch's descriptor becomes readable when it is worth another try.
  * See shm_watch_open. After the owner's death it may take 2 ms.
  *
- * Returns as shm_mutex_trylock, but -EAGAIN for -EBUSY: the watch waits; and: -EPERM the watch is
- * another process's.
+ * Returns as shm_mutex_trylock, SHMKIT_OWNER_DIED (1) included, but -EAGAIN for -EBUSY: the watch
+ * waits, also for a mutex that this thread has; and: -EPERM the watch is another process's.
  */
 int shm_mutex_lock_watch(struct shm_party *party,
                          struct shm_mutex *mutex,
@@ -3369,7 +3370,7 @@ int shm_mutex_open(const char *name,
 
 /**
  * Takes a name away, of whatever kind. Who has it open keeps what he has; the next who opens it makes
- * another one.
+ * another one, and both have the lock then, each his own. So unlink only when nobody uses it.
  *
  * Returns 0, or: -ENOENT; -EINVAL; -ENAMETOOLONG; -EPERM it is another user's; -EACCES.
  */
