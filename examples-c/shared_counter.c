@@ -84,7 +84,8 @@ int main(void)
     while (done < WORKERS) {
         int32_t owner;
         int status;
-        if (killed < KILLS && shm_mutex_owner(party, &board->lock, &owner) == 1 && owner > 0)
+        /* 1: there is one, and it is a worker. 0: nobody has the lock; negative: one that dies just now had it. */
+        if (killed < KILLS && shm_mutex_owner(party, &board->lock, &owner) == 1)
             kill(owner, SIGKILL);
         pid_t ended = waitpid(-1, &status, WNOHANG);
         for (int i = 0; i < WORKERS && ended > 0; i++) {

@@ -14,7 +14,8 @@
  *
  * shm_send_region and shm_recv_region hand a region to another process over a Unix socket.
  * shm_party_join lets a process use the locks in a region: shm_mutex_..., shm_rwlock_... They are owned
- * by a process, and released by the kernel when it dies. shm_barrier_... does not wait for the dead.
+ * by a process, and released by the kernel when it dies; the next one is told, by a positive result:
+ * SHMKIT_OWNER_DIED. shm_barrier_... does not wait for the dead.
  * shm_cond_... and shm_semaphore_... lose no wake-up to them, and what shm_once_... begins is done by
  * another one.
  * shm_event_... is what others wait for. shm_mutex_open and the like find a lock by a name, without a
@@ -37,8 +38,10 @@
  * with a size may grow in later versions; set the size, and leave fields that you do not know 0.
  *
  * Threads. Every function may be called from any thread at any time, also on the same region, but
- * for shm_region_close, shm_party_leave and shm_watch_close, which end what they are given. The bytes in a region are another matter: the library does
- * not order what processes write there; use atomics.
+ * for shm_region_close, shm_party_leave and shm_watch_close, which end what they are given. The bytes
+ * in a region are another matter: the library does not order what processes write there. Use atomics,
+ * or locks: what was written before an unlock, a post, a set, or a wait at a barrier is seen by whoever
+ * locks, takes or passes afterwards.
  *
  * Signal handlers may call shm_region_data, _size, _size_max, _page_size, _fd, _kind, _rights, _name,
  * _can_shrink and _at, shm_guard_begin and _end, shm_version, shm_strerror and shm_error_name; and
@@ -411,8 +414,9 @@
 #define SHMKIT_FDS_MAX 253
 
 /**
- * shm_party_join: a lock that this process holds is waited for, never -EDEADLK: for programs whose
- * tasks move from thread to thread (goroutines).
+ * shm_party_join: a thread that locks what it has locked itself waits, instead of -EDEADLK: for
+ * programs whose tasks move from thread to thread (goroutines), so that another task of the same
+ * thread, which waits its turn, is not refused.
  */
 #define SHMKIT_PARTY_ANY_THREAD 1
 
@@ -429,9 +433,27 @@
 #define SHMKIT_PARTY_CHANGED 1
 
 /**
- * A lock was got, and the process that had it died: a positive result.
+ * A lock was got, and the process that had it died: a positive result, so a test for < 0 alone
+ * overlooks it. What the lock guards may be half done.
  */
 #define SHMKIT_OWNER_DIED 1
+
+/**
+ * shm_semaphore_init: a unit belongs to the process that took it, which alone can give it back; and
+ * it comes back when that process dies.
+ */
+#define SHMKIT_SEMAPHORE_TRACKED 1
+
+/**
+ * shm_barrier_wait: this is the one of those who have met, any of them, that is to do what is to be
+ * done once: a positive result.
+ */
+#define SHMKIT_BARRIER_SERIAL 1
+
+/**
+ * shm_once_begin: it is for the caller to do: a positive result.
+ */
+#define SHMKIT_ONCE_RUN 2
 
 /**
  * shm_event_init, shm_event_open: whoever passes resets the event, so that each set lets one pass.
@@ -452,23 +474,6 @@
  * shm_mutex_open and the like: the same as SHMKIT_PARTY_ANY_THREAD.
  */
 #define SHMKIT_NAMED_ANY_THREAD 4
-
-/**
- * shm_barrier_wait: this is the one of those who have met, any of them, that is to do what is to be
- * done once: a positive result.
- */
-#define SHMKIT_BARRIER_SERIAL 1
-
-/**
- * shm_semaphore_init: a unit belongs to the process that took it, which alone can give it back; and
- * it comes back when that process dies.
- */
-#define SHMKIT_SEMAPHORE_TRACKED 1
-
-/**
- * shm_once_begin: it is for the caller to do: a positive result.
- */
-#define SHMKIT_ONCE_RUN 2
 
 /**
  * shm_object: a System V semaphore set.
@@ -923,7 +928,7 @@ typedef struct shm_peer {
  */
 typedef struct shm_party_options {
     /**
-     * sizeof(shm_party_options)
+     * sizeof(shm_party_options), always: 0 is -EINVAL.
      */
     uint32_t size;
     /**
@@ -932,14 +937,17 @@ typedef struct shm_party_options {
     uint32_t flags;
     /**
      * Of a table that is made: how many keepers it has room for, at most 4096; 0 is 64. A process
-     * has one, and one more for every 2000 locks that it has used. A table that is there has its
-     * own number, and another one is -EINVAL.
+     * has one, and one more for every 2000 locks that it has used: mutexes, read-write locks, onces
+     * and tracked semaphores, once each, until it leaves. 63 keepers are the most. A slot is free
+     * when its process has left, or when it has died and none of its threads can write any more. A
+     * table that is there has its own number, and another one is -EINVAL.
      */
     uint32_t slots;
     /**
      * Of a table that is made: how many of its objects can count by process (read-write locks,
      * barriers, semaphores whose units come back), at most 4096; 0 is 32. Rounded up to a multiple
-     * of 16. A table that has less is -EINVAL.
+     * of 16. An object has its cell for as long as there is the table: none is given back. A table
+     * that has less is -EINVAL.
      */
     uint32_t cells;
 } shm_party_options;
@@ -950,6 +958,41 @@ typedef struct shm_party_options {
 typedef struct shm_mutex {
     uint64_t opaque[5];
 } shm_mutex;
+
+/**
+ * A read-write lock in shared memory: zeros, at a multiple of 8, until shm_rwlock_init.
+ */
+typedef struct shm_rwlock {
+    uint64_t opaque[7];
+} shm_rwlock;
+
+/**
+ * A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
+ */
+typedef struct shm_cond {
+    uint64_t opaque[6];
+} shm_cond;
+
+/**
+ * A semaphore in shared memory: zeros, at a multiple of 8, until shm_semaphore_init.
+ */
+typedef struct shm_semaphore {
+    uint64_t opaque[4];
+} shm_semaphore;
+
+/**
+ * A barrier in shared memory: zeros, at a multiple of 8, until shm_barrier_init.
+ */
+typedef struct shm_barrier {
+    uint64_t opaque[4];
+} shm_barrier;
+
+/**
+ * Something that is done once, in shared memory: zeros, at a multiple of 8, until shm_once_init.
+ */
+typedef struct shm_once {
+    uint64_t opaque[4];
+} shm_once;
 
 /**
  * An event in shared memory: zeros, at a multiple of 8, until shm_event_init.
@@ -963,7 +1006,7 @@ typedef struct shm_event {
  */
 typedef struct shm_named_options {
     /**
-     * sizeof(shm_named_options)
+     * sizeof(shm_named_options), always: 0 is -EINVAL.
      */
     uint32_t size;
     /**
@@ -984,41 +1027,6 @@ typedef struct shm_named_options {
      */
     uint32_t cells;
 } shm_named_options;
-
-/**
- * A read-write lock in shared memory: zeros, at a multiple of 8, until shm_rwlock_init.
- */
-typedef struct shm_rwlock {
-    uint64_t opaque[7];
-} shm_rwlock;
-
-/**
- * A barrier in shared memory: zeros, at a multiple of 8, until shm_barrier_init.
- */
-typedef struct shm_barrier {
-    uint64_t opaque[4];
-} shm_barrier;
-
-/**
- * A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
- */
-typedef struct shm_cond {
-    uint64_t opaque[6];
-} shm_cond;
-
-/**
- * A semaphore in shared memory: zeros, at a multiple of 8, until shm_semaphore_init.
- */
-typedef struct shm_semaphore {
-    uint64_t opaque[4];
-} shm_semaphore;
-
-/**
- * Something that is done once, in shared memory: zeros, at a multiple of 8, until shm_once_init.
- */
-typedef struct shm_once {
-    uint64_t opaque[4];
-} shm_once;
 
 /**
  * A limit that shared memory meets.
@@ -2719,8 +2727,10 @@ int shm_party_join(struct shm_region *region,
  *
  * In a child made by fork(), too, it ends the child's own handle alone. Of a party that came with a
  * name it detaches the memory, too.
- * Returns 0, or: -EBUSY this process holds a lock through it, or one of its watches waits for
- * something in its region. Then it stays joined.
+ * Returns 0, or: -EBUSY through this handle the process has a mutex, a read-write lock for
+ * reading or writing, units of a tracked semaphore, or a once that it has begun; or one of its
+ * watches waits for something in the region. Then it stays joined. Membership of a barrier, units
+ * of other semaphores and events are no reason to stay.
  */
 int shm_party_leave(struct shm_party *party);
 
@@ -2752,8 +2762,10 @@ int shm_party_changes(struct shm_party *party,
  * Waits for data and for a death at once: as long as the word has this value, and nobody has joined,
  * left or died since `seen`.
  *
- * Whoever changes the word calls shm_party_wake. To wait for a death alone, give a word that nobody
- * changes. A death in the first 20 ms of a wait is heard of at their end, any other at once.
+ * Whoever changes the word calls shm_party_wake. Neither call orders memory: change the word by
+ * an atomic store (release), and look at it by an atomic load (acquire). To wait for a death
+ * alone, give a word that nobody changes. A death in the first 20 ms of a wait is heard of at
+ * their end, any other at once.
  * `word`: in the party's region, at a multiple of 4.
  * `seen`: from shm_party_changes.
  * Returns 0 the word has another value, or was woken: look again; SHMKIT_PARTY_CHANGED (1)
@@ -2798,12 +2810,14 @@ int shm_mutex_init(struct shm_party *party, struct shm_mutex *mutex, struct shm_
 
 /**
  * Locks, and waits for it as long as need be. The process owns the lock, not the thread: any
- * thread of it may unlock, and a thread that ends releases nothing.
+ * thread of it may unlock, and a thread that ends releases nothing. So do not unlock after a
+ * negative result: another thread of this process may have the lock, and would lose it. Whoever
+ * locks sees all that was written before the lock was unlocked, also what a dead owner wrote.
  *
  * When the owner dies, however, or executes another program, the next one gets the lock once
- * nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED: it repairs what
- * the lock guards and calls shm_mutex_consistent. A child made by fork() owns nothing of what its
- * parent holds.
+ * nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED, which is
+ * positive: it repairs what the lock guards and calls shm_mutex_consistent. If it dies before
+ * that, the next one is told. A child made by fork() owns nothing of what its parent holds.
  * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread has it (not with
  * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_mutex_consistent;
  * -EINVAL NULL, or not a lock of this party; -ENOLCK, -ENOMEM at this process's first use of the
@@ -2837,15 +2851,20 @@ int shm_mutex_unlock(struct shm_party *party, struct shm_mutex *mutex);
 /**
  * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked.
  *
- * Returns 0, or: -EINVAL no owner died; -EPERM this process does not own it through this party.
+ * Returns 0, or, and nothing has changed: -EINVAL no owner died, or it has been said already;
+ * -EPERM this process does not own it through this party, as when another of its threads has
+ * unlocked it. Both are mistakes of the program: whoever has the lock from a dead owner never
+ * gets them.
  */
 int shm_mutex_consistent(struct shm_party *party, struct shm_mutex *mutex);
 
 /**
  * Who owns the lock, which may have changed by the time that the call returns.
  *
- * `pid`: the owner's number in its own PID namespace, 0 where it is no member of the party.
- * Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
+ * `pid`: the owner's number, 1 or more, in its own PID namespace. Stays as it is unless the result
+ * is 1.
+ * Returns 1; 0 when nobody owns it; or: -ESRCH the owner is no member of the party, as one that is
+ * dying just now; -EINVAL.
  */
 int shm_mutex_owner(struct shm_party *party, const struct shm_mutex *mutex, int32_t *pid);
 
@@ -2860,189 +2879,6 @@ int shm_mutex_owner(struct shm_party *party, const struct shm_mutex *mutex, int3
  */
 uint32_t shm_mutex_number(struct shm_party *party,
                           const struct shm_mutex *mutex);
-
-/**
- * Makes an event of zeros, which is not set, or finds that it is one. Every process that uses it may
- * call this, in any order and at the same time. There is nothing to destroy; its bytes are the
- * event's as long as anybody is in the party.
- *
- * `event`: in the party's region, at a multiple of 8.
- * `flags`: 0, an event that stays set until it is reset; or SHMKIT_EVENT_AUTO_RESET.
- * Returns 1 when it made the event, 0 when it found it, or: -EINVAL NULL, outside of the region,
- * unknown flags, neither zeros nor an event of this kind, or an event of another party.
- */
-int shm_event_init(struct shm_party *party,
-                   struct shm_event *event,
-                   uint32_t flags,
-                   struct shm_error *error);
-
-/**
- * Opens an event by its name, or makes it: shm_mutex_open, for an event.
- *
- * `flags`: as for shm_event_init.
- * Returns as shm_mutex_open.
- */
-int shm_event_open(const char *name,
-                   uint32_t flags,
-                   const struct shm_named_options *options,
-                   struct shm_party **party,
-                   struct shm_event **event,
-                   struct shm_error *error);
-
-/**
- * Sets the event: all who wait pass, and all who come, until it is reset; of an automatic one, one of
- * them. Whoever passes sees what was written before. It costs a system call only where somebody waits.
- *
- * Returns 0, or: -EINVAL NULL, or not an event of this party.
- */
-int shm_event_set(struct shm_party *party,
-                  struct shm_event *event);
-
-/**
- * Resets the event: from now on those who come wait.
- *
- * Returns 1 when it was set, 0 when it was not, or: -EINVAL.
- */
-int shm_event_reset(struct shm_party *party, struct shm_event *event);
-
-/**
- * Whether the event is set. Unlike a wait it takes nothing from an automatic one.
- *
- * Returns 1, 0, or: -EINVAL.
- */
-int shm_event_is_set(struct shm_party *party, const struct shm_event *event);
-
-/**
- * Waits as long as need be until the event is set. An automatic one is then not set any more. Whoever
- * sleeps when a manual one is set passes, even if it is reset at once.
- *
- * A waiter that is killed takes no wake-up with it: what it has not passed, another one passes.
- * Returns 0, or: -EINVAL NULL, or not an event of this party.
- */
-int shm_event_wait(struct shm_party *party,
-                   struct shm_event *event);
-
-/**
- * shm_event_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_event_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
- */
-int shm_event_wait_until(struct shm_party *party, struct shm_event *event, int64_t deadline_ns);
-
-/**
- * Passes if the event is set; if not, the watch's descriptor becomes readable when it is worth
- * another try. See shm_watch_open.
- *
- * Returns 0, or: -EAGAIN it is not set, and the watch waits; -EPERM the watch is another process's;
- * -EINVAL NULL, or not an event of this party.
- */
-int shm_event_wait_watch(struct shm_party *party, struct shm_event *event, struct shm_watch *watch);
-
-/**
- * ---- Locks and descriptors --------------------------------------------------------------
- *
- * Opens a watch: an eventfd, for programs that wait for descriptors (poll, epoll, the runtime of a
- * language) and cannot sleep in a lock.
- *
- * A call that takes a watch never waits. Where it would, it lets the watch wait instead, and returns
- * -EAGAIN. The watch's descriptor becomes readable when it is worth another try: make the same call
- * again, with the same watch. Readable means no more than that; -EAGAIN may come again. It stays
- * readable until the next call with this watch, whatever that returns; to read it is fine, and not
- * necessary. So epoll may be level- or edge-triggered, and each -EAGAIN re-arms the watch.
- *
- * A watch waits for one thing at a time: to use it for another, or for another lock, gives up the
- * first. Do not let it be readable for long without a call: like a thread that was woken and does not
- * run it can be the only one that an unlock has woken, and the others wait for a second then.
- *
- * A thread of the library serves up to 127 watches: it starts with the first of them, blocks all
- * signals, and ends with the last. A watch does not go with the region or party: the same one serves
- * for any, and while it waits for something in a party, shm_party_leave is -EBUSY. In a child made
- * by fork() a watch is of no use but to be closed; it opens its own.
- * Returns 0, or: -EINVAL; -EMFILE no descriptor is free, or 8128 watches are open; -EAGAIN the kernel
- * has no thread (RLIMIT_NPROC); -ENOMEM.
- */
-int shm_watch_open(struct shm_watch **watch,
-                   struct shm_error *error);
-
-/**
- * The watch's descriptor, close-on-exec and non-blocking. It is the watch's: to give it to somebody who
- * closes it, duplicate it.
- *
- * Returns the number, or: -EINVAL NULL.
- */
-int shm_watch_fd(const struct shm_watch *watch);
-
-/**
- * Makes the watch's descriptor readable when a word of the region has another value; at once if it has.
- *
- * Whoever changes the word wakes all who sleep on it (FUTEX_WAKE, not private).
- * `word`: in the party's region, at a multiple of 4.
- * Returns 0, or: -EPERM the watch is another process's; -EINVAL.
- */
-int shm_watch_word(struct shm_party *party,
-                   const uint32_t *word,
-                   uint32_t value,
-                   struct shm_watch *watch);
-
-/**
- * Gives up what the watch waits for; the descriptor is not readable any more. Whoever stops to wait
- * for a lock calls this (or closes the watch), so that another one gets the wake-up.
- *
- * Returns 0, or: -EPERM it is another process's; -EINVAL NULL.
- */
-int shm_watch_cancel(struct shm_watch *watch);
-
-/**
- * Gives up what the watch waits for, and closes its descriptor; NULL is fine.
- *
- * Returns 0.
- */
-int shm_watch_close(struct shm_watch *watch);
-
-/**
- * Locks if nobody has it; else the watch's descriptor becomes readable when it is worth another try.
- * See shm_watch_open. After the owner's death it may take 2 ms.
- *
- * Returns as shm_mutex_trylock, but -EAGAIN for -EBUSY: the watch waits; and: -EPERM the watch is
- * another process's.
- */
-int shm_mutex_lock_watch(struct shm_party *party,
-                         struct shm_mutex *mutex,
-                         struct shm_watch *watch);
-
-/**
- * ---- Locks by name ----------------------------------------------------------------------
- *
- * Opens a mutex by its name, or makes it: for programs that want a lock, and not a region.
- *
- * The lock lies in a System V segment of its own, which cannot shrink, and which any process of this
- * IPC namespace finds by a key made of the name. Who races to make it, or dies while he does, keeps
- * nobody from it. It stays until shm_named_unlink, or the machine's restart.
- *
- * `name`: 1 to 255 bytes, compared one by one. All kinds of objects share the names.
- * `options`: NULL, or flags, mode, slots, cells.
- * `party`: the membership that comes with it, for the calls on the lock. shm_party_leave ends it,
- * and detaches the segment.
- * `mutex`: where the lock is, until then.
- * Returns 0, or: -EINVAL an argument, or the name is that of another kind of object; -ENAMETOOLONG;
- * -ENOENT with SHMKIT_NAMED_FIND; -EPERM it is another user's, not this one's or root's; -EACCES its
- * mode forbids it; -EAGAIN somebody has begun to make it, and is not done after a second;
- * SHMKIT_E_COLLISION others have all keys of this name; -ENOSPC, -ENOMEM; and as shm_party_join.
- */
-int shm_mutex_open(const char *name,
-                   const struct shm_named_options *options,
-                   struct shm_party **party,
-                   struct shm_mutex **mutex,
-                   struct shm_error *error);
-
-/**
- * Takes a name away, of whatever kind. Who has it open keeps what he has; the next who opens it makes
- * another one.
- *
- * Returns 0, or: -ENOENT; -EINVAL; -ENAMETOOLONG; -EPERM it is another user's; -EACCES.
- */
-int shm_named_unlink(const char *name,
-                     struct shm_error *error);
 
 /**
  * Makes a read-write lock of zeros, or finds that it is one. Every process that uses it may call
@@ -3062,9 +2898,15 @@ int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct s
  * unlocked for another, and not known at all with SHMKIT_PARTY_ANY_THREAD, nor of more than four
  * locks that a thread reads at once: then it waits behind the writer, which waits for it.
  *
- * A reader that dies holds up nobody. When a writer dies, or executes another program, the next one
- * is told by SHMKIT_OWNER_DIED, once nothing of the dead process writes any more, and has the lock
- * for writing, also here: it repairs what the lock guards and calls shm_rwlock_consistent.
+ * A reader that dies holds up nobody. When a writer dies, or executes another program, the next
+ * one is told by SHMKIT_OWNER_DIED (positive), once nothing of the dead process writes any more,
+ * and has the lock FOR WRITING, also here, where it asked to read: it repairs what the lock
+ * guards, calls shm_rwlock_consistent, and still writes until it unlocks. If it dies before that,
+ * the next one is told.
+ *
+ * Do not unlock after a negative result: another thread of this process may have the lock, and
+ * would lose it. Who reads sees all that was written before a writer unlocked; who writes, what
+ * readers did before they unlocked, too.
  * Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread writes (not with
  * SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_rwlock_consistent;
  * -EAGAIN this process reads 2147483646 times already; -EINVAL NULL, or not a read-write lock of
@@ -3094,7 +2936,7 @@ int shm_rwlock_tryread(struct shm_party *party, struct shm_rwlock *rwlock);
  * lock, not the thread.
  *
  * Returns as shm_rwlock_read but for -EAGAIN; -EDEADLK where this thread reads, too, as far as that
- * is known.
+ * is known. Not with SHMKIT_PARTY_ANY_THREAD: there it waits for itself.
  */
 int shm_rwlock_write(struct shm_party *party, struct shm_rwlock *rwlock);
 
@@ -3126,52 +2968,10 @@ int shm_rwlock_unlock(struct shm_party *party, struct shm_rwlock *rwlock);
  * Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked for
  * writing.
  *
- * Returns 0, or: -EINVAL no writer died; -EPERM this process has it not for writing through this
- * party.
+ * Returns 0, or, and nothing has changed: -EINVAL no writer died, or it has been said already;
+ * -EPERM this process has it not for writing through this party.
  */
 int shm_rwlock_consistent(struct shm_party *party, struct shm_rwlock *rwlock);
-
-/**
- * Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until it
- * leaves the party. Every process that will wait calls this before, in any order and at the same
- * time: a member that dies is told to the others, and who is no member yet is not missed. There is
- * nothing to destroy; its bytes are the barrier's as long as anybody is in the party. It takes one
- * of the cells of the party's table.
- *
- * `barrier`: in the party's region, at a multiple of 8.
- * `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for all.
- * Returns 1 when it made the barrier, 0 when it found it, or: -EINVAL NULL, outside of the region,
- * neither zeros nor a barrier, one of another party or for another count, or a count out of range;
- * -ENOLCK the table has no cell left.
- */
-int shm_barrier_init(struct shm_party *party,
-                     struct shm_barrier *barrier,
-                     uint32_t count,
-                     struct shm_error *error);
-
-/**
- * Waits until as many threads wait as the barrier is for. Then all go on, and the barrier begins
- * anew.
- *
- * When a member dies, all who wait are told by SHMKIT_E_PEER_DIED, once nothing of the dead process
- * writes any more. Nobody has passed then, and the barrier begins anew. A member that did not wait
- * just then is told when it next waits, instead of waiting; each process is told of a death once.
- * To leave the party is not to die; to end without leaving it is.
- * Returns SHMKIT_BARRIER_SERIAL (1) in one of the threads, 0 in the others, or: SHMKIT_E_PEER_DIED;
- * -EINVAL NULL, or not a barrier of this party; -ENOLCK in a child made by fork(), at its first use
- * of the party: no slot or thread for its keeper.
- */
-int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
-
-/**
- * shm_barrier_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
- *
- * Returns as shm_barrier_wait, and: -ETIMEDOUT, and it is as if this thread had never waited;
- * -EINVAL a negative deadline.
- */
-int shm_barrier_wait_until(struct shm_party *party,
-                           struct shm_barrier *barrier,
-                           int64_t deadline_ns);
 
 /**
  * Makes a condition of zeros, or finds that it is one. Every process that uses it may call this, in
@@ -3188,10 +2988,14 @@ int shm_cond_init(struct shm_party *party,
 /**
  * Unlocks a mutex, waits for a signal, and locks the mutex again.
  *
- * It also returns without a signal, as when a process joins the party, leaves it, or dies: so that
- * what a dead process should have said, or has heard, is lost to nobody. Look again at what is
- * waited for, as with any condition.
- * Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1), or, without the mutex,
+ * It also returns without a signal, as when a process joins the party, leaves it, or dies: so
+ * that what a dead process should have said, or has heard, is lost to nobody. Look again at what
+ * is waited for, as with any condition. The mutex orders memory: what was written under it before
+ * the signal is seen.
+ *
+ * The mutex is locked after 0, SHMKIT_OWNER_DIED and -ETIMEDOUT, it is not after
+ * -ENOTRECOVERABLE, and with any other result it is as it was before the call.
+ * Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1: positive), or, without the mutex,
  * -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
  * shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
  * NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no
@@ -3251,14 +3055,16 @@ int shm_semaphore_init(struct shm_party *party,
 /**
  * Takes a unit, and waits for one as long as need be.
  *
- * A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
- * that a dead process had are there again once nothing of it writes any more; those of another one
- * are gone.
+ * Who takes a unit sees what was written before it was given.
+ *
+ * A process that is killed while it waits takes no wake-up with it. The units of a tracked
+ * semaphore that a dead process had are there again once nothing of it writes any more; those of
+ * another one are gone. Nobody is told: what the unit stood for may be half done, so look at it,
+ * or use a mutex.
  * Returns 0, or: -EINVAL NULL, or not a semaphore of this party; -ENOLCK, -ENOMEM at this process's
  * first use of a tracked one: no slot or thread for one more keeper, no memory.
  */
-int shm_semaphore_wait(struct shm_party *party,
-                       struct shm_semaphore *semaphore);
+int shm_semaphore_wait(struct shm_party *party, struct shm_semaphore *semaphore);
 
 /**
  * shm_semaphore_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
@@ -3296,6 +3102,52 @@ int shm_semaphore_post(struct shm_party *party,
 int shm_semaphore_value(struct shm_party *party, const struct shm_semaphore *semaphore);
 
 /**
+ * Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until
+ * it leaves the party. Every process that will wait calls this before, in any order and at the
+ * same time: a member that dies is told to the others; one that dies before it was a member is
+ * not, and the others wait for it. A child made by fork() is no member by its parent's call: it
+ * calls this, or waits, itself. There is nothing to destroy; its bytes are the barrier's as long
+ * as anybody is in the party. It takes one of the cells of the party's table.
+ *
+ * `barrier`: in the party's region, at a multiple of 8.
+ * `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for
+ * all, and for ever: who leaves the party does not make it less.
+ * Returns 1 when it made the barrier, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * neither zeros nor a barrier, one of another party or for another count, or a count out of range;
+ * -ENOLCK the table has no cell left.
+ */
+int shm_barrier_init(struct shm_party *party,
+                     struct shm_barrier *barrier,
+                     uint32_t count,
+                     struct shm_error *error);
+
+/**
+ * Waits until as many threads wait as the barrier is for. Then all go on, and the barrier begins
+ * anew. Each sees what all of them had written before they waited.
+ *
+ * When a member dies, all threads that wait are told by SHMKIT_E_PEER_DIED, once nothing of the
+ * dead process writes any more. Nobody has passed then, and the barrier begins anew. A process
+ * none of whose threads waited just then is told by the first of them that waits next, instead of
+ * waiting. Several deaths can be told as one.
+ * To leave the party is not to die, and nobody is told; but the barrier is for as many as before,
+ * so the others wait until another one comes. To end without leaving is to die.
+ * Returns SHMKIT_BARRIER_SERIAL (1) in one of the threads, 0 in the others, or: SHMKIT_E_PEER_DIED;
+ * -EINVAL NULL, or not a barrier of this party; -ENOLCK in a child made by fork(), at its first use
+ * of the party: no slot or thread for its keeper.
+ */
+int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
+
+/**
+ * shm_barrier_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_barrier_wait, and: -ETIMEDOUT, and it is as if this thread had never waited;
+ * -EINVAL a negative deadline.
+ */
+int shm_barrier_wait_until(struct shm_party *party,
+                           struct shm_barrier *barrier,
+                           int64_t deadline_ns);
+
+/**
  * Makes it of zeros, or finds that it is one. Every process that uses it may call this, in any order
  * and at the same time. There is nothing to destroy; its bytes are its own as long as anybody is in
  * the party.
@@ -3311,8 +3163,8 @@ int shm_once_init(struct shm_party *party,
 /**
  * Tells whether there is something to do, and waits while another one does it.
  *
- * With a positive result the caller does it, and then calls shm_once_end. When it dies before that,
- * the next one is to do it.
+ * With a positive result, and so test for > 0, the caller does it, and then calls shm_once_end.
+ * When it dies before that, the next one is to do it.
  * Returns 0 it is done, and what was written for it can be seen; SHMKIT_ONCE_RUN (2) do it;
  * SHMKIT_OWNER_DIED (1) do it, and one who had begun has died: what it did may be half done. Or:
  * -EDEADLK this thread has begun it (not with SHMKIT_PARTY_ANY_THREAD); -EINVAL NULL, or none of
@@ -3329,16 +3181,201 @@ int shm_once_begin(struct shm_party *party, struct shm_once *once);
 int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
 
 /**
- * Says how it went, after shm_once_begin with a positive result.
+ * Says how it went, after shm_once_begin with a positive result. What was written before is seen
+ * by whoever is told that it is done, or that it is to be done again.
  *
- * `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
- * ever.
+ * `done`: no status, where 0 would be success: 1 it is done, for ever, as is any number but 0; 0
+ * it could not be done, and the next one who begins is to do it.
  * Returns 0, or: -EPERM this process has not begun it through this party; -EINVAL NULL, or none of
  * this party.
  */
-int shm_once_end(struct shm_party *party,
-                 struct shm_once *once,
-                 int done);
+int shm_once_end(struct shm_party *party, struct shm_once *once, int done);
+
+/**
+ * Makes an event of zeros, which is not set, or finds that it is one. Every process that uses it may
+ * call this, in any order and at the same time. There is nothing to destroy; its bytes are the
+ * event's as long as anybody is in the party.
+ *
+ * `event`: in the party's region, at a multiple of 8.
+ * `flags`: 0, an event that stays set until it is reset; or SHMKIT_EVENT_AUTO_RESET.
+ * Returns 1 when it made the event, 0 when it found it, or: -EINVAL NULL, outside of the region,
+ * unknown flags, neither zeros nor an event of this kind, or an event of another party.
+ */
+int shm_event_init(struct shm_party *party,
+                   struct shm_event *event,
+                   uint32_t flags,
+                   struct shm_error *error);
+
+/**
+ * Opens an event by its name, or makes it: shm_mutex_open, for an event.
+ *
+ * `flags`: as for shm_event_init.
+ * Returns as shm_mutex_open.
+ */
+int shm_event_open(const char *name,
+                   uint32_t flags,
+                   const struct shm_named_options *options,
+                   struct shm_party **party,
+                   struct shm_event **event,
+                   struct shm_error *error);
+
+/**
+ * Sets the event: all who wait pass, and all who come, until it is reset; of an automatic one, one of
+ * them. Whoever passes sees what was written before. It costs a system call only where somebody waits.
+ *
+ * Returns 0, or: -EINVAL NULL, or not an event of this party.
+ */
+int shm_event_set(struct shm_party *party,
+                  struct shm_event *event);
+
+/**
+ * Resets the event: from now on those who come wait.
+ *
+ * Returns 1 when it was set, 0 when it was not, or: -EINVAL.
+ */
+int shm_event_reset(struct shm_party *party, struct shm_event *event);
+
+/**
+ * Whether the event is set. Unlike a wait it takes nothing from an automatic one.
+ *
+ * Returns 1, 0, or: -EINVAL.
+ */
+int shm_event_is_set(struct shm_party *party, const struct shm_event *event);
+
+/**
+ * Waits as long as need be until the event is set. An automatic one is then not set any more.
+ * Whoever sleeps when a manual one is set passes, even if it is reset at once. What was written
+ * before the event was set is seen.
+ *
+ * That the process dies which was to set the event is not noticed: where that can be, wait until
+ * a deadline, or use a barrier, or shm_party_wait. A waiter that is killed takes no wake-up with
+ * it: what it has not passed, another one passes.
+ * Returns 0, or: -EINVAL NULL, or not an event of this party.
+ */
+int shm_event_wait(struct shm_party *party, struct shm_event *event);
+
+/**
+ * shm_event_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past tries once.
+ *
+ * Returns as shm_event_wait, and: -ETIMEDOUT; -EINVAL a negative deadline.
+ */
+int shm_event_wait_until(struct shm_party *party, struct shm_event *event, int64_t deadline_ns);
+
+/**
+ * Passes if the event is set; if not, the watch's descriptor becomes readable when it is worth
+ * another try. See shm_watch_open.
+ *
+ * Returns 0, or: -EAGAIN it is not set, and the watch waits; -EPERM the watch is another process's;
+ * -EINVAL NULL, or not an event of this party.
+ */
+int shm_event_wait_watch(struct shm_party *party, struct shm_event *event, struct shm_watch *watch);
+
+/**
+ * ---- Locks and descriptors --------------------------------------------------------------
+ *
+ * Opens a watch: an eventfd, for programs that wait for descriptors (poll, epoll, the runtime of a
+ * language) and cannot sleep in a lock.
+ *
+ * A call that takes a watch never waits. Where it would, it lets the watch wait instead, and returns
+ * -EAGAIN. The watch's descriptor becomes readable when it is worth another try: make the same call
+ * again, with the same watch. Readable means no more than that; -EAGAIN may come again. It stays
+ * readable until the next call with this watch, whatever that returns; to read it is fine, and not
+ * necessary. So epoll may be level- or edge-triggered, and each -EAGAIN re-arms the watch.
+ *
+ * A watch waits for one thing at a time: to use it for another, or for another lock, gives up the
+ * first. Do not let it be readable for long without a call: like a thread that was woken and does not
+ * run it can be the only one that an unlock has woken, and the others wait for a second then.
+ *
+ * A thread of the library serves up to 127 watches: it starts with the first of them, blocks all
+ * signals, and ends with the last. A watch does not go with the region or party: the same one serves
+ * for any, and while it waits for something in a party, shm_party_leave is -EBUSY. In a child made
+ * by fork() a watch is of no use but to be closed; it opens its own.
+ * Returns 0, or: -EINVAL; -EMFILE no descriptor is free, or 8128 watches are open; -EAGAIN the kernel
+ * has no thread (RLIMIT_NPROC); -ENOMEM.
+ */
+int shm_watch_open(struct shm_watch **watch,
+                   struct shm_error *error);
+
+/**
+ * The watch's descriptor, close-on-exec and non-blocking. It is the watch's: to give it to somebody who
+ * closes it, duplicate it.
+ *
+ * Returns the number, or: -EINVAL NULL.
+ */
+int shm_watch_fd(const struct shm_watch *watch);
+
+/**
+ * Makes the watch's descriptor readable when a word of the region has another value; at once if it has.
+ *
+ * The program that changes the word must wake for it: shm_party_wake (party, word, UINT32_MAX),
+ * or FUTEX_WAKE, not private. Otherwise the descriptor stays as it is.
+ * `word`: in the party's region, at a multiple of 4.
+ * Returns 0, or: -EPERM the watch is another process's; -EINVAL.
+ */
+int shm_watch_word(struct shm_party *party,
+                   const uint32_t *word,
+                   uint32_t value,
+                   struct shm_watch *watch);
+
+/**
+ * Gives up what the watch waits for; the descriptor is not readable any more. Whoever stops to wait
+ * for a lock calls this (or closes the watch), so that another one gets the wake-up.
+ *
+ * Returns 0, or: -EPERM it is another process's; -EINVAL NULL.
+ */
+int shm_watch_cancel(struct shm_watch *watch);
+
+/**
+ * Gives up what the watch waits for, and closes its descriptor; NULL is fine.
+ *
+ * Returns 0.
+ */
+int shm_watch_close(struct shm_watch *watch);
+
+/**
+ * Locks if nobody has it; else the watch's descriptor becomes readable when it is worth another try.
+ * See shm_watch_open. After the owner's death it may take 2 ms.
+ *
+ * Returns as shm_mutex_trylock, SHMKIT_OWNER_DIED (1) included, but -EAGAIN for -EBUSY: the watch
+ * waits, also for a mutex that this thread has; and: -EPERM the watch is another process's.
+ */
+int shm_mutex_lock_watch(struct shm_party *party,
+                         struct shm_mutex *mutex,
+                         struct shm_watch *watch);
+
+/**
+ * ---- Locks by name ----------------------------------------------------------------------
+ *
+ * Opens a mutex by its name, or makes it: for programs that want a lock, and not a region.
+ *
+ * The lock lies in a System V segment of its own, which cannot shrink, and which any process of this
+ * IPC namespace finds by a key made of the name. Who races to make it, or dies while he does, keeps
+ * nobody from it. It stays until shm_named_unlink, or the machine's restart.
+ *
+ * `name`: 1 to 255 bytes, compared one by one. All kinds of objects share the names.
+ * `options`: NULL, or flags, mode, slots, cells.
+ * `party`: the membership that comes with it, for the calls on the lock. shm_party_leave ends it,
+ * and detaches the segment.
+ * `mutex`: where the lock is, until then.
+ * Returns 0, or: -EINVAL an argument, or the name is that of another kind of object; -ENAMETOOLONG;
+ * -ENOENT with SHMKIT_NAMED_FIND; -EPERM it is another user's, not this one's or root's; -EACCES its
+ * mode forbids it; -EAGAIN somebody has begun to make it, and is not done after a second;
+ * SHMKIT_E_COLLISION others have all keys of this name; -ENOSPC, -ENOMEM; and as shm_party_join.
+ */
+int shm_mutex_open(const char *name,
+                   const struct shm_named_options *options,
+                   struct shm_party **party,
+                   struct shm_mutex **mutex,
+                   struct shm_error *error);
+
+/**
+ * Takes a name away, of whatever kind. Who has it open keeps what he has; the next who opens it makes
+ * another one, and both have the lock then, each his own. So unlink only when nobody uses it.
+ *
+ * Returns 0, or: -ENOENT; -EINVAL; -ENAMETOOLONG; -EPERM it is another user's; -EACCES.
+ */
+int shm_named_unlink(const char *name,
+                     struct shm_error *error);
 
 /**
  * ---- What the kernel knows --------------------------------------------------------------

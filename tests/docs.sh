@@ -62,6 +62,8 @@ for page in man/*.[37]; do
         if "$cc" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror -Iinclude -Ibindings/c "$work/example.c" \
             -o "$work/example" -Ltarget/lib -lshmkit -Wl,-rpath,"$PWD/target/lib"; then
             "$work/example" >"$work/output" 2>&1 </dev/null || fail "$page: the example answers $?: $(cat "$work/output")"
+            # What stays for others goes when it is told so.
+            [ "$name" != shm_named.3 ] || "$work/example" remove || fail "$page: the example does not remove its name"
         else
             fail "$page: the example does not compile"
         fi

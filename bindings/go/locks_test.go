@@ -208,6 +208,27 @@ func TestMutexOfADeadOwner(t *testing.T) {
 	b.mutex.Unlock()
 }
 
+func TestMutexOwner(t *testing.T) {
+	b := newBoard(t)
+	pid, err := b.mutex.Owner()
+	ok(t, err)
+	check(t, pid == 0, "nobody has it, and the owner is %d", pid)
+	b.mutex.Lock()
+	pid, err = b.mutex.Owner()
+	ok(t, err)
+	check(t, pid == os.Getpid(), "the owner is %d, not this process", pid)
+	b.mutex.Unlock()
+	var word [4]byte
+	binary.NativeEndian.PutUint32(word[:], 0x3ffffffe)
+	_, err = b.region.WriteAt(word[:], int64(mutexAt))
+	ok(t, err)
+	pid, err = b.mutex.Owner()
+	refused(t, err, syscall.ESRCH, "Owner")
+	check(t, pid == 0, "no member has it, and the owner is %d", pid)
+	_, err = b.region.WriteAt(make([]byte, len(word)), int64(mutexAt))
+	ok(t, err)
+}
+
 func TestMutexBeyondRepair(t *testing.T) {
 	b := newBoard(t)
 	why := errors.New("no idea")

@@ -108,8 +108,10 @@ func (m *Mutex) Unlock() {
 	}
 }
 
-// Owner is the process that has the lock, by its number in its own PID namespace: 0 for nobody, and where it
-// is not known. It is old news as soon as it is told.
+// Owner is the process that has the lock, by its number in its own PID namespace: 0 for nobody. It is old news
+// as soon as it is told.
+//
+// Errors: ESRCH (the owner is no member of the party, as one that is dying just now); ErrClosed.
 func (m *Mutex) Owner() (pid int, err error) {
 	err = m.party.call("Owner", func(party capi.Party) (f *capi.Failure) {
 		pid, f = party.MutexOwner(unsafe.Pointer(m.word))

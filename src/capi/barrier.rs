@@ -16,14 +16,16 @@ pub struct shm_barrier {
     pub opaque: [u64; 4],
 }
 
-/// Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until it
-/// leaves the party. Every process that will wait calls this before, in any order and at the same
-/// time: a member that dies is told to the others, and who is no member yet is not missed. There is
-/// nothing to destroy; its bytes are the barrier's as long as anybody is in the party. It takes one
-/// of the cells of the party's table.
+/// Makes a barrier of zeros, or finds that it is one, and makes this process a member of it until
+/// it leaves the party. Every process that will wait calls this before, in any order and at the
+/// same time: a member that dies is told to the others; one that dies before it was a member is
+/// not, and the others wait for it. A child made by fork() is no member by its parent's call: it
+/// calls this, or waits, itself. There is nothing to destroy; its bytes are the barrier's as long
+/// as anybody is in the party. It takes one of the cells of the party's table.
 ///
 /// `barrier`: in the party's region, at a multiple of 8.
-/// `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for all.
+/// `count`: how many threads, of any processes, wait for each other: 1 to 1048575. The same for
+/// all, and for ever: who leaves the party does not make it less.
 /// Returns 1 when it made the barrier, 0 when it found it, or: -EINVAL NULL, outside of the region,
 /// neither zeros nor a barrier, one of another party or for another count, or a count out of range;
 /// -ENOLCK the table has no cell left.
@@ -39,12 +41,14 @@ pub unsafe extern "C" fn shm_barrier_init(
 }
 
 /// Waits until as many threads wait as the barrier is for. Then all go on, and the barrier begins
-/// anew.
+/// anew. Each sees what all of them had written before they waited.
 ///
-/// When a member dies, all who wait are told by SHMKIT_E_PEER_DIED, once nothing of the dead process
-/// writes any more. Nobody has passed then, and the barrier begins anew. A member that did not wait
-/// just then is told when it next waits, instead of waiting; each process is told of a death once.
-/// To leave the party is not to die; to end without leaving it is.
+/// When a member dies, all threads that wait are told by SHMKIT_E_PEER_DIED, once nothing of the
+/// dead process writes any more. Nobody has passed then, and the barrier begins anew. A process
+/// none of whose threads waited just then is told by the first of them that waits next, instead of
+/// waiting. Several deaths can be told as one.
+/// To leave the party is not to die, and nobody is told; but the barrier is for as many as before,
+/// so the others wait until another one comes. To end without leaving is to die.
 /// Returns SHMKIT_BARRIER_SERIAL (1) in one of the threads, 0 in the others, or: SHMKIT_E_PEER_DIED;
 /// -EINVAL NULL, or not a barrier of this party; -ENOLCK in a child made by fork(), at its first use
 /// of the party: no slot or thread for its keeper.

@@ -28,10 +28,14 @@ pub unsafe extern "C" fn shm_cond_init(
 
 /// Unlocks a mutex, waits for a signal, and locks the mutex again.
 ///
-/// It also returns without a signal, as when a process joins the party, leaves it, or dies: so that
-/// what a dead process should have said, or has heard, is lost to nobody. Look again at what is
-/// waited for, as with any condition.
-/// Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1), or, without the mutex,
+/// It also returns without a signal, as when a process joins the party, leaves it, or dies: so
+/// that what a dead process should have said, or has heard, is lost to nobody. Look again at what
+/// is waited for, as with any condition. The mutex orders memory: what was written under it before
+/// the signal is seen.
+///
+/// The mutex is locked after 0, SHMKIT_OWNER_DIED and -ETIMEDOUT, it is not after
+/// -ENOTRECOVERABLE, and with any other result it is as it was before the call.
+/// Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1: positive), or, without the mutex,
 /// -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
 /// shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
 /// NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no

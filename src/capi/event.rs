@@ -78,10 +78,13 @@ pub unsafe extern "C" fn shm_event_is_set(party: *mut shm_party, event: *const s
     args::answer(args::event(&party, event).map(|event| c_int::from(event.is_set())))
 }
 
-/// Waits as long as need be until the event is set. An automatic one is then not set any more. Whoever
-/// sleeps when a manual one is set passes, even if it is reset at once.
+/// Waits as long as need be until the event is set. An automatic one is then not set any more.
+/// Whoever sleeps when a manual one is set passes, even if it is reset at once. What was written
+/// before the event was set is seen.
 ///
-/// A waiter that is killed takes no wake-up with it: what it has not passed, another one passes.
+/// That the process dies which was to set the event is not noticed: where that can be, wait until
+/// a deadline, or use a barrier, or shm_party_wait. A waiter that is killed takes no wake-up with
+/// it: what it has not passed, another one passes.
 /// Returns 0, or: -EINVAL NULL, or not an event of this party.
 #[no_mangle]
 pub unsafe extern "C" fn shm_event_wait(party: *mut shm_party, event: *mut shm_event) -> c_int {

@@ -15,7 +15,7 @@ pub const SHMKIT_NAMED_ANY_THREAD: u32 = 4;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_named_options {
-    /// sizeof(shm_named_options)
+    /// sizeof(shm_named_options), always: 0 is -EINVAL.
     pub size: u32,
     /// SHMKIT_NAMED_FIND | SHMKIT_NAMED_ANY_OWNER | SHMKIT_NAMED_ANY_THREAD
     pub flags: u32,
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn shm_mutex_open(
 }
 
 /// Takes a name away, of whatever kind. Who has it open keeps what he has; the next who opens it makes
-/// another one.
+/// another one, and both have the lock then, each his own. So unlink only when nobody uses it.
 ///
 /// Returns 0, or: -ENOENT; -EINVAL; -ENAMETOOLONG; -EPERM it is another user's; -EACCES.
 #[no_mangle]

@@ -33,8 +33,8 @@ pub unsafe extern "C" fn shm_once_init(
 
 /// Tells whether there is something to do, and waits while another one does it.
 ///
-/// With a positive result the caller does it, and then calls shm_once_end. When it dies before that,
-/// the next one is to do it.
+/// With a positive result, and so test for > 0, the caller does it, and then calls shm_once_end.
+/// When it dies before that, the next one is to do it.
 /// Returns 0 it is done, and what was written for it can be seen; SHMKIT_ONCE_RUN (2) do it;
 /// SHMKIT_OWNER_DIED (1) do it, and one who had begun has died: what it did may be half done. Or:
 /// -EDEADLK this thread has begun it (not with SHMKIT_PARTY_ANY_THREAD); -EINVAL NULL, or none of
@@ -63,10 +63,11 @@ pub unsafe extern "C" fn shm_once_begin_until(
     }
 }
 
-/// Says how it went, after shm_once_begin with a positive result.
+/// Says how it went, after shm_once_begin with a positive result. What was written before is seen
+/// by whoever is told that it is done, or that it is to be done again.
 ///
-/// `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
-/// ever.
+/// `done`: no status, where 0 would be success: 1 it is done, for ever, as is any number but 0; 0
+/// it could not be done, and the next one who begins is to do it.
 /// Returns 0, or: -EPERM this process has not begun it through this party; -EINVAL NULL, or none of
 /// this party.
 #[no_mangle]

@@ -33,9 +33,15 @@ pub unsafe extern "C" fn shm_rwlock_init(
 /// unlocked for another, and not known at all with SHMKIT_PARTY_ANY_THREAD, nor of more than four
 /// locks that a thread reads at once: then it waits behind the writer, which waits for it.
 ///
-/// A reader that dies holds up nobody. When a writer dies, or executes another program, the next one
-/// is told by SHMKIT_OWNER_DIED, once nothing of the dead process writes any more, and has the lock
-/// for writing, also here: it repairs what the lock guards and calls shm_rwlock_consistent.
+/// A reader that dies holds up nobody. When a writer dies, or executes another program, the next
+/// one is told by SHMKIT_OWNER_DIED (positive), once nothing of the dead process writes any more,
+/// and has the lock FOR WRITING, also here, where it asked to read: it repairs what the lock
+/// guards, calls shm_rwlock_consistent, and still writes until it unlocks. If it dies before that,
+/// the next one is told.
+///
+/// Do not unlock after a negative result: another thread of this process may have the lock, and
+/// would lose it. Who reads sees all that was written before a writer unlocked; who writes, what
+/// readers did before they unlocked, too.
 /// Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread writes (not with
 /// SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_rwlock_consistent;
 /// -EAGAIN this process reads 2147483646 times already; -EINVAL NULL, or not a read-write lock of
@@ -81,7 +87,7 @@ pub unsafe extern "C" fn shm_rwlock_tryread(party: *mut shm_party, rwlock: *mut 
 /// lock, not the thread.
 ///
 /// Returns as shm_rwlock_read but for -EAGAIN; -EDEADLK where this thread reads, too, as far as that
-/// is known.
+/// is known. Not with SHMKIT_PARTY_ANY_THREAD: there it waits for itself.
 #[no_mangle]
 pub unsafe extern "C" fn shm_rwlock_write(party: *mut shm_party, rwlock: *mut shm_rwlock) -> c_int {
     match args::write_at_once(&party, rwlock) {
@@ -133,8 +139,8 @@ pub unsafe extern "C" fn shm_rwlock_unlock(party: *mut shm_party, rwlock: *mut s
 /// Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked for
 /// writing.
 ///
-/// Returns 0, or: -EINVAL no writer died; -EPERM this process has it not for writing through this
-/// party.
+/// Returns 0, or, and nothing has changed: -EINVAL no writer died, or it has been said already;
+/// -EPERM this process has it not for writing through this party.
 #[no_mangle]
 pub unsafe extern "C" fn shm_rwlock_consistent(party: *mut shm_party, rwlock: *mut shm_rwlock) -> c_int {
     args::answer(args::rwlock(&party, rwlock).and_then(|rwlock| rwlock.consistent()))

@@ -7,8 +7,9 @@ use crate::error::{Code, Result};
 use crate::sync::{self, Locked, Party, Wake};
 use crate::sys::Errno;
 
-/// shm_party_join: a lock that this process holds is waited for, never -EDEADLK: for programs whose
-/// tasks move from thread to thread (goroutines).
+/// shm_party_join: a thread that locks what it has locked itself waits, instead of -EDEADLK: for
+/// programs whose tasks move from thread to thread (goroutines), so that another task of the same
+/// thread, which waits its turn, is not refused.
 pub const SHMKIT_PARTY_ANY_THREAD: u32 = 1;
 /// shm_party_join: join although the memory can be taken away (files, POSIX objects, memfds without
 /// the seal SHRINK, huge pages). A page that is gone is SIGBUS for whoever uses a lock on it, and
@@ -18,7 +19,8 @@ pub const SHMKIT_PARTY_CAN_SHRINK: u32 = 2;
 /// shm_party_wait: somebody has joined, left or died: a positive result.
 pub const SHMKIT_PARTY_CHANGED: c_int = 1;
 
-/// A lock was got, and the process that had it died: a positive result.
+/// A lock was got, and the process that had it died: a positive result, so a test for < 0 alone
+/// overlooks it. What the lock guards may be half done.
 pub const SHMKIT_OWNER_DIED: c_int = 1;
 
 /// A process's membership of a party, opaque: made by shm_party_join, ended by shm_party_leave.
@@ -43,17 +45,20 @@ pub struct shm_mutex {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct shm_party_options {
-    /// sizeof(shm_party_options)
+    /// sizeof(shm_party_options), always: 0 is -EINVAL.
     pub size: u32,
     /// SHMKIT_PARTY_ANY_THREAD | SHMKIT_PARTY_CAN_SHRINK
     pub flags: u32,
     /// Of a table that is made: how many keepers it has room for, at most 4096; 0 is 64. A process
-    /// has one, and one more for every 2000 locks that it has used. A table that is there has its
-    /// own number, and another one is -EINVAL.
+    /// has one, and one more for every 2000 locks that it has used: mutexes, read-write locks, onces
+    /// and tracked semaphores, once each, until it leaves. 63 keepers are the most. A slot is free
+    /// when its process has left, or when it has died and none of its threads can write any more. A
+    /// table that is there has its own number, and another one is -EINVAL.
     pub slots: u32,
     /// Of a table that is made: how many of its objects can count by process (read-write locks,
     /// barriers, semaphores whose units come back), at most 4096; 0 is 32. Rounded up to a multiple
-    /// of 16. A table that has less is -EINVAL.
+    /// of 16. An object has its cell for as long as there is the table: none is given back. A table
+    /// that has less is -EINVAL.
     pub cells: u32,
 }
 
@@ -90,8 +95,10 @@ pub unsafe extern "C" fn shm_party_join(
 ///
 /// In a child made by fork(), too, it ends the child's own handle alone. Of a party that came with a
 /// name it detaches the memory, too.
-/// Returns 0, or: -EBUSY this process holds a lock through it, or one of its watches waits for
-/// something in its region. Then it stays joined.
+/// Returns 0, or: -EBUSY through this handle the process has a mutex, a read-write lock for
+/// reading or writing, units of a tracked semaphore, or a once that it has begun; or one of its
+/// watches waits for something in the region. Then it stays joined. Membership of a barrier, units
+/// of other semaphores and events are no reason to stay.
 #[no_mangle]
 pub unsafe extern "C" fn shm_party_leave(party: *mut shm_party) -> c_int {
     args::answer(
@@ -132,8 +139,10 @@ pub unsafe extern "C" fn shm_party_changes(party: *mut shm_party, changes: *mut 
 /// Waits for data and for a death at once: as long as the word has this value, and nobody has joined,
 /// left or died since `seen`.
 ///
-/// Whoever changes the word calls shm_party_wake. To wait for a death alone, give a word that nobody
-/// changes. A death in the first 20 ms of a wait is heard of at their end, any other at once.
+/// Whoever changes the word calls shm_party_wake. Neither call orders memory: change the word by
+/// an atomic store (release), and look at it by an atomic load (acquire). To wait for a death
+/// alone, give a word that nobody changes. A death in the first 20 ms of a wait is heard of at
+/// their end, any other at once.
 /// `word`: in the party's region, at a multiple of 4.
 /// `seen`: from shm_party_changes.
 /// Returns 0 the word has another value, or was woken: look again; SHMKIT_PARTY_CHANGED (1)
@@ -198,12 +207,14 @@ pub unsafe extern "C" fn shm_mutex_init(
 }
 
 /// Locks, and waits for it as long as need be. The process owns the lock, not the thread: any
-/// thread of it may unlock, and a thread that ends releases nothing.
+/// thread of it may unlock, and a thread that ends releases nothing. So do not unlock after a
+/// negative result: another thread of this process may have the lock, and would lose it. Whoever
+/// locks sees all that was written before the lock was unlocked, also what a dead owner wrote.
 ///
 /// When the owner dies, however, or executes another program, the next one gets the lock once
-/// nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED: it repairs what
-/// the lock guards and calls shm_mutex_consistent. A child made by fork() owns nothing of what its
-/// parent holds.
+/// nothing of the dead process writes any more, and is told by SHMKIT_OWNER_DIED, which is
+/// positive: it repairs what the lock guards and calls shm_mutex_consistent. If it dies before
+/// that, the next one is told. A child made by fork() owns nothing of what its parent holds.
 /// Returns 0, SHMKIT_OWNER_DIED (1), or, without the lock: -EDEADLK this thread has it (not with
 /// SHMKIT_PARTY_ANY_THREAD); -ENOTRECOVERABLE somebody unlocked it without shm_mutex_consistent;
 /// -EINVAL NULL, or not a lock of this party; -ENOLCK, -ENOMEM at this process's first use of the
@@ -257,7 +268,10 @@ pub unsafe extern "C" fn shm_mutex_unlock(party: *mut shm_party, mutex: *mut shm
 
 /// Says that what the lock guards is repaired, after SHMKIT_OWNER_DIED. The lock stays locked.
 ///
-/// Returns 0, or: -EINVAL no owner died; -EPERM this process does not own it through this party.
+/// Returns 0, or, and nothing has changed: -EINVAL no owner died, or it has been said already;
+/// -EPERM this process does not own it through this party, as when another of its threads has
+/// unlocked it. Both are mistakes of the program: whoever has the lock from a dead owner never
+/// gets them.
 #[no_mangle]
 pub unsafe extern "C" fn shm_mutex_consistent(party: *mut shm_party, mutex: *mut shm_mutex) -> c_int {
     args::answer(args::mutex(&party, mutex).and_then(|mutex| mutex.consistent()))
@@ -265,8 +279,10 @@ pub unsafe extern "C" fn shm_mutex_consistent(party: *mut shm_party, mutex: *mut
 
 /// Who owns the lock, which may have changed by the time that the call returns.
 ///
-/// `pid`: the owner's number in its own PID namespace, 0 where it is no member of the party.
-/// Returns 1, 0 when nobody owns it (then `pid` stays as it is), or: -EINVAL.
+/// `pid`: the owner's number, 1 or more, in its own PID namespace. Stays as it is unless the result
+/// is 1.
+/// Returns 1; 0 when nobody owns it; or: -ESRCH the owner is no member of the party, as one that is
+/// dying just now; -EINVAL.
 #[no_mangle]
 pub unsafe extern "C" fn shm_mutex_owner(
     party: *mut shm_party,

@@ -43,9 +43,12 @@ pub unsafe extern "C" fn shm_semaphore_init(
 
 /// Takes a unit, and waits for one as long as need be.
 ///
-/// A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
-/// that a dead process had are there again once nothing of it writes any more; those of another one
-/// are gone.
+/// Who takes a unit sees what was written before it was given.
+///
+/// A process that is killed while it waits takes no wake-up with it. The units of a tracked
+/// semaphore that a dead process had are there again once nothing of it writes any more; those of
+/// another one are gone. Nobody is told: what the unit stood for may be half done, so look at it,
+/// or use a mutex.
 /// Returns 0, or: -EINVAL NULL, or not a semaphore of this party; -ENOLCK, -ENOMEM at this process's
 /// first use of a tracked one: no slot or thread for one more keeper, no memory.
 #[no_mangle]

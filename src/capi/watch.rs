@@ -48,7 +48,8 @@ pub unsafe extern "C" fn shm_watch_fd(watch: *const shm_watch) -> c_int {
 
 /// Makes the watch's descriptor readable when a word of the region has another value; at once if it has.
 ///
-/// Whoever changes the word wakes all who sleep on it (FUTEX_WAKE, not private).
+/// The program that changes the word must wake for it: shm_party_wake (party, word, UINT32_MAX),
+/// or FUTEX_WAKE, not private. Otherwise the descriptor stays as it is.
 /// `word`: in the party's region, at a multiple of 4.
 /// Returns 0, or: -EPERM the watch is another process's; -EINVAL.
 #[no_mangle]
@@ -83,8 +84,8 @@ pub unsafe extern "C" fn shm_watch_close(watch: *mut shm_watch) -> c_int {
 /// Locks if nobody has it; else the watch's descriptor becomes readable when it is worth another try.
 /// See shm_watch_open. After the owner's death it may take 2 ms.
 ///
-/// Returns as shm_mutex_trylock, but -EAGAIN for -EBUSY: the watch waits; and: -EPERM the watch is
-/// another process's.
+/// Returns as shm_mutex_trylock, SHMKIT_OWNER_DIED (1) included, but -EAGAIN for -EBUSY: the watch
+/// waits, also for a mutex that this thread has; and: -EPERM the watch is another process's.
 #[no_mangle]
 pub unsafe extern "C" fn shm_mutex_lock_watch(
     party: *mut shm_party,

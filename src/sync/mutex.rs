@@ -199,13 +199,15 @@ impl<'p> Mutex<'p> {
         lock::consistent(self.words(), own).map_err(|refused| self.code(refused, Errno::EINVAL))
     }
 
-    /// The process that has it now, by its number in its own PID namespace; None for nobody. Old news as soon
+    /// The process that has it now, by its number in its own PID namespace; None for nobody. ESRCH where the
+    /// owner is no member of the party: one that is dying just now, or what others have written. Old news as soon
     /// as it is told.
     pub fn owner(&self) -> Result<Option<u32>, Code> {
         self.check()?;
-        let tid = self.words().word.load(Ordering::Relaxed) & TM;
-        // One that nobody has is nobody's that we could name.
-        Ok((tid != 0).then(|| self.state.process_of(tid).unwrap_or(0)))
+        match self.words().word.load(Ordering::Relaxed) & TM {
+            0 => Ok(None),
+            tid => self.state.process_of(tid).map(Some).ok_or(Errno::ESRCH.into()),
+        }
     }
 
     /// The number by which this process owns it, as soon as it has used it: 0 before.

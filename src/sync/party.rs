@@ -668,10 +668,12 @@ impl State {
         self.table.settle(self.control().namespace.load(Ordering::Relaxed), deadline)
     }
 
-    /// The process whose keeper has this number: None where it is no member.
+    /// The process whose keeper has this number: None where it is no member, or its slot has no process's number:
+    /// 0 and what is negative mean many processes to kill(2).
     pub(super) fn process_of(&self, tid: u32) -> Option<u32> {
         let slot = self.table.find(tid)?;
-        Some(self.table.slot(slot).identity.load(Ordering::Acquire) as u32)
+        let pid = self.table.slot(slot).identity.load(Ordering::Acquire) as u32;
+        (1..=i32::MAX as u32).contains(&pid).then_some(pid)
     }
 
     /// Whether this thread is the one that holds a word which the process owns.

@@ -141,6 +141,11 @@ static void bad_mutexes(void)
     CODE(-EINVAL, shm_mutex_lock_until(party, mutex, INT64_MIN));
     CODE(0, shm_mutex_owner(party, mutex, &pid));
     CHECK_EQ(pid, 77);
+    /* An owner that is no member: no number that kill() would take for many processes. */
+    *(volatile uint32_t *)mutex = 0x3ffffffe;
+    CODE(-ESRCH, shm_mutex_owner(party, mutex, &pid));
+    CHECK_EQ(pid, 77);
+    *(volatile uint32_t *)mutex = 0;
     CODE(0, shm_mutex_lock_until(party, mutex, 0));
     CODE(-EINVAL, shm_mutex_lock_until(party, mutex, -1));
     CODE(1, shm_mutex_owner(party, mutex, &pid));

@@ -27,6 +27,31 @@ fn sleep_for_ever() -> ! {
     }
 }
 
+#[test]
+fn an_owner_that_is_no_member_has_no_number() {
+    own_process!(10, || {
+        let region = region();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(mutex.owner(), Ok(None));
+        word(&region).store(0x3fff_fffe, Ordering::Relaxed);
+        assert_eq!(errno_of(mutex.owner()), Some(libc::ESRCH));
+        word(&region).store(0, Ordering::Relaxed);
+        // Nor has one whose slot has a number that kill(2) takes for many processes.
+        assert_eq!(mutex.lock(), Ok(Locked::Clean));
+        let first_slot = TABLE + 64 + 32 * size_of::<u64>();
+        let identity = unsafe { AtomicU64::from_ptr(region.as_ptr().add(first_slot + 8).cast()) };
+        let told = identity.load(Ordering::Relaxed);
+        for pid in [0, i32::MIN as u32, u32::MAX] {
+            identity.store(told & !u64::from(u32::MAX) | u64::from(pid), Ordering::Relaxed);
+            assert_eq!(errno_of(mutex.owner()), Some(libc::ESRCH), "{pid}");
+        }
+        identity.store(told, Ordering::Relaxed);
+        assert_eq!(mutex.owner(), Ok(Some(std::process::id())));
+        mutex.unlock().unwrap();
+    });
+}
+
 /// Process 1 of a PID namespace, and its number here.
 struct Elsewhere {
     pid: libc::pid_t,

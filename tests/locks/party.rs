@@ -147,3 +147,41 @@ fn a_death_is_heard_of_without_futex_waitv() {
         sync::pretend_without_waitv(false);
     });
 }
+
+/// What a party in a file is after its processes have died, and in a copy that was made before: there no kernel has
+/// marked what they held.
+#[test]
+fn what_the_dead_held_in_a_file_is_told() {
+    own_process!(20, || {
+        let place = Directory::new();
+        let (path, copy) = (place.file("board"), place.file("copy"));
+        fn join_file(region: &Region) -> Party<'_> {
+            let flags = PartyFlags::CAN_SHRINK;
+            Party::join(region, TABLE, &PartyOptions { flags, ..PartyOptions::default() }).unwrap()
+        }
+        let locked = Line::new();
+        let owner = fork(|| {
+            let region = Region::file_create(&path, 1 << 20, &Options::default()).unwrap();
+            let party = join_file(&region);
+            assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+            locked.tell(1);
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        locked.hear();
+        std::fs::copy(&path, &copy).unwrap();
+        owner.slay();
+        for path in [&path, &copy] {
+            let region = Region::file_open(path, 1 << 20, &Options::default()).unwrap();
+            let party = join_file(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            if path == &copy {
+                assert_eq!(mutex.try_lock().unwrap_err().errno(), Some(libc::EBUSY));
+            }
+            assert_eq!(mutex.lock_until(Deadline::after(Duration::from_secs(10))), Ok(Locked::OwnerDied));
+            mutex.consistent().unwrap();
+            mutex.unlock().unwrap();
+        }
+    });
+}

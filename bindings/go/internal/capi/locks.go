@@ -114,7 +114,7 @@ func (p Party) MutexConsistent(at unsafe.Pointer) *Failure {
 	return silent(C.shm_mutex_consistent(p.party, mutex(at)))
 }
 
-// MutexOwner is 0 where nobody is known.
+// MutexOwner is 0 for nobody.
 func (p Party) MutexOwner(at unsafe.Pointer) (pid int, f *Failure) {
 	var number C.int32_t
 	code := C.shm_mutex_owner(p.party, mutex(at), &number)
