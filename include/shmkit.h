@@ -3218,6 +3218,17 @@ int shm_semaphore_wait_until(struct shm_party *party,
 int shm_semaphore_trywait(struct shm_party *party, struct shm_semaphore *semaphore);
 
 /**
+ * Takes a unit if there is one; if not, the watch's descriptor becomes readable when it is worth
+ * another try, for the units of a dead process, too. See shm_watch_open.
+ *
+ * Returns as shm_semaphore_wait, and: -EAGAIN there is none, and the watch waits; -EPERM the watch is
+ * another process's.
+ */
+int shm_semaphore_wait_watch(struct shm_party *party,
+                             struct shm_semaphore *semaphore,
+                             struct shm_watch *watch);
+
+/**
  * Gives a unit, and wakes one who waits.
  *
  * Who waited for a semaphore that is not tracked may use its bytes for something else as soon as it
