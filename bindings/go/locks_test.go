@@ -20,7 +20,8 @@ var (
 	mutexAt   = shmkit.PartySize(0, 0)
 	counterAt = mutexAt + 64
 	eventAt   = mutexAt + 128
-	boardSize = mutexAt + 256
+	unitsAt   = mutexAt + 192
+	boardSize = mutexAt + 512
 )
 
 // board is a region with a party, and a mutex, whose dead owners are counted.
@@ -135,6 +136,24 @@ func init() {
 		}
 		b.mutex.Unlock()
 		return b.party.Leave()
+	}
+	helpers["take units"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		units, err := b.party.Semaphore(unitsAt, 2, true)
+		if err != nil {
+			return err
+		}
+		for range 2 {
+			if err := units.Acquire(context.Background()); err != nil {
+				return err
+			}
+		}
+		h.say("taken")
+		_, err = h.hear()
+		return err
 	}
 	helpers["wait for event"] = func(h *helper) error {
 		b, err := inherited()
@@ -363,6 +382,63 @@ func TestEvent(t *testing.T) {
 	refused(t, event.Wait(ctx), context.DeadlineExceeded, "Wait")
 	_, err = b.party.Event(eventAt, true)
 	refused(t, err, syscall.EINVAL, "Event")
+}
+
+func TestSemaphore(t *testing.T) {
+	b := newBoard(t)
+	units, err := b.party.Semaphore(unitsAt, 1, false)
+	ok(t, err)
+	check(t, units.Created(), "found")
+	ok(t, units.Acquire(t.Context()))
+	taken, err := units.TryAcquire()
+	ok(t, err)
+	check(t, !taken, "took what is not there")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, units.Acquire(ctx), context.DeadlineExceeded, "Acquire")
+	const waiters = 20
+	ended := make(chan error, waiters)
+	for range waiters {
+		go func() { ended <- units.Acquire(t.Context()) }()
+	}
+	for range waiters {
+		ok(t, units.Release())
+	}
+	for range waiters {
+		ok(t, <-ended)
+	}
+	ok(t, units.Release())
+	value, err := units.Value()
+	ok(t, err)
+	check(t, value == 1, "%d units", value)
+	taken, err = units.TryAcquire()
+	ok(t, err)
+	check(t, taken, "did not take what is there")
+	_, err = b.party.Semaphore(unitsAt, 1, true)
+	refused(t, err, syscall.EINVAL, "Semaphore")
+	_, err = b.party.Semaphore(unitsAt, -1, false)
+	refused(t, err, syscall.EINVAL, "Semaphore")
+}
+
+func TestSemaphoreUnitsOfTheDead(t *testing.T) {
+	b := newBoard(t)
+	units, err := b.party.Semaphore(unitsAt, 2, true)
+	ok(t, err)
+	refused(t, units.Release(), syscall.EPERM, "Release")
+	taker := b.start(t, "take units")
+	taker.hears("taken")
+	taken, err := units.TryAcquire()
+	ok(t, err)
+	check(t, !taken, "took what another has")
+	got := make(chan error, 2)
+	for range 2 {
+		go func() { got <- units.Acquire(t.Context()) }()
+	}
+	taker.kill()
+	for range 2 {
+		ok(t, <-got)
+		ok(t, units.Release())
+	}
 }
 
 // panics fails the test unless the call panics with an error that is this one.

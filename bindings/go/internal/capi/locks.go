@@ -29,6 +29,16 @@ package capi
 #cgo nocallback shm_party_join
 #cgo noescape shm_party_leave
 #cgo nocallback shm_party_leave
+#cgo noescape shm_semaphore_init
+#cgo nocallback shm_semaphore_init
+#cgo noescape shm_semaphore_post
+#cgo nocallback shm_semaphore_post
+#cgo noescape shm_semaphore_trywait
+#cgo nocallback shm_semaphore_trywait
+#cgo noescape shm_semaphore_value
+#cgo nocallback shm_semaphore_value
+#cgo noescape shm_semaphore_wait_watch
+#cgo nocallback shm_semaphore_wait_watch
 #cgo noescape shm_watch_cancel
 #cgo nocallback shm_watch_cancel
 #cgo noescape shm_watch_open
@@ -41,8 +51,9 @@ import "unsafe"
 
 // What the flags of C are called.
 const (
-	PartyCanShrink = C.SHMKIT_PARTY_CAN_SHRINK
-	EventAutoReset = C.SHMKIT_EVENT_AUTO_RESET
+	PartyCanShrink   = C.SHMKIT_PARTY_CAN_SHRINK
+	EventAutoReset   = C.SHMKIT_EVENT_AUTO_RESET
+	SemaphoreTracked = C.SHMKIT_SEMAPHORE_TRACKED
 )
 
 // Party is a membership of C.
@@ -149,4 +160,29 @@ func (p Party) EventIsSet(at unsafe.Pointer) (set bool, f *Failure) {
 
 func (p Party) EventWaitWatch(at unsafe.Pointer, w Watch) *Failure {
 	return silent(C.shm_event_wait_watch(p.party, event(at), w.watch))
+}
+
+func semaphore(at unsafe.Pointer) *C.shm_semaphore { return (*C.shm_semaphore)(at) }
+
+func (p Party) SemaphoreInit(at unsafe.Pointer, units, flags uint32) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_semaphore_init(p.party, semaphore(at), C.uint32_t(units), C.uint32_t(flags), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) SemaphoreWaitWatch(at unsafe.Pointer, w Watch) *Failure {
+	return silent(C.shm_semaphore_wait_watch(p.party, semaphore(at), w.watch))
+}
+
+func (p Party) SemaphoreTryWait(at unsafe.Pointer) *Failure {
+	return silent(C.shm_semaphore_trywait(p.party, semaphore(at)))
+}
+
+func (p Party) SemaphorePost(at unsafe.Pointer) *Failure {
+	return silent(C.shm_semaphore_post(p.party, semaphore(at)))
+}
+
+func (p Party) SemaphoreValue(at unsafe.Pointer) (units int, f *Failure) {
+	code := C.shm_semaphore_value(p.party, semaphore(at))
+	return int(code), silent(code)
 }
