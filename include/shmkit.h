@@ -2956,6 +2956,31 @@ int shm_rwlock_write_until(struct shm_party *party, struct shm_rwlock *rwlock, i
 int shm_rwlock_trywrite(struct shm_party *party, struct shm_rwlock *rwlock);
 
 /**
+ * Locks for reading if nobody writes, or waits to write; if somebody does, the watch's descriptor
+ * becomes readable when it is worth another try. See shm_watch_open. After a writer's death it may take
+ * 2 ms.
+ *
+ * Returns as shm_rwlock_tryread, but -EAGAIN for -EBUSY: the watch waits; and: -EDEADLK this thread
+ * writes (not with SHMKIT_PARTY_ANY_THREAD); -EPERM the watch is another process's.
+ */
+int shm_rwlock_read_watch(struct shm_party *party,
+                          struct shm_rwlock *rwlock,
+                          struct shm_watch *watch);
+
+/**
+ * Locks for writing if nobody reads or writes; if somebody does, the watch's descriptor becomes
+ * readable when it is worth another try. See shm_watch_open. After a writer's death it may take 2 ms.
+ *
+ * Where only readers are in the way, new ones wait from then on as for any writer, until this watch
+ * has got the lock: so call shm_watch_cancel to give up, and not only leave the watch alone.
+ * Returns as shm_rwlock_trywrite, but -EAGAIN for -EBUSY: the watch waits; and: -EDEADLK this thread
+ * reads or writes, as far as that is known; -EPERM the watch is another process's.
+ */
+int shm_rwlock_write_watch(struct shm_party *party,
+                           struct shm_rwlock *rwlock,
+                           struct shm_watch *watch);
+
+/**
  * Unlocks what this process has: the writing, or one of its readings. Any of its threads may. After
  * SHMKIT_OWNER_DIED without shm_rwlock_consistent nobody can lock it any more, ever.
  *
@@ -3084,6 +3109,17 @@ int shm_semaphore_wait_until(struct shm_party *party,
 int shm_semaphore_trywait(struct shm_party *party, struct shm_semaphore *semaphore);
 
 /**
+ * Takes a unit if there is one; if not, the watch's descriptor becomes readable when it is worth
+ * another try, for the units of a dead process, too. See shm_watch_open.
+ *
+ * Returns as shm_semaphore_wait, and: -EAGAIN there is none, and the watch waits; -EPERM the watch is
+ * another process's.
+ */
+int shm_semaphore_wait_watch(struct shm_party *party,
+                             struct shm_semaphore *semaphore,
+                             struct shm_watch *watch);
+
+/**
  * Gives a unit, and wakes one who waits.
  *
  * Who waited for a semaphore that is not tracked may use its bytes for something else as soon as it
@@ -3179,6 +3215,17 @@ int shm_once_begin(struct shm_party *party, struct shm_once *once);
  * Returns as shm_once_begin, and: -ETIMEDOUT; -EINVAL a negative deadline.
  */
 int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
+
+/**
+ * Tells whether there is something to do; while another one does it, the watch's descriptor becomes
+ * readable when it is worth another try. See shm_watch_open. After a death it may take 2 ms.
+ *
+ * Returns as shm_once_begin, and: -EAGAIN another one does it, and the watch waits; -EPERM the watch
+ * is another process's.
+ */
+int shm_once_begin_watch(struct shm_party *party,
+                         struct shm_once *once,
+                         struct shm_watch *watch);
 
 /**
  * Says how it went, after shm_once_begin with a positive result. What was written before is seen

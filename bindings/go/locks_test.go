@@ -20,7 +20,10 @@ var (
 	mutexAt   = shmkit.PartySize(0, 0)
 	counterAt = mutexAt + 64
 	eventAt   = mutexAt + 128
-	boardSize = mutexAt + 256
+	unitsAt   = mutexAt + 192
+	rwmutexAt = mutexAt + 256
+	onceAt    = mutexAt + 320
+	boardSize = mutexAt + 512
 )
 
 // board is a region with a party, and a mutex, whose dead owners are counted.
@@ -67,6 +70,13 @@ func nothingLeft(t *testing.T) {
 		if left := leftSince(before); left != "" {
 			t.Error("the test left behind:\n" + left)
 		}
+	})
+}
+
+func (b *board) rwmutex() (*shmkit.RWMutex, error) {
+	return b.party.RWMutex(rwmutexAt, func() error {
+		b.repairs++
+		return nil
 	})
 }
 
@@ -135,6 +145,57 @@ func init() {
 		}
 		b.mutex.Unlock()
 		return b.party.Leave()
+	}
+	helpers["take units"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		units, err := b.party.Semaphore(unitsAt, 2, true)
+		if err != nil {
+			return err
+		}
+		for range 2 {
+			if err := units.Acquire(context.Background()); err != nil {
+				return err
+			}
+		}
+		h.say("taken")
+		_, err = h.hear()
+		return err
+	}
+	helpers["lock to read or write, and wait"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		m, err := b.rwmutex()
+		if err != nil {
+			return err
+		}
+		if h.args[0] == "read" {
+			m.RLock()
+		} else {
+			m.Lock()
+		}
+		h.say("locked")
+		_, err = h.hear()
+		return err
+	}
+	helpers["begin once, and wait"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		once, err := b.party.Once(onceAt)
+		if err != nil {
+			return err
+		}
+		return once.Do(context.Background(), func() error {
+			h.say("begun")
+			_, err := h.hear()
+			return err
+		})
 	}
 	helpers["wait for event"] = func(h *helper) error {
 		b, err := inherited()
@@ -384,6 +445,200 @@ func TestEvent(t *testing.T) {
 	refused(t, event.Wait(ctx), context.DeadlineExceeded, "Wait")
 	_, err = b.party.Event(eventAt, true)
 	refused(t, err, syscall.EINVAL, "Event")
+}
+
+func TestSemaphore(t *testing.T) {
+	b := newBoard(t)
+	units, err := b.party.Semaphore(unitsAt, 1, false)
+	ok(t, err)
+	check(t, units.Created(), "found")
+	ok(t, units.Acquire(t.Context()))
+	taken, err := units.TryAcquire()
+	ok(t, err)
+	check(t, !taken, "took what is not there")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, units.Acquire(ctx), context.DeadlineExceeded, "Acquire")
+	const waiters = 20
+	ended := make(chan error, waiters)
+	for range waiters {
+		go func() { ended <- units.Acquire(t.Context()) }()
+	}
+	for range waiters {
+		ok(t, units.Release())
+	}
+	for range waiters {
+		ok(t, <-ended)
+	}
+	ok(t, units.Release())
+	value, err := units.Value()
+	ok(t, err)
+	check(t, value == 1, "%d units", value)
+	taken, err = units.TryAcquire()
+	ok(t, err)
+	check(t, taken, "did not take what is there")
+	_, err = b.party.Semaphore(unitsAt, 1, true)
+	refused(t, err, syscall.EINVAL, "Semaphore")
+	_, err = b.party.Semaphore(unitsAt, -1, false)
+	refused(t, err, syscall.EINVAL, "Semaphore")
+}
+
+func TestSemaphoreUnitsOfTheDead(t *testing.T) {
+	b := newBoard(t)
+	units, err := b.party.Semaphore(unitsAt, 2, true)
+	ok(t, err)
+	refused(t, units.Release(), syscall.EPERM, "Release")
+	taker := b.start(t, "take units")
+	taker.hears("taken")
+	taken, err := units.TryAcquire()
+	ok(t, err)
+	check(t, !taken, "took what another has")
+	got := make(chan error, 2)
+	for range 2 {
+		go func() { got <- units.Acquire(t.Context()) }()
+	}
+	taker.kill()
+	for range 2 {
+		ok(t, <-got)
+		ok(t, units.Release())
+	}
+}
+
+func TestRWMutex(t *testing.T) {
+	b := newBoard(t)
+	m, err := b.rwmutex()
+	ok(t, err)
+	check(t, m.Created(), "found")
+	panics(t, syscall.EPERM, m.Unlock)
+	m.RLock()
+	m.RLocker().Lock()
+	check(t, m.TryRLock() && !m.TryLock(), "two read")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, m.LockContext(ctx), context.DeadlineExceeded, "LockContext")
+	check(t, m.TryRLock(), "a writer that has given up keeps readers out")
+	wrote := make(chan error, 1)
+	go func() { wrote <- m.LockContext(t.Context()) }()
+	m.RLocker().Unlock()
+	for range 3 {
+		m.RUnlock()
+	}
+	ok(t, <-wrote)
+	check(t, !m.TryRLock() && !m.TryLock(), "somebody writes")
+	const readers = 20
+	read := make(chan error, readers)
+	for range readers {
+		go func() { read <- m.RLockContext(t.Context()) }()
+	}
+	m.Unlock()
+	for range readers {
+		ok(t, <-read)
+		m.RUnlock()
+	}
+	var group sync.WaitGroup
+	turns := rounds(500)
+	for range 3 {
+		group.Add(2)
+		go func() {
+			defer group.Done()
+			for range turns {
+				m.Lock()
+				err := b.increment()
+				m.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		go func() {
+			defer group.Done()
+			for range turns {
+				m.RLock()
+				m.RUnlock()
+			}
+		}()
+	}
+	group.Wait()
+	check(t, b.count(t) == 3*turns, "%d counted", b.count(t))
+	check(t, b.repairs == 0, "nobody died, and %d repairs", b.repairs)
+	_, err = b.party.RWMutex(rwmutexAt, nil)
+	refused(t, err, syscall.EINVAL, "RWMutex")
+}
+
+func TestRWMutexOfTheDead(t *testing.T) {
+	b := newBoard(t)
+	m, err := b.rwmutex()
+	ok(t, err)
+	got := make(chan error, 1)
+	for i, test := range []struct {
+		has  string
+		want func(context.Context) error
+		end  func()
+	}{
+		{"read", m.LockContext, m.Unlock},
+		{"write", m.LockContext, m.Unlock},
+		{"write", m.RLockContext, m.RUnlock},
+	} {
+		owner := b.start(t, "lock to read or write, and wait", test.has)
+		owner.hears("locked")
+		check(t, !m.TryLock(), "locked what another has")
+		go func() { got <- test.want(t.Context()) }()
+		owner.kill()
+		ok(t, <-got)
+		check(t, b.repairs == i, "%d repairs", b.repairs)
+		check(t, m.TryRLock() == (i == 2), "is it for reading?")
+		if i == 2 {
+			m.RUnlock()
+		}
+		test.end()
+	}
+	why := errors.New("no idea")
+	broken, err := b.party.RWMutex(rwmutexAt, func() error { return why })
+	ok(t, err)
+	owner := b.start(t, "lock to read or write, and wait", "write")
+	owner.hears("locked")
+	owner.kill()
+	err = broken.RLockContext(t.Context())
+	check(t, errors.Is(err, why), "%v", err)
+	refused(t, m.LockContext(t.Context()), syscall.ENOTRECOVERABLE, "LockContext")
+	panics(t, syscall.ENOTRECOVERABLE, m.RLock)
+}
+
+func TestOnce(t *testing.T) {
+	b := newBoard(t)
+	once, err := b.party.Once(onceAt)
+	ok(t, err)
+	check(t, once.Created(), "found")
+	other := b.start(t, "begin once, and wait")
+	other.hears("begun")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, once.Do(ctx, b.increment), context.DeadlineExceeded, "Do")
+	const goroutines = 20
+	ended := make(chan error, goroutines)
+	for range goroutines {
+		go func() { ended <- once.Do(t.Context(), b.increment) }()
+	}
+	other.kill()
+	for range goroutines {
+		ok(t, <-ended)
+	}
+	check(t, b.count(t) == 1, "%d times", b.count(t))
+	ok(t, once.Do(t.Context(), func() error { return errors.New("done twice") }))
+}
+
+func TestOnceThatFails(t *testing.T) {
+	b := newBoard(t)
+	once, err := b.party.Once(onceAt)
+	ok(t, err)
+	why := errors.New("not now")
+	err = once.Do(t.Context(), func() error { return why })
+	check(t, err == why, "%v", err)
+	panics(t, why, func() { _ = once.Do(t.Context(), func() error { panic(why) }) })
+	ok(t, once.Do(t.Context(), b.increment))
+	check(t, b.count(t) == 1, "%d times", b.count(t))
+	_, err = b.party.Once(mutexAt)
+	refused(t, err, syscall.EINVAL, "Once")
 }
 
 // panics fails the test unless the call panics with an error that is this one.

@@ -2,6 +2,7 @@ use std::ffi::c_int;
 
 use super::args::{self, shm_error};
 use super::sync::shm_party;
+use super::watch::shm_watch;
 use crate::deadline::Deadline;
 use crate::sync::SemaphoreFlags;
 
@@ -87,6 +88,21 @@ pub unsafe extern "C" fn shm_semaphore_trywait(
         true => 0,
         false => try_wait(party, semaphore),
     }
+}
+
+/// Takes a unit if there is one; if not, the watch's descriptor becomes readable when it is worth
+/// another try, for the units of a dead process, too. See shm_watch_open.
+///
+/// Returns as shm_semaphore_wait, and: -EAGAIN there is none, and the watch waits; -EPERM the watch is
+/// another process's.
+#[no_mangle]
+pub unsafe extern "C" fn shm_semaphore_wait_watch(
+    party: *mut shm_party,
+    semaphore: *mut shm_semaphore,
+    watch: *mut shm_watch,
+) -> c_int {
+    let waited = || args::semaphore(&party, semaphore)?.wait_watch(args::watch(&watch)?);
+    args::answer(waited())
 }
 
 /// Gives a unit, and wakes one who waits.

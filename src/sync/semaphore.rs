@@ -52,6 +52,7 @@ use super::party::{Party, State};
 use super::pending::Pending;
 use super::settle::Looks;
 use super::wait;
+use super::watcher::{Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -74,6 +75,9 @@ const UNITS_MAX: u32 = i32::MAX as u32;
 /// A gate that is closed; the bits below are not the gate's.
 const CLOSED: u64 = (W as u64) << 32;
 const BELOW: u64 = u32::MAX as u64;
+
+/// Looks at a word that others change all the time.
+const TRIES: u32 = 100;
 
 /// How long who takes or tries waits for another who takes: that is a few instructions, if it runs.
 const BRIEF: Duration = Duration::from_millis(10);
@@ -235,6 +239,15 @@ impl<'p> Semaphore<'p> {
         }
     }
 
+    /// Takes a unit if there is one; else EAGAIN, and the watch's descriptor becomes readable when it is worth
+    /// another try, with the same watch.
+    pub fn wait_watch(&self, watch: &Watch) -> Result<(), Code> {
+        match self.sort()? {
+            Sort::Plain(units) => wait_watch(units, watch),
+            Sort::Tracked(tracked) => tracked.wait_watch(watch),
+        }
+    }
+
     /// Gives a unit. EOVERFLOW where there are 2^31 − 1; of a tracked semaphore EPERM where this process has none.
     #[inline(always)]
     pub fn post(&self) -> Result<(), Code> {
@@ -340,13 +353,7 @@ fn wait_pending(units: &AtomicU64, gate: &AtomicU32, deadline: Deadline) -> Resu
     let mut slept = false;
     let mut seen = units.load(Ordering::Relaxed);
     loop {
-        let left = units_of(seen).checked_sub(1);
-        let next = match left {
-            Some(_) if !slept => seen - 1,
-            Some(0) => (seen - 1) & BELOW | CLOSED,
-            Some(_) => (seen - 1) & BELOW,
-            None => seen & BELOW | CLOSED,
-        };
+        let (next, left) = after_look(seen, slept);
         let swapped = match next == seen {
             true => Ok(seen),
             false => units.compare_exchange(seen, next, Ordering::Acquire, Ordering::Relaxed),
@@ -374,6 +381,40 @@ fn wait_pending(units: &AtomicU64, gate: &AtomicU32, deadline: Deadline) -> Resu
             seen = units.load(Ordering::Relaxed);
         }
     }
+}
+
+/// What becomes of a plain one by whoever wants a unit, and how many are left then; None where there is none.
+fn after_look(seen: u64, slept: bool) -> (u64, Option<u32>) {
+    let left = units_of(seen).checked_sub(1);
+    let next = match left {
+        Some(_) if !slept => seen - 1,
+        Some(0) => (seen - 1) & BELOW | CLOSED,
+        Some(_) => (seen - 1) & BELOW,
+        None => seen & BELOW | CLOSED,
+    };
+    (next, left)
+}
+
+fn wait_watch(units: &AtomicU64, watch: &Watch) -> Result<(), Code> {
+    let gate = wait::high_half(units);
+    let slept = watch.has_waited(gate)?;
+    let mut seen = units.load(Ordering::Relaxed);
+    for _ in 0..TRIES {
+        let (next, left) = after_look(seen, slept);
+        match (units.compare_exchange(seen, next, Ordering::Acquire, Ordering::Relaxed), left) {
+            (Ok(_), Some(left)) => {
+                if slept && left > 0 {
+                    wake(gate);
+                }
+                return watch.done();
+            }
+            (Ok(_), None) => break,
+            (Err(now), _) => seen = now,
+        }
+    }
+    // A gate that is closed says that there is no unit.
+    watch.arm(gate, Until::UpperNot(W), Turn::One)?;
+    Err(Errno::EAGAIN.into())
 }
 
 fn post(units: &AtomicU64) -> Result<(), Code> {
@@ -490,6 +531,24 @@ impl Tracked<'_> {
                 slept = true;
             }
         }
+    }
+
+    fn wait_watch(&self, watch: &Watch) -> Result<(), Code> {
+        let (own, cell) = self.own()?;
+        let slept = watch.has_waited(self.gate())?;
+        let changes = self.state.changes();
+        let (_, mut again) = Looks::default().until(self.state, Deadline::NEVER);
+        match self.take(own, cell, true, slept) {
+            Ok(true) => return watch.done(),
+            Ok(false) => {}
+            // Somebody who takes was stopped: the gate may be open.
+            Err(_) => {
+                self.gate().store(W, Ordering::SeqCst);
+                again = Deadline::after(BRIEF);
+            }
+        }
+        watch.arm_in(self.state, (self.gate(), Until::Not(W), Turn::One), changes, again)?;
+        Err(Errno::EAGAIN.into())
     }
 
     fn try_wait(&self) -> Result<(), Code> {

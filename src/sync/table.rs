@@ -66,6 +66,7 @@ pub(super) const MARK: u32 = 1 << 31;
 
 /// How a table is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub(super) struct Shape {
     pub slots: u32,
     /// A multiple of 16: the cells of two processes are on no line together.
@@ -104,6 +105,7 @@ impl Shape {
 
 /// A table in mapped memory. Its shape is our own copy: a peer can write the one that is there.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(super) struct Table {
     start: *const u8,
     pub shape: Shape,
@@ -114,6 +116,22 @@ impl Table {
     /// `shape.size()` bytes at `start`, 8-aligned, stay mapped for writing as long as this is used.
     pub(super) unsafe fn new(start: *const u8, shape: Shape) -> Table {
         Table { start, shape }
+    }
+
+    /// No table, in zeros.
+    pub(super) const NONE: Table = Table { start: std::ptr::null(), shape: Shape { slots: 0, cells: 0 } };
+
+    /// None for [`Table::NONE`].
+    pub(super) fn get(&self) -> Option<&Table> {
+        (!self.start.is_null()).then_some(self)
+    }
+
+    pub(super) fn is(&self, other: &Table) -> bool {
+        self.start == other.start
+    }
+
+    pub(super) fn changes(&self) -> u32 {
+        self.header().changes.load(Ordering::Acquire)
     }
 
     pub(super) fn header(&self) -> &Header {

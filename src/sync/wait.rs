@@ -60,6 +60,14 @@ pub(super) fn high_half(word: &AtomicU64) -> &AtomicU32 {
     half(word, usize::from(cfg!(target_endian = "little")))
 }
 
+/// What a word's upper half is, of which this is the address: by a look at the whole.
+pub(super) fn load_high(half: &AtomicU32) -> u32 {
+    let index = usize::from(cfg!(target_endian = "little"));
+    // SAFETY: high_half() has made it of such a word.
+    let word = unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) };
+    (word.load(Ordering::Acquire) >> 32) as u32
+}
+
 fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {
     // SAFETY: one half of it, and as long there; no access is made that could be torn from one of the whole.
     unsafe { AtomicU32::from_ptr(word.as_ptr().cast::<u32>().add(index)) }

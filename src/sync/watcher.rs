@@ -17,6 +17,9 @@
 //! | ARMED | waits | FIRED, by the thread; IDLE, by its user |
 //! | FIRED | the descriptor is readable, until its user takes it up | ARMED, IDLE, by its user |
 //!
+//! What waits for those who could die, too, waits for the party's `changes` and its slots besides (as `wait` does),
+//! once for all watches of a thread.
+//!
 //! A thread serves as many watches as futex_waitv takes words, 127; for more there are more threads, up to 64.
 //! Each has a page, or some, of which a child made by fork has zeros: there no thread runs, and all slots are
 //! free. The thread ends with its last watch. Where there is no futex_waitv it looks at the words in short
@@ -34,9 +37,11 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use nix::sys::mman::{MapFlags, ProtFlags};
 
 use super::lock::{TM, W};
-use super::party::Party;
+use super::party::{Party, State};
 use super::private::{Held, Lock};
+use super::table::Table;
 use super::wait::{self, SHORT_SLICE_NS, SLICE_NS};
+use crate::deadline::Deadline;
 use crate::error::{Code, During, Error, Result};
 use crate::sys::futex::{self, Expected, RobustList, WAITV_MAX};
 use crate::sys::{self, clock, event, mmap, thread, Errno};
@@ -87,6 +92,30 @@ struct Slot {
     fd: RawFd,
     /// When it came to this state.
     since_ns: i64,
+    besides: Besides,
+}
+
+/// What a slot waits for besides its word. Zeros are valid.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Besides {
+    /// That somebody joins, leaves or dies in this party, if any; mapped while the slot is ARMED.
+    table: Table,
+    /// What its `changes` were.
+    changes: u32,
+    /// At the latest: to be tried again.
+    until_ns: i64,
+    hold: Hold,
+}
+
+/// What the user of a watch holds while that waits, and gives back when it gives up. Zeros are nothing.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Hold {
+    pub word: *const AtomicU32,
+    pub own: u32,
+    /// Called for the word, while that is mapped.
+    pub give_back: Option<unsafe fn(*const AtomicU32, u32)>,
 }
 
 const IDLE: u32 = 0;
@@ -122,6 +151,8 @@ pub(super) enum Until {
     Free,
     /// This bit is set.
     Set(u32),
+    /// The word is the upper half of one of 64 bits, and has another value.
+    UpperNot(u32),
 }
 
 /// How many a wake-up of the word wakes.
@@ -136,9 +167,17 @@ impl Until {
     /// Whether to wait on. Where W is gone a waker would not see us: to be tried again.
     fn lasts(self, seen: u32) -> bool {
         match self {
-            Until::Not(value) => seen == value,
+            Until::Not(value) | Until::UpperNot(value) => seen == value,
             Until::Free => seen & W != 0 && seen & TM != 0,
             Until::Set(bit) => seen & W != 0 && seen & bit == 0,
+        }
+    }
+
+    /// What the word is.
+    fn look(self, word: &AtomicU32) -> u32 {
+        match self {
+            Until::UpperNot(_) => wait::load_high(word),
+            _ => word.load(Ordering::Acquire),
         }
     }
 
@@ -198,14 +237,56 @@ impl Watch {
 
     /// The descriptor becomes readable when that has come to pass; at once if it has.
     pub(super) fn arm(&self, word: &AtomicU32, until: Until, turn: Turn) -> Result<(), Code> {
+        self.arm_with(word, until, turn, Besides::NOTHING)
+    }
+
+    /// The same; and when somebody of the party has joined, left or died since `seen`; and at the deadline.
+    pub(super) fn arm_in(
+        &self,
+        state: &State,
+        (word, until, turn): (&AtomicU32, Until, Turn),
+        seen: u32,
+        deadline: Deadline,
+    ) -> Result<(), Code> {
+        let until_ns = deadline.ns().unwrap_or(i64::MAX);
+        let besides = Besides { table: *state.table(), changes: seen, until_ns, ..Besides::NOTHING };
+        self.arm_with(word, until, turn, besides)
+    }
+
+    /// The same for one who holds something meanwhile, which a call with the same watch takes back by
+    /// [`Watch::take_hold`].
+    pub(super) fn arm_holding(
+        &self,
+        state: &State,
+        (word, until, turn): (&AtomicU32, Until, Turn),
+        seen: u32,
+        hold: Hold,
+    ) -> Result<(), Code> {
+        let besides = Besides { table: *state.table(), changes: seen, hold, ..Besides::NOTHING };
+        self.arm_with(word, until, turn, besides)
+    }
+
+    /// Whether its user holds this word. From here on that is the caller's to give back.
+    pub(super) fn take_hold(&self, word: &AtomicU32) -> Result<bool, Code> {
+        let mut inner = self.hold()?;
+        let slot = &inner.slots[self.index];
+        let hold = slot.besides.hold;
+        let holds = slot.state != IDLE && hold.give_back.is_some() && std::ptr::eq(hold.word, word);
+        if holds {
+            inner.end(self.index, false);
+        }
+        Ok(holds)
+    }
+
+    fn arm_with(&self, word: &AtomicU32, until: Until, turn: Turn, besides: Besides) -> Result<(), Code> {
         let mut inner = self.hold()?;
         // Of the same word it is a sleeper still.
         let same = std::ptr::eq(inner.slots[self.index].word, word);
         inner.end(self.index, !same);
         let slot = &mut inner.slots[self.index];
-        (slot.word, slot.until, slot.turn) = (word, until, turn);
+        (slot.word, slot.until, slot.turn, slot.besides) = (word, until, turn, besides);
         slot.turn_to(ARMED);
-        match until.lasts(word.load(Ordering::Acquire)) {
+        match until.lasts(until.look(word)) {
             true => inner.shard.notify(),
             false => inner.fire(self.index),
         }
@@ -272,6 +353,59 @@ pub(super) fn is_waiting_within(addresses: Range<usize>) -> bool {
     )
 }
 
+impl Besides {
+    const NOTHING: Besides = Besides {
+        table: Table::NONE,
+        changes: 0,
+        until_ns: i64::MAX,
+        hold: Hold { word: std::ptr::null(), own: 0, give_back: None },
+    };
+
+    /// Whether to wait on.
+    fn last(&self, now_ns: i64) -> bool {
+        now_ns < self.until_ns && self.table.get().is_none_or(|table| table.changes() == self.changes)
+    }
+}
+
+/// The parties whose deaths a thread waits for, each with what its `changes` were.
+struct Parties {
+    parties: [(Table, u32); WATCHES],
+    count: usize,
+}
+
+impl Parties {
+    const fn new() -> Parties {
+        Parties { parties: [(Table::NONE, 0); WATCHES], count: 0 }
+    }
+
+    /// One that was not there is looked through for those who died.
+    fn add(&mut self, besides: &Besides) {
+        let Some(table) = besides.table.get() else { return };
+        if !self.parties[..self.count].iter().any(|(other, _)| other.is(table)) {
+            self.parties[self.count] = (*table, table.changes());
+            self.count += 1;
+            table.scan();
+        }
+    }
+
+    /// Behind so many words, what to wait for; false where it is more than futex_waitv takes.
+    fn expect(&self, words: &mut [Expected; WAITV_MAX], count: &mut usize) -> bool {
+        let mut push = |word: &AtomicU32, value| {
+            let fits = *count < WAITV_MAX;
+            if fits {
+                words[*count] = Expected::new(word, value);
+                *count += 1;
+            }
+            fits
+        };
+        self.parties[..self.count].iter().all(|(table, changes)| {
+            let mut slots = (0..table.used()).map(|index| table.slot(index));
+            push(&table.header().changes, *changes)
+                && slots.all(|slot| slot.watch().is_none_or(|value| push(&slot.word, value)))
+        })
+    }
+}
+
 impl Slot {
     const FREE: Slot = Slot {
         watch: 0,
@@ -281,6 +415,7 @@ impl Slot {
         state: IDLE,
         fd: 0,
         since_ns: 0,
+        besides: Besides::NOTHING,
     };
 
     fn turn_to(&mut self, state: u32) {
@@ -373,8 +508,12 @@ impl Guard<'_> {
     /// The slot waits for nothing any more; if its user has given up, another sleeper gets the wake-up that may
     /// have come.
     fn end(&mut self, index: usize, given_up: bool) {
-        let Slot { state, word, turn, .. } = self.slots[index];
+        let Slot { state, word, turn, besides: Besides { hold, .. }, .. } = self.slots[index];
         self.slots[index].turn_to(IDLE);
+        if let (true, true, Some(give_back)) = (given_up, state != IDLE, hold.give_back) {
+            // SAFETY (protocol): a party is not left while a watch waits for a word of its region.
+            unsafe { give_back(hold.word, hold.own) };
+        }
         match state {
             FIRED => {
                 event::drain(self.slots[index].descriptor());
@@ -480,28 +619,36 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
         let mut words = [Expected::NONE; WAITV_MAX];
         words[0] = Expected::new(&shard.changes, seen);
         count = 0;
+        let mut parties = Parties::new();
         let now_ns = clock::monotonic_ns();
+        let mut until_ns = i64::MAX;
         for index in 0..WATCHES {
-            let Slot { watch, word: at, until, state, since_ns, .. } = inner.slots[index];
+            let Slot { watch, word: at, until, state, since_ns, besides, .. } = inner.slots[index];
             if state != ARMED || inner.is_behind(index, now_ns) {
                 continue;
             }
             // SAFETY (protocol): a party is not left while a watch waits for a word of its region.
             let word = unsafe { &*at };
-            let seen = word.load(Ordering::Acquire);
-            if !until.lasts(seen) || until.can_be_forged() && now_ns - since_ns >= SLICE_NS {
+            // Before: its deaths are in the changes.
+            parties.add(&besides);
+            let seen = until.look(word);
+            let lasts = until.lasts(seen) && besides.last(now_ns);
+            if !lasts || until.can_be_forged() && now_ns - since_ns >= SLICE_NS {
                 inner.fire(index);
             } else {
                 waited[count] = (index, watch, at);
                 count += 1;
                 words[count] = Expected::new(word, seen);
+                until_ns = until_ns.min(besides.until_ns);
             }
         }
+        let mut expected = count + 1;
+        let slice_ns = if parties.expect(&mut words, &mut expected) { SLICE_NS } else { SHORT_SLICE_NS };
         let waiting = inner.slots.iter().any(|slot| slot.state == ARMED);
         drop(inner);
-        let until = |slice_ns| waiting.then(|| now_ns + slice_ns);
+        let until = |slice_ns| waiting.then(|| until_ns.min(now_ns + slice_ns));
         let woken = match wait::has_waitv() {
-            true => futex::wait_any(&words[..=count], until(SLICE_NS)).map(drop),
+            true => futex::wait_any(&words[..expected], until(slice_ns)).map(drop),
             false => futex::wait(&shard.changes, seen, until(SHORT_SLICE_NS)),
         };
         if let Err(Errno::ENOSYS | Errno::EPERM) = woken {

@@ -90,10 +90,12 @@ static void bad_conditions(void)
 static void bad_semaphores(void)
 {
     shm_party *party;
+    shm_watch *watch = NULL;
     shm_semaphore *plain, *tracked, *zeros, *bad[] = {NULL, (shm_semaphore *)outside, (shm_semaphore *)UINTPTR_MAX,
                                                       (shm_semaphore *)-8};
 
     set_up();
+    OK(shm_watch_open(&watch, &error));
     party = join();
     plain = &board->plain;
     tracked = &board->tracked;
@@ -102,12 +104,21 @@ static void bad_semaphores(void)
         REFUSED(-EINVAL, "semaphore", shm_semaphore_init(party, bad[at], 1, 0, &error));
         CODE(-EINVAL, shm_semaphore_wait(party, bad[at]));
         CODE(-EINVAL, shm_semaphore_wait_until(party, bad[at], 0));
+        CODE(-EINVAL, shm_semaphore_wait_watch(party, bad[at], watch));
         CODE(-EINVAL, shm_semaphore_trywait(party, bad[at]));
         CODE(-EINVAL, shm_semaphore_post(party, bad[at]));
         CODE(-EINVAL, shm_semaphore_value(party, bad[at]));
     }
     REFUSED(-EINVAL, "NULL", shm_semaphore_init(NULL, plain, 1, 0, &error));
     CODE(-EINVAL, shm_semaphore_wait(NULL, plain));
+    CODE(-EINVAL, shm_semaphore_wait_watch(NULL, plain, watch));
+    CODE(-EINVAL, shm_semaphore_wait_watch(party, plain, NULL));
+    CODE(-EINVAL, shm_semaphore_wait_watch(party, zeros, watch));
+    CODE(-EAGAIN, shm_semaphore_wait_watch(party, plain, watch));
+    CODE(0, shm_semaphore_wait_watch(party, tracked, watch));
+    CODE(-EAGAIN, shm_semaphore_wait_watch(party, tracked, watch));
+    CODE(0, shm_watch_cancel(watch));
+    CODE(0, shm_semaphore_post(party, tracked));
     CODE(-EINVAL, shm_semaphore_wait_until(NULL, plain, 0));
     CODE(-EINVAL, shm_semaphore_trywait(NULL, plain));
     CODE(-EINVAL, shm_semaphore_post(NULL, plain));
@@ -152,6 +163,7 @@ static void bad_semaphores(void)
     CODE(0, shm_semaphore_post(party, tracked));
     CODE(-EPERM, shm_semaphore_post(party, tracked));
     CODE(1, shm_semaphore_value(party, tracked));
+    CODE(0, shm_watch_close(watch));
     tear_down(party);
 }
 
@@ -170,6 +182,9 @@ static void bad_onces(void)
         CODE(-EINVAL, shm_once_end(party, bad[at], 1));
     }
     REFUSED(-EINVAL, "NULL", shm_once_init(NULL, once, &error));
+    CODE(-EINVAL, shm_once_begin_watch(NULL, &board->once, NULL));
+    CODE(-EINVAL, shm_once_begin_watch(party, NULL, NULL));
+    CODE(-EINVAL, shm_once_begin_watch(party, &board->once, NULL));
     CODE(-EINVAL, shm_once_begin(NULL, once));
     CODE(-EINVAL, shm_once_begin_until(NULL, once, 0));
     CODE(-EINVAL, shm_once_end(NULL, once, 1));
@@ -282,8 +297,12 @@ static void what_a_dead_process_had(void)
 /* The stack of the first keeper stays with the C library, for the next thread. */
 static void warm_up(void)
 {
+    shm_watch *kept;
+
     set_up();
+    OK(shm_watch_open(&kept, &error));
     tear_down(join());
+    CODE(0, shm_watch_close(kept));
 }
 
 static void balanced(int socket UNUSED, void *argument UNUSED)

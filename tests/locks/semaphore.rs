@@ -1,12 +1,13 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::{self, Party, PartyOptions, Semaphore, SemaphoreFlags};
+use shmkit::sync::{self, Party, PartyOptions, Semaphore, SemaphoreFlags, Watch};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
+use super::watch::is_readable_within;
 use super::workers::*;
-use super::{errno_of, in_child, join, region, FIRST, TABLE};
+use super::{errno_of, in_child, in_time, join, region, FIRST, TABLE};
 
 const PLAIN: SemaphoreFlags = SemaphoreFlags::empty();
 const TRACKED: SemaphoreFlags = SemaphoreFlags::TRACKED;
@@ -506,5 +507,84 @@ fn words_that_are_forged_without_end_do_not_hold_up_a_deadline() {
             peer.slay();
             region.write(FIRST, &[0; 32]).unwrap();
         }
+    });
+}
+
+/// Takes a unit by the descriptor alone.
+fn wait_by_descriptor(semaphore: &Semaphore<'_>, watch: &Watch) {
+    while let Err(code) = semaphore.wait_watch(watch) {
+        assert_eq!(code.raw(), -libc::EAGAIN);
+        assert!(is_readable_within(watch, -1));
+    }
+}
+
+fn a_descriptor_for_units() {
+    let region = region();
+    let party = join(&region);
+    let watch = Watch::new().unwrap();
+    for (flags, offset) in [(PLAIN, FIRST), (TRACKED, FIRST + 32)] {
+        let one = party.semaphore(offset, 1, flags).unwrap();
+        one.wait_watch(&watch).unwrap();
+        assert_eq!(errno_of(one.wait_watch(&watch)), EAGAIN);
+        assert!(!is_readable_within(&watch, 5));
+        one.post().unwrap();
+        assert!(is_readable_within(&watch, -1));
+        one.wait_watch(&watch).unwrap();
+        assert!(!is_readable_within(&watch, 0));
+        // Two wait for two units, which come at once.
+        let other = Watch::new().unwrap();
+        if flags == PLAIN {
+            [&watch, &other]
+                .into_iter()
+                .for_each(|watch| assert_eq!(errno_of(one.wait_watch(watch)), EAGAIN));
+            (0..2).for_each(|_| one.post().unwrap());
+            [&watch, &other].into_iter().for_each(|watch| wait_by_descriptor(&one, watch));
+            assert_eq!(one.value(), Ok(0));
+        }
+        // Who gives up leaves it to the next.
+        [&watch, &other].into_iter().for_each(|watch| assert_eq!(errno_of(one.wait_watch(watch)), EAGAIN));
+        one.post().unwrap();
+        assert!(is_readable_within(&watch, -1));
+        watch.cancel().unwrap();
+        assert!(is_readable_within(&other, -1));
+        wait_by_descriptor(&one, &other);
+        one.post().unwrap();
+    }
+}
+
+#[test]
+fn a_unit_makes_a_descriptor_readable() {
+    own_process!(10, a_descriptor_for_units);
+}
+
+#[test]
+fn a_unit_makes_a_descriptor_readable_without_futex_waitv() {
+    own_process!(10, || {
+        sync::pretend_without_waitv(true);
+        a_descriptor_for_units();
+    });
+}
+
+#[test]
+fn dead_units_make_a_descriptor_readable() {
+    own_process!(10, || {
+        in_time(|| {
+            let region = region();
+            let taker = taker(&region, 1, TRACKED);
+            taker.go();
+            taker.told.hear();
+            let party = join(&region);
+            let one = semaphore(&party, 1, TRACKED);
+            let watch = Watch::new().unwrap();
+            assert_eq!(errno_of(one.wait_watch(&watch)), EAGAIN);
+            assert!(!is_readable_within(&watch, 5));
+            let before = monotonic_ns();
+            taker.child.kill(libc::SIGKILL);
+            wait_by_descriptor(&one, &watch);
+            let took_ns = monotonic_ns() - before;
+            one.post().unwrap();
+            taker.child.wait();
+            took_ns
+        });
     });
 }

@@ -12,7 +12,7 @@ const AUTO: EventFlags = EventFlags::AUTO_RESET;
 const MANUAL: EventFlags = EventFlags::empty();
 const EAGAIN: i32 = -libc::EAGAIN;
 
-fn is_readable_within(watch: &Watch, ms: i32) -> bool {
+pub fn is_readable_within(watch: &Watch, ms: i32) -> bool {
     let mut wait = libc::pollfd { fd: watch.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     good(unsafe { libc::poll(&mut wait, 1, ms) }) == 1
 }

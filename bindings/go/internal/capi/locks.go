@@ -25,10 +25,40 @@ package capi
 #cgo nocallback shm_mutex_trylock
 #cgo noescape shm_mutex_unlock
 #cgo nocallback shm_mutex_unlock
+#cgo noescape shm_once_begin_watch
+#cgo nocallback shm_once_begin_watch
+#cgo noescape shm_once_end
+#cgo nocallback shm_once_end
+#cgo noescape shm_once_init
+#cgo nocallback shm_once_init
 #cgo noescape shm_party_join
 #cgo nocallback shm_party_join
 #cgo noescape shm_party_leave
 #cgo nocallback shm_party_leave
+#cgo noescape shm_rwlock_consistent
+#cgo nocallback shm_rwlock_consistent
+#cgo noescape shm_rwlock_init
+#cgo nocallback shm_rwlock_init
+#cgo noescape shm_rwlock_read_watch
+#cgo nocallback shm_rwlock_read_watch
+#cgo noescape shm_rwlock_tryread
+#cgo nocallback shm_rwlock_tryread
+#cgo noescape shm_rwlock_trywrite
+#cgo nocallback shm_rwlock_trywrite
+#cgo noescape shm_rwlock_unlock
+#cgo nocallback shm_rwlock_unlock
+#cgo noescape shm_rwlock_write_watch
+#cgo nocallback shm_rwlock_write_watch
+#cgo noescape shm_semaphore_init
+#cgo nocallback shm_semaphore_init
+#cgo noescape shm_semaphore_post
+#cgo nocallback shm_semaphore_post
+#cgo noescape shm_semaphore_trywait
+#cgo nocallback shm_semaphore_trywait
+#cgo noescape shm_semaphore_value
+#cgo nocallback shm_semaphore_value
+#cgo noescape shm_semaphore_wait_watch
+#cgo nocallback shm_semaphore_wait_watch
 #cgo noescape shm_watch_cancel
 #cgo nocallback shm_watch_cancel
 #cgo noescape shm_watch_open
@@ -41,8 +71,9 @@ import "unsafe"
 
 // What the flags of C are called.
 const (
-	PartyCanShrink = C.SHMKIT_PARTY_CAN_SHRINK
-	EventAutoReset = C.SHMKIT_EVENT_AUTO_RESET
+	PartyCanShrink   = C.SHMKIT_PARTY_CAN_SHRINK
+	EventAutoReset   = C.SHMKIT_EVENT_AUTO_RESET
+	SemaphoreTracked = C.SHMKIT_SEMAPHORE_TRACKED
 )
 
 // Party is a membership of C.
@@ -149,4 +180,83 @@ func (p Party) EventIsSet(at unsafe.Pointer) (set bool, f *Failure) {
 
 func (p Party) EventWaitWatch(at unsafe.Pointer, w Watch) *Failure {
 	return silent(C.shm_event_wait_watch(p.party, event(at), w.watch))
+}
+
+func semaphore(at unsafe.Pointer) *C.shm_semaphore { return (*C.shm_semaphore)(at) }
+
+func (p Party) SemaphoreInit(at unsafe.Pointer, units, flags uint32) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_semaphore_init(p.party, semaphore(at), C.uint32_t(units), C.uint32_t(flags), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) SemaphoreWaitWatch(at unsafe.Pointer, w Watch) *Failure {
+	return silent(C.shm_semaphore_wait_watch(p.party, semaphore(at), w.watch))
+}
+
+func (p Party) SemaphoreTryWait(at unsafe.Pointer) *Failure {
+	return silent(C.shm_semaphore_trywait(p.party, semaphore(at)))
+}
+
+func (p Party) SemaphorePost(at unsafe.Pointer) *Failure {
+	return silent(C.shm_semaphore_post(p.party, semaphore(at)))
+}
+
+func (p Party) SemaphoreValue(at unsafe.Pointer) (units int, f *Failure) {
+	code := C.shm_semaphore_value(p.party, semaphore(at))
+	return int(code), silent(code)
+}
+
+func rwlock(at unsafe.Pointer) *C.shm_rwlock { return (*C.shm_rwlock)(at) }
+
+func (p Party) RWLockInit(at unsafe.Pointer) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_rwlock_init(p.party, rwlock(at), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) RWLockReadWatch(at unsafe.Pointer, w Watch) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_read_watch(p.party, rwlock(at), w.watch))
+}
+
+func (p Party) RWLockWriteWatch(at unsafe.Pointer, w Watch) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_write_watch(p.party, rwlock(at), w.watch))
+}
+
+func (p Party) RWLockTryRead(at unsafe.Pointer) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_tryread(p.party, rwlock(at)))
+}
+
+func (p Party) RWLockTryWrite(at unsafe.Pointer) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_trywrite(p.party, rwlock(at)))
+}
+
+func (p Party) RWLockUnlock(at unsafe.Pointer) *Failure {
+	return silent(C.shm_rwlock_unlock(p.party, rwlock(at)))
+}
+
+func (p Party) RWLockConsistent(at unsafe.Pointer) *Failure {
+	return silent(C.shm_rwlock_consistent(p.party, rwlock(at)))
+}
+
+func once(at unsafe.Pointer) *C.shm_once { return (*C.shm_once)(at) }
+
+func (p Party) OnceInit(at unsafe.Pointer) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_once_init(p.party, once(at), &said)
+	return code == 1, failed(code, &said)
+}
+
+// OnceBeginWatch tells whether it is for the caller to do.
+func (p Party) OnceBeginWatch(at unsafe.Pointer, w Watch) (ours bool, f *Failure) {
+	code := C.shm_once_begin_watch(p.party, once(at), w.watch)
+	return code > 0, silent(code)
+}
+
+func (p Party) OnceEnd(at unsafe.Pointer, done bool) *Failure {
+	how := C.int(0)
+	if done {
+		how = 1
+	}
+	return silent(C.shm_once_end(p.party, once(at), how))
 }
