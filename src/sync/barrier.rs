@@ -197,8 +197,9 @@ impl<'p> Barrier<'p> {
         self.made
     }
 
-    /// Waits until so many wait as the barrier is for. SHMKIT_E_PEER_DIED where a member has died, told once to
-    /// each of the others, in its wait or at its next: then nobody has passed this time, and all begin anew.
+    /// Waits until so many wait as the barrier is for, whoever has left the party meanwhile. SHMKIT_E_PEER_DIED where
+    /// a member has died, told once to each other process: to all of its threads that wait, or to the first that
+    /// waits next. Then nobody has passed this time, and all begin anew.
     pub fn wait(&self) -> Result<Passed, Code> {
         self.wait_until(Deadline::NEVER)
     }

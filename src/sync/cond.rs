@@ -156,8 +156,9 @@ impl Condvar<'_> {
     /// Lets the mutex go, waits to be notified, and locks the mutex again: also when nobody has notified, as
     /// when a process joins the party, leaves it, or dies. So look again at what is waited for.
     ///
-    /// The result is that of [`Mutex::lock`]. EPERM where this process does not own the mutex, which then is as
-    /// it was, and EINVAL. With any other failure the mutex is not locked.
+    /// The result is that of [`Mutex::lock`]. After ENOTRECOVERABLE the mutex is not locked; after ETIMEDOUT it is;
+    /// and with any other failure it is as it was before: EPERM (this process does not own it), EINVAL; in a child
+    /// made by fork ENOLCK, ENOMEM.
     pub fn wait(&self, mutex: &Mutex<'_>) -> Result<Locked, Code> {
         self.wait_until(mutex, Deadline::NEVER)
     }

@@ -60,7 +60,8 @@ impl EventFlags {
 }
 
 /// An event that lies in a region. It belongs to nobody: a death changes nothing about whether it is set, and a
-/// waiter that is killed takes no wake-up with it.
+/// waiter that is killed takes no wake-up with it. That the process dies which was to set it is not noticed: wait
+/// until a deadline where that can be.
 #[derive(Clone, Copy)]
 pub struct Event<'p> {
     head: &'p Head,

@@ -137,7 +137,9 @@ impl<'p> Mutex<'p> {
         words(self.state, self.offset)
     }
 
-    /// Waits for it as long as need be. ENOTRECOVERABLE; EDEADLK where this thread has it.
+    /// Waits for it as long as need be. ENOTRECOVERABLE; EDEADLK where this thread has it (not with
+    /// [`PartyFlags::ANY_THREAD`](super::PartyFlags::ANY_THREAD)). After a failure it is not to be unlocked: another
+    /// thread of the process may have it.
     #[inline(always)]
     pub fn lock(&self) -> Result<Locked, Code> {
         match lock_at_once(self.state, self.offset) {

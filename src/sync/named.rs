@@ -79,7 +79,8 @@ impl Named {
         Party::join_with(region, TABLE, &party).map(Named)
     }
 
-    /// Takes a name away. Who has it open keeps what it has; the next who opens it makes another one. ENOENT.
+    /// Takes a name away. Who has it open keeps what it has; the next who opens it makes another one, and then both
+    /// have the lock, each its own: unlink only when nobody uses it. ENOENT.
     pub fn unlink(name: impl AsRef<OsStr>) -> Result<()> {
         named::unlink(name.as_ref().as_bytes())
     }

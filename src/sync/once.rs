@@ -102,7 +102,8 @@ impl Once<'_> {
         self.made
     }
 
-    /// Whether there is something to do; waits while another does it. EDEADLK where this thread does.
+    /// Whether there is something to do; waits while another does it. EDEADLK where this thread does
+    /// (not with [`PartyFlags::ANY_THREAD`](super::PartyFlags::ANY_THREAD)).
     #[inline(always)]
     pub fn begin(&self) -> Result<Begun, Code> {
         self.begin_until(Deadline::NEVER)

@@ -24,8 +24,8 @@ bitflags::bitflags! {
     /// How to join: SHMKIT_PARTY_… of the header.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct PartyFlags: u32 {
-        /// Whoever locks may go on in another thread (a goroutine, a task): a lock that this process holds is
-        /// waited for, never EDEADLK.
+        /// Whoever locks may go on in another thread (a goroutine, a task): a thread that locks what it has locked
+        /// itself waits, instead of EDEADLK.
         const ANY_THREAD = 1;
         /// Join although the memory can be taken away (files, POSIX objects, huge pages). One page that is gone
         /// is SIGBUS for whoever uses it, and the locks that a dying process holds may stay locked.
@@ -173,8 +173,9 @@ impl<'r> Party<'r> {
         }
     }
 
-    /// Gives up the membership. EBUSY where this process holds a lock through it, or a watch waits for one: then
-    /// it stays for good.
+    /// Gives up the membership. EBUSY where this process has something through it (a mutex, a read-write lock, units
+    /// of a tracked semaphore, a once that it has begun), or a watch waits for something in the region: then it
+    /// stays for good.
     pub fn leave(mut self) -> Result<()> {
         self.leave_code()
             .map_err(|code| Error::new(code, "cannot leave the party: a lock is held through it, or watched"))

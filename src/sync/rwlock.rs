@@ -291,7 +291,8 @@ impl<'p> RwLock<'p> {
     }
 
     /// Waits to read as long as need be: until nobody writes, or waits to write. A thread may read again what it
-    /// reads already. ENOTRECOVERABLE; EDEADLK where this thread writes.
+    /// reads already. ENOTRECOVERABLE; EDEADLK where this thread writes (not with
+    /// [`PartyFlags::ANY_THREAD`](super::PartyFlags::ANY_THREAD)).
     ///
     /// [`Locked::OwnerDied`]: a writer has died, and this process has the lock *for writing*, to repair what it
     /// guards, and [`RwLock::consistent`].
@@ -319,7 +320,7 @@ impl<'p> RwLock<'p> {
     }
 
     /// Waits to write as long as need be: until all who read now have ended. ENOTRECOVERABLE; EDEADLK where this
-    /// thread reads or writes.
+    /// thread reads or writes (not with ANY_THREAD).
     #[inline(always)]
     pub fn write(&self) -> Result<Locked, Code> {
         self.write_until(Deadline::NEVER)

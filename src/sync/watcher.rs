@@ -332,7 +332,7 @@ impl fmt::Debug for Watch {
 
 impl Party<'_> {
     /// Makes a watch's descriptor readable when a word of the region is not this value any more, at once if it is
-    /// not. Whoever changes the word wakes its sleepers (FUTEX_WAKE, of all).
+    /// not. The program that changes the word must wake for it: [`Party::wake`], of all.
     pub fn watch_word(&self, word: &AtomicU32, value: u32, watch: &Watch) -> Result<(), Code> {
         self.watch_word_at(word.as_ptr().cast(), value, watch)
     }
