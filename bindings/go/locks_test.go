@@ -354,9 +354,9 @@ func TestMutexOfAnotherIsNotOurs(t *testing.T) {
 	refused(t, b.mutex.LockContext(ctx), context.DeadlineExceeded, "LockContext")
 	owner.say("go on")
 	owner.ends()
-	b.mutex.Lock()
-	b.mutex.Unlock()
+	ok(t, b.mutex.LockContext(t.Context()))
 	check(t, b.repairs == 0, "nobody died, and %d repairs", b.repairs)
+	b.mutex.Unlock()
 }
 
 func TestPartyEnds(t *testing.T) {
