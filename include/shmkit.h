@@ -3054,6 +3054,31 @@ int shm_rwlock_write_until(struct shm_party *party, struct shm_rwlock *rwlock, i
 int shm_rwlock_trywrite(struct shm_party *party, struct shm_rwlock *rwlock);
 
 /**
+ * Locks for reading if nobody writes, or waits to write; if somebody does, the watch's descriptor
+ * becomes readable when it is worth another try. See shm_watch_open. After a writer's death it may take
+ * 2 ms.
+ *
+ * Returns as shm_rwlock_tryread, but -EAGAIN for -EBUSY: the watch waits; and: -EDEADLK this thread
+ * writes (not with SHMKIT_PARTY_ANY_THREAD); -EPERM the watch is another process's.
+ */
+int shm_rwlock_read_watch(struct shm_party *party,
+                          struct shm_rwlock *rwlock,
+                          struct shm_watch *watch);
+
+/**
+ * Locks for writing if nobody reads or writes; if somebody does, the watch's descriptor becomes
+ * readable when it is worth another try. See shm_watch_open. After a writer's death it may take 2 ms.
+ *
+ * Where only readers are in the way, new ones wait from then on as for any writer, until this watch
+ * has got the lock: so call shm_watch_cancel to give up, and not only leave the watch alone.
+ * Returns as shm_rwlock_trywrite, but -EAGAIN for -EBUSY: the watch waits; and: -EDEADLK this thread
+ * reads or writes, as far as that is known; -EPERM the watch is another process's.
+ */
+int shm_rwlock_write_watch(struct shm_party *party,
+                           struct shm_rwlock *rwlock,
+                           struct shm_watch *watch);
+
+/**
  * Unlocks what this process has: the writing, or one of its readings. Any of its threads may. After
  * SHMKIT_OWNER_DIED without shm_rwlock_consistent nobody can lock it any more, ever.
  *

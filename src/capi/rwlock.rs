@@ -2,6 +2,7 @@ use std::ffi::c_int;
 
 use super::args::{self, shm_error};
 use super::sync::{locked, shm_party};
+use super::watch::shm_watch;
 use crate::deadline::Deadline;
 
 /// A read-write lock in shared memory: zeros, at a multiple of 8, until shm_rwlock_init.
@@ -115,6 +116,37 @@ pub unsafe extern "C" fn shm_rwlock_trywrite(party: *mut shm_party, rwlock: *mut
         true => 0,
         false => try_write(party, rwlock),
     }
+}
+
+/// Locks for reading if nobody writes, or waits to write; if somebody does, the watch's descriptor
+/// becomes readable when it is worth another try. See shm_watch_open. After a writer's death it may take
+/// 2 ms.
+///
+/// Returns as shm_rwlock_tryread, but -EAGAIN for -EBUSY: the watch waits; and: -EDEADLK this thread
+/// writes (not with SHMKIT_PARTY_ANY_THREAD); -EPERM the watch is another process's.
+#[no_mangle]
+pub unsafe extern "C" fn shm_rwlock_read_watch(
+    party: *mut shm_party,
+    rwlock: *mut shm_rwlock,
+    watch: *mut shm_watch,
+) -> c_int {
+    locked(args::rwlock(&party, rwlock).and_then(|rwlock| rwlock.read_watch(args::watch(&watch)?)))
+}
+
+/// Locks for writing if nobody reads or writes; if somebody does, the watch's descriptor becomes
+/// readable when it is worth another try. See shm_watch_open. After a writer's death it may take 2 ms.
+///
+/// Where only readers are in the way, new ones wait from then on as for any writer, until this watch
+/// has got the lock: so call shm_watch_cancel to give up, and not only leave the watch alone.
+/// Returns as shm_rwlock_trywrite, but -EAGAIN for -EBUSY: the watch waits; and: -EDEADLK this thread
+/// reads or writes, as far as that is known; -EPERM the watch is another process's.
+#[no_mangle]
+pub unsafe extern "C" fn shm_rwlock_write_watch(
+    party: *mut shm_party,
+    rwlock: *mut shm_rwlock,
+    watch: *mut shm_watch,
+) -> c_int {
+    locked(args::rwlock(&party, rwlock).and_then(|rwlock| rwlock.write_watch(args::watch(&watch)?)))
 }
 
 /// Unlocks what this process has: the writing, or one of its readings. Any of its threads may. After

@@ -22,7 +22,7 @@ static KIND: Kind =
     Kind { name: "mutex", magic: Kind::magic(b'M'), size: SIZE, blank_from: size_of::<Head>() };
 
 /// For so long a call that does not wait looks on while a dead owner's process ends.
-const DEATH: Duration = Duration::from_millis(2);
+pub(super) const DEATH: Duration = Duration::from_millis(2);
 
 /// How a lock was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,6 +36,8 @@
 //! says so in the process's node (ELSEWHERE) before it takes from the cell, and whoever sees that waits like all
 //! others.
 
+mod watch;
+
 use std::fmt;
 use std::sync::atomic::{compiler_fence, fence, AtomicU32, Ordering};
 
@@ -403,16 +405,22 @@ impl<'p> RwLock<'p> {
 
     /// Takes the word. Clean, too, where its owner died before it wrote.
     fn take(&self, own: u32, caller: &Thread<'_>, wait: bool) -> Result<Taken, Refused> {
-        let (shared, words) = (self.shared(), self.shared().head.words());
+        let words = self.shared().head.words();
         let taken = match wait {
             true => lock::lock(words, own, caller),
             false => lock::try_lock(words, own, caller),
         }?;
+        Ok(self.found(own, taken))
+    }
+
+    /// Whether a writer died with the word that is ours now.
+    fn found(&self, own: u32, taken: Taken) -> Taken {
+        let (shared, words) = (self.shared(), self.shared().head.words());
         if taken == Taken::OwnerDied && shared.phase.load(Ordering::Relaxed) != WRITES {
             let _ = lock::consistent(words, own);
-            return Ok(Taken::Clean);
+            return Taken::Clean;
         }
-        Ok(taken)
+        taken
     }
 
     #[cold]
@@ -503,15 +511,21 @@ impl<'p> RwLock<'p> {
     #[inline(never)]
     fn write_slow(&self, deadline: Deadline) -> Result<Locked, Code> {
         let (own, cell) = self.own()?;
-        let (node, shared) = (self.state.node(self.offset), self.shared());
-        let writes = shared.head.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node);
-        let reads = node.own.load(Ordering::Acquire) & ELSEWHERE == 0 && reads::has(known(node));
-        if writes || reads {
-            return Err(Errno::EDEADLK.into());
-        }
+        self.check_for_writing(own)?;
         let caller = Thread::new(self.state, deadline);
         let taken = self.take(own, &caller, true).map_err(|refused| self.code(refused, Errno::ETIMEDOUT))?;
         self.write_with_word(own, cell, taken, &caller, Errno::ETIMEDOUT)
+    }
+
+    /// EDEADLK where this thread reads or writes.
+    fn check_for_writing(&self, own: u32) -> Result<(), Code> {
+        let (node, shared) = (self.state.node(self.offset), self.shared());
+        let writes = shared.head.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node);
+        let reads = node.own.load(Ordering::Acquire) & ELSEWHERE == 0 && reads::has(known(node));
+        match writes || reads {
+            true => Err(Errno::EDEADLK.into()),
+            false => Ok(()),
+        }
     }
 
     #[cold]

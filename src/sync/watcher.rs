@@ -103,6 +103,17 @@ struct Besides {
     changes: u32,
     /// At the latest: to be tried again.
     until_ns: i64,
+    hold: Hold,
+}
+
+/// What the user of a watch holds while that waits, and gives back when it gives up. Zeros are nothing.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Hold {
+    pub word: *const AtomicU32,
+    pub own: u32,
+    /// Called for the word, while that is mapped.
+    pub give_back: Option<unsafe fn(*const AtomicU32, u32)>,
 }
 
 const IDLE: u32 = 0;
@@ -236,7 +247,33 @@ impl Watch {
         deadline: Deadline,
     ) -> Result<(), Code> {
         let until_ns = deadline.ns().unwrap_or(i64::MAX);
-        self.arm_with(word, until, turn, Besides { table: *state.table(), changes: seen, until_ns })
+        let besides = Besides { table: *state.table(), changes: seen, until_ns, ..Besides::NOTHING };
+        self.arm_with(word, until, turn, besides)
+    }
+
+    /// The same for one who holds something meanwhile, which a call with the same watch takes back by
+    /// [`Watch::take_hold`].
+    pub(super) fn arm_holding(
+        &self,
+        state: &State,
+        (word, until, turn): (&AtomicU32, Until, Turn),
+        seen: u32,
+        hold: Hold,
+    ) -> Result<(), Code> {
+        let besides = Besides { table: *state.table(), changes: seen, hold, ..Besides::NOTHING };
+        self.arm_with(word, until, turn, besides)
+    }
+
+    /// Whether its user holds this word. From here on that is the caller's to give back.
+    pub(super) fn take_hold(&self, word: &AtomicU32) -> Result<bool, Code> {
+        let mut inner = self.hold()?;
+        let slot = &inner.slots[self.index];
+        let hold = slot.besides.hold;
+        let holds = slot.state != IDLE && hold.give_back.is_some() && std::ptr::eq(hold.word, word);
+        if holds {
+            inner.end(self.index, false);
+        }
+        Ok(holds)
     }
 
     fn arm_with(&self, word: &AtomicU32, until: Until, turn: Turn, besides: Besides) -> Result<(), Code> {
@@ -320,7 +357,12 @@ pub(super) fn is_waiting_within(addresses: Range<usize>) -> bool {
 }
 
 impl Besides {
-    const NOTHING: Besides = Besides { table: Table::NONE, changes: 0, until_ns: i64::MAX };
+    const NOTHING: Besides = Besides {
+        table: Table::NONE,
+        changes: 0,
+        until_ns: i64::MAX,
+        hold: Hold { word: std::ptr::null(), own: 0, give_back: None },
+    };
 
     /// Whether to wait on.
     fn last(&self, now_ns: i64) -> bool {
@@ -469,8 +511,12 @@ impl Guard<'_> {
     /// The slot waits for nothing any more; if its user has given up, another sleeper gets the wake-up that may
     /// have come.
     fn end(&mut self, index: usize, given_up: bool) {
-        let Slot { state, word, turn, .. } = self.slots[index];
+        let Slot { state, word, turn, besides: Besides { hold, .. }, .. } = self.slots[index];
         self.slots[index].turn_to(IDLE);
+        if let (true, true, Some(give_back)) = (given_up, state != IDLE, hold.give_back) {
+            // SAFETY (protocol): a party is not left while a watch waits for a word of its region.
+            unsafe { give_back(hold.word, hold.own) };
+        }
         match state {
             FIRED => {
                 event::drain(self.slots[index].descriptor());

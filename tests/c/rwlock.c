@@ -35,10 +35,14 @@ static void tear_down(shm_party *party)
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
 
+static shm_watch *watch;
+
 static void no_lock(int want, shm_party *party, shm_rwlock *lock)
 {
     CODE(want, shm_rwlock_read(party, lock));
     CODE(want, shm_rwlock_read_until(party, lock, 0));
+    CODE(want, shm_rwlock_read_watch(party, lock, watch));
+    CODE(want, shm_rwlock_write_watch(party, lock, watch));
     CODE(want, shm_rwlock_tryread(party, lock));
     CODE(want, shm_rwlock_write(party, lock));
     CODE(want, shm_rwlock_write_until(party, lock, 0));
@@ -53,6 +57,7 @@ static void bad_locks(void)
     shm_party *party;
 
     set_up();
+    OK(shm_watch_open(&watch, &error));
     party = join();
     lock = &board->lock;
     for (size_t at = 0; at < COUNT(bad); at++) {
@@ -110,6 +115,15 @@ static void bad_locks(void)
     CODE(-EBUSY, shm_party_leave(party));
     CODE(0, shm_rwlock_unlock(party, lock));
     CODE(-EPERM, shm_rwlock_unlock(party, lock));
+    CODE(-EINVAL, shm_rwlock_read_watch(party, &board->lock, NULL));
+    CODE(-EINVAL, shm_rwlock_write_watch(party, &board->lock, NULL));
+    CODE(0, shm_rwlock_read_watch(party, &board->lock, watch));
+    CODE(-EDEADLK, shm_rwlock_write_watch(party, &board->lock, watch));
+    CODE(0, shm_rwlock_unlock(party, &board->lock));
+    CODE(0, shm_rwlock_write_watch(party, &board->lock, watch));
+    CODE(-EDEADLK, shm_rwlock_read_watch(party, &board->lock, watch));
+    CODE(0, shm_rwlock_unlock(party, &board->lock));
+    CODE(0, shm_watch_close(watch));
     tear_down(party);
 }
 
@@ -315,8 +329,12 @@ static void a_child_has_nothing(void)
 /* The stack of the first keeper stays with the C library, for the next thread. */
 static void warm_up(void)
 {
+    shm_watch *kept;
+
     set_up();
+    OK(shm_watch_open(&kept, &error));
     tear_down(join());
+    CODE(0, shm_watch_close(kept));
 }
 
 static void balanced(int socket UNUSED, void *argument UNUSED)

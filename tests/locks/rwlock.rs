@@ -1,11 +1,14 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::{Locked, Party, PartyOptions};
+use shmkit::sync::{Locked, Party, PartyOptions, Watch};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
-use super::{await_sleep, errno_of, in_child, join, join_any_thread, region, soon, stay, FIRST, TABLE};
+use super::watch::is_readable_within;
+use super::{
+    await_sleep, errno_of, in_child, in_time, join, join_any_thread, region, soon, stay, FIRST, TABLE,
+};
 
 const PAST: fn() -> Deadline = || Deadline::at_ns(0).unwrap();
 
@@ -662,5 +665,128 @@ fn it_lives_on_over_many_deaths() {
         assert_eq!(wrong().load(Ordering::Relaxed), 0);
         assert!(told().load(Ordering::Relaxed) <= DEATHS as u64);
         pair(&region).iter().for_each(|number| number.store(0, Ordering::Relaxed));
+    });
+}
+
+/// What a call with a watch answers, by the descriptor alone.
+fn by_descriptor(watch: &Watch, mut call: impl FnMut() -> Result<Locked, shmkit::Code>) -> Locked {
+    loop {
+        match call() {
+            Ok(locked) => return locked,
+            Err(code) => assert_eq!(code.raw(), -libc::EAGAIN),
+        }
+        assert!(is_readable_within(watch, -1));
+    }
+}
+
+#[test]
+fn an_unlock_makes_descriptors_readable() {
+    own_process!(20, || {
+        let region = region();
+        let party = join_any_thread(&region);
+        let lock = party.rwlock(FIRST).unwrap();
+        let [watch, other] = [(); 2].map(|()| Watch::new().unwrap());
+        assert_eq!(lock.write_watch(&watch), Ok(Locked::Clean));
+        for watch in [&watch, &other] {
+            assert_eq!(errno_of(lock.read_watch(watch)), Some(libc::EAGAIN));
+            assert!(!is_readable_within(watch, 5));
+        }
+        lock.unlock().unwrap();
+        for watch in [&watch, &other] {
+            assert_eq!(by_descriptor(watch, || lock.read_watch(watch)), Locked::Clean);
+            assert!(!is_readable_within(watch, 0));
+        }
+        // Who waits for readers keeps new ones out, as often as it looks.
+        for _ in 0..2 {
+            assert_eq!(errno_of(lock.write_watch(&watch)), Some(libc::EAGAIN));
+            assert_eq!(errno_of(lock.try_read()), Some(libc::EBUSY));
+            assert!(!is_readable_within(&watch, 5));
+        }
+        // And gives that up.
+        watch.cancel().unwrap();
+        assert_eq!(lock.try_read(), Ok(Locked::Clean));
+        assert_eq!(errno_of(lock.write_watch(&watch)), Some(libc::EAGAIN));
+        drop(watch);
+        assert_eq!(lock.try_read(), Ok(Locked::Clean));
+        let watch = Watch::new().unwrap();
+        assert_eq!(errno_of(lock.write_watch(&watch)), Some(libc::EAGAIN));
+        assert_eq!(errno_of(lock.read_watch(&other)), Some(libc::EAGAIN));
+        (0..4).for_each(|_| lock.unlock().unwrap());
+        assert_eq!(by_descriptor(&watch, || lock.write_watch(&watch)), Locked::Clean);
+        assert!(!is_readable_within(&other, 5));
+        lock.unlock().unwrap();
+        assert_eq!(by_descriptor(&other, || lock.read_watch(&other)), Locked::Clean);
+        lock.unlock().unwrap();
+        assert_eq!(lock.try_write(), Ok(Locked::Clean));
+        lock.unlock().unwrap();
+    });
+}
+
+#[test]
+fn deaths_make_descriptors_readable() {
+    own_process!(20, || {
+        in_time(|| {
+            let region = region();
+            let readers = [(); 2].map(|()| reader(&region));
+            let party = join(&region);
+            let lock = party.rwlock(FIRST).unwrap();
+            let watch = Watch::new().unwrap();
+            assert_eq!(errno_of(lock.write_watch(&watch)), Some(libc::EAGAIN));
+            assert!(!is_readable_within(&watch, 5));
+            let before = monotonic_ns();
+            readers.iter().for_each(|reader| reader.kill(libc::SIGKILL));
+            assert_eq!(by_descriptor(&watch, || lock.write_watch(&watch)), Locked::Clean);
+            let took_ns = monotonic_ns() - before;
+            lock.unlock().unwrap();
+            for reader in readers {
+                let _ = reader.wait();
+            }
+            took_ns
+        });
+        in_time(|| {
+            let region = region();
+            let writer = writer(&region);
+            let party = join(&region);
+            let lock = party.rwlock(FIRST).unwrap();
+            let watch = Watch::new().unwrap();
+            assert_eq!(errno_of(lock.read_watch(&watch)), Some(libc::EAGAIN));
+            let before = monotonic_ns();
+            writer.kill(libc::SIGKILL);
+            assert_eq!(by_descriptor(&watch, || lock.read_watch(&watch)), Locked::OwnerDied);
+            let took_ns = monotonic_ns() - before;
+            lock.consistent().unwrap();
+            lock.unlock().unwrap();
+            writer.wait();
+            took_ns
+        });
+    });
+}
+
+/// One that dies between the calls has not written.
+#[test]
+fn a_dead_watch_that_waited_for_readers_is_no_dead_writer() {
+    own_process!(20, || {
+        let region = region();
+        let waits = Line::new();
+        let reader = reader(&region);
+        let waiter = fork(|| {
+            let party = join(&region);
+            let watch = Watch::new().unwrap();
+            let lock = party.rwlock(FIRST).unwrap();
+            assert_eq!(errno_of(lock.write_watch(&watch)), Some(libc::EAGAIN));
+            waits.tell(1);
+            stay();
+        });
+        waits.hear();
+        let party = join(&region);
+        let lock = party.rwlock(FIRST).unwrap();
+        let watch = Watch::new().unwrap();
+        assert_eq!(errno_of(lock.read_watch(&watch)), Some(libc::EAGAIN));
+        waiter.kill(libc::SIGKILL);
+        assert_eq!(by_descriptor(&watch, || lock.read_watch(&watch)), Locked::Clean);
+        lock.unlock().unwrap();
+        reader.kill(libc::SIGKILL);
+        reader.wait();
+        waiter.wait();
     });
 }
