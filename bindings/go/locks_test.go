@@ -21,6 +21,7 @@ var (
 	counterAt = mutexAt + 64
 	eventAt   = mutexAt + 128
 	unitsAt   = mutexAt + 192
+	rwmutexAt = mutexAt + 256
 	boardSize = mutexAt + 512
 )
 
@@ -68,6 +69,13 @@ func nothingLeft(t *testing.T) {
 		if left := leftSince(before); left != "" {
 			t.Error("the test left behind:\n" + left)
 		}
+	})
+}
+
+func (b *board) rwmutex() (*shmkit.RWMutex, error) {
+	return b.party.RWMutex(rwmutexAt, func() error {
+		b.repairs++
+		return nil
 	})
 }
 
@@ -152,6 +160,24 @@ func init() {
 			}
 		}
 		h.say("taken")
+		_, err = h.hear()
+		return err
+	}
+	helpers["lock to read or write, and wait"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		m, err := b.rwmutex()
+		if err != nil {
+			return err
+		}
+		if h.args[0] == "read" {
+			m.RLock()
+		} else {
+			m.Lock()
+		}
+		h.say("locked")
 		_, err = h.hear()
 		return err
 	}
@@ -439,6 +465,106 @@ func TestSemaphoreUnitsOfTheDead(t *testing.T) {
 		ok(t, <-got)
 		ok(t, units.Release())
 	}
+}
+
+func TestRWMutex(t *testing.T) {
+	b := newBoard(t)
+	m, err := b.rwmutex()
+	ok(t, err)
+	check(t, m.Created(), "found")
+	panics(t, syscall.EPERM, m.Unlock)
+	m.RLock()
+	m.RLocker().Lock()
+	check(t, m.TryRLock() && !m.TryLock(), "two read")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, m.LockContext(ctx), context.DeadlineExceeded, "LockContext")
+	check(t, m.TryRLock(), "a writer that has given up keeps readers out")
+	wrote := make(chan error, 1)
+	go func() { wrote <- m.LockContext(t.Context()) }()
+	m.RLocker().Unlock()
+	for range 3 {
+		m.RUnlock()
+	}
+	ok(t, <-wrote)
+	check(t, !m.TryRLock() && !m.TryLock(), "somebody writes")
+	const readers = 20
+	read := make(chan error, readers)
+	for range readers {
+		go func() { read <- m.RLockContext(t.Context()) }()
+	}
+	m.Unlock()
+	for range readers {
+		ok(t, <-read)
+		m.RUnlock()
+	}
+	var group sync.WaitGroup
+	turns := rounds(500)
+	for range 3 {
+		group.Add(2)
+		go func() {
+			defer group.Done()
+			for range turns {
+				m.Lock()
+				err := b.increment()
+				m.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		go func() {
+			defer group.Done()
+			for range turns {
+				m.RLock()
+				m.RUnlock()
+			}
+		}()
+	}
+	group.Wait()
+	check(t, b.count(t) == 3*turns, "%d counted", b.count(t))
+	check(t, b.repairs == 0, "nobody died, and %d repairs", b.repairs)
+	_, err = b.party.RWMutex(rwmutexAt, nil)
+	refused(t, err, syscall.EINVAL, "RWMutex")
+}
+
+func TestRWMutexOfTheDead(t *testing.T) {
+	b := newBoard(t)
+	m, err := b.rwmutex()
+	ok(t, err)
+	got := make(chan error, 1)
+	for i, test := range []struct {
+		has  string
+		want func(context.Context) error
+		end  func()
+	}{
+		{"read", m.LockContext, m.Unlock},
+		{"write", m.LockContext, m.Unlock},
+		{"write", m.RLockContext, m.RUnlock},
+	} {
+		owner := b.start(t, "lock to read or write, and wait", test.has)
+		owner.hears("locked")
+		check(t, !m.TryLock(), "locked what another has")
+		go func() { got <- test.want(t.Context()) }()
+		owner.kill()
+		ok(t, <-got)
+		check(t, b.repairs == i, "%d repairs", b.repairs)
+		check(t, m.TryRLock() == (i == 2), "is it for reading?")
+		if i == 2 {
+			m.RUnlock()
+		}
+		test.end()
+	}
+	why := errors.New("no idea")
+	broken, err := b.party.RWMutex(rwmutexAt, func() error { return why })
+	ok(t, err)
+	owner := b.start(t, "lock to read or write, and wait", "write")
+	owner.hears("locked")
+	owner.kill()
+	err = broken.RLockContext(t.Context())
+	check(t, errors.Is(err, why), "%v", err)
+	refused(t, m.LockContext(t.Context()), syscall.ENOTRECOVERABLE, "LockContext")
+	panics(t, syscall.ENOTRECOVERABLE, m.RLock)
 }
 
 // panics fails the test unless the call panics with an error that is this one.

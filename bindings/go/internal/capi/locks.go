@@ -29,6 +29,20 @@ package capi
 #cgo nocallback shm_party_join
 #cgo noescape shm_party_leave
 #cgo nocallback shm_party_leave
+#cgo noescape shm_rwlock_consistent
+#cgo nocallback shm_rwlock_consistent
+#cgo noescape shm_rwlock_init
+#cgo nocallback shm_rwlock_init
+#cgo noescape shm_rwlock_read_watch
+#cgo nocallback shm_rwlock_read_watch
+#cgo noescape shm_rwlock_tryread
+#cgo nocallback shm_rwlock_tryread
+#cgo noescape shm_rwlock_trywrite
+#cgo nocallback shm_rwlock_trywrite
+#cgo noescape shm_rwlock_unlock
+#cgo nocallback shm_rwlock_unlock
+#cgo noescape shm_rwlock_write_watch
+#cgo nocallback shm_rwlock_write_watch
 #cgo noescape shm_semaphore_init
 #cgo nocallback shm_semaphore_init
 #cgo noescape shm_semaphore_post
@@ -185,4 +199,36 @@ func (p Party) SemaphorePost(at unsafe.Pointer) *Failure {
 func (p Party) SemaphoreValue(at unsafe.Pointer) (units int, f *Failure) {
 	code := C.shm_semaphore_value(p.party, semaphore(at))
 	return int(code), silent(code)
+}
+
+func rwlock(at unsafe.Pointer) *C.shm_rwlock { return (*C.shm_rwlock)(at) }
+
+func (p Party) RWLockInit(at unsafe.Pointer) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_rwlock_init(p.party, rwlock(at), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) RWLockReadWatch(at unsafe.Pointer, w Watch) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_read_watch(p.party, rwlock(at), w.watch))
+}
+
+func (p Party) RWLockWriteWatch(at unsafe.Pointer, w Watch) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_write_watch(p.party, rwlock(at), w.watch))
+}
+
+func (p Party) RWLockTryRead(at unsafe.Pointer) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_tryread(p.party, rwlock(at)))
+}
+
+func (p Party) RWLockTryWrite(at unsafe.Pointer) (died bool, f *Failure) {
+	return tried(C.shm_rwlock_trywrite(p.party, rwlock(at)))
+}
+
+func (p Party) RWLockUnlock(at unsafe.Pointer) *Failure {
+	return silent(C.shm_rwlock_unlock(p.party, rwlock(at)))
+}
+
+func (p Party) RWLockConsistent(at unsafe.Pointer) *Failure {
+	return silent(C.shm_rwlock_consistent(p.party, rwlock(at)))
 }
