@@ -3305,6 +3305,17 @@ int shm_once_begin(struct shm_party *party, struct shm_once *once);
 int shm_once_begin_until(struct shm_party *party, struct shm_once *once, int64_t deadline_ns);
 
 /**
+ * Tells whether there is something to do; while another one does it, the watch's descriptor becomes
+ * readable when it is worth another try. See shm_watch_open. After a death it may take 2 ms.
+ *
+ * Returns as shm_once_begin, and: -EAGAIN another one does it, and the watch waits; -EPERM the watch
+ * is another process's.
+ */
+int shm_once_begin_watch(struct shm_party *party,
+                         struct shm_once *once,
+                         struct shm_watch *watch);
+
+/**
  * Says how it went, after shm_once_begin with a positive result.
  *
  * `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for

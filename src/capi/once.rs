@@ -2,7 +2,9 @@ use std::ffi::c_int;
 
 use super::args::{self, shm_error};
 use super::sync::{shm_party, SHMKIT_OWNER_DIED};
+use super::watch::shm_watch;
 use crate::deadline::Deadline;
+use crate::error::Code;
 use crate::sync::Begun;
 
 /// shm_once_begin: it is for the caller to do: a positive result.
@@ -63,6 +65,20 @@ pub unsafe extern "C" fn shm_once_begin_until(
     }
 }
 
+/// Tells whether there is something to do; while another one does it, the watch's descriptor becomes
+/// readable when it is worth another try. See shm_watch_open. After a death it may take 2 ms.
+///
+/// Returns as shm_once_begin, and: -EAGAIN another one does it, and the watch waits; -EPERM the watch
+/// is another process's.
+#[no_mangle]
+pub unsafe extern "C" fn shm_once_begin_watch(
+    party: *mut shm_party,
+    once: *mut shm_once,
+    watch: *mut shm_watch,
+) -> c_int {
+    begun(args::once(&party, once).and_then(|once| once.begin_watch(args::watch(&watch)?)))
+}
+
 /// Says how it went, after shm_once_begin with a positive result.
 ///
 /// `done`: 0 it could not be done, and the next one who begins is to do it; otherwise it is done, for
@@ -77,7 +93,11 @@ pub unsafe extern "C" fn shm_once_end(party: *mut shm_party, once: *mut shm_once
 #[cold]
 #[inline(never)]
 unsafe fn begin(party: *mut shm_party, once: *mut shm_once, deadline: Deadline) -> c_int {
-    match args::once(&party, once).and_then(|once| once.begin_until(deadline)) {
+    begun(args::once(&party, once).and_then(|once| once.begin_until(deadline)))
+}
+
+fn begun(begun: Result<Begun, Code>) -> c_int {
+    match begun {
         Ok(Begun::Done) => 0,
         Ok(Begun::Run) => SHMKIT_ONCE_RUN,
         Ok(Begun::RunAgain) => SHMKIT_OWNER_DIED,

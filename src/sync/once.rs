@@ -13,9 +13,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::lock::{self, Refused, Taken, TM};
-use super::mutex::Thread;
+use super::mutex::{Thread, DEATH};
 use super::object::{Head, Kind};
 use super::party::{Party, State};
+use super::watcher::{Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sys::{thread, Errno};
@@ -130,19 +131,54 @@ impl Once<'_> {
             Refused::NotRecoverable => Errno::ENOTRECOVERABLE,
             _ => Errno::ETIMEDOUT,
         })?;
+        Ok(self.begun(own, taken, &caller))
+    }
+
+    /// Whether there is something to do; EAGAIN while another does it, and the watch's descriptor becomes readable
+    /// when it is worth another try, with the same watch.
+    pub fn begin_watch(&self, watch: &Watch) -> Result<Begun, Code> {
+        if is_done(self.state, self.offset) {
+            // The wake-up that there may have been is another's.
+            watch.cancel()?;
+            return Ok(Begun::Done);
+        }
+        let own = self.state.keeper_of(self.offset, &KIND)?;
+        let (node, words) = (self.state.node(self.offset), shared(self.state, self.offset).head.words());
+        if words.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node) {
+            return Err(Errno::EDEADLK.into());
+        }
+        let has_waited = watch.has_waited(words.word)?;
+        let caller = Thread::new(self.state, Deadline::after(DEATH));
+        match lock::lock_or_mark(words, own, has_waited, &caller) {
+            None | Some(Err(Refused::Busy)) => {
+                watch.arm(words.word, Until::Free, Turn::One)?;
+                Err(Errno::EAGAIN.into())
+            }
+            Some(taken) => {
+                watch.done()?;
+                let taken = taken.map_err(|_| Errno::ENOTRECOVERABLE)?;
+                Ok(self.begun(own, taken, &caller))
+            }
+        }
+    }
+
+    /// With the lock.
+    fn begun(&self, own: u32, taken: Taken, caller: &Thread<'_>) -> Begun {
+        let (node, shared) = (self.state.node(self.offset), shared(self.state, self.offset));
+        let words = shared.head.words();
         if taken == Taken::OwnerDied {
             // Whoever begins again has nothing to repair that another could not.
             let _ = lock::consistent(words, own);
         }
         if shared.done.load(Ordering::Acquire) == DONE {
-            let _ = lock::unlock(words, own, &caller);
-            return Ok(Begun::Done);
+            let _ = lock::unlock(words, own, caller);
+            return Begun::Done;
         }
         node.holder.store(thread::identity(), Ordering::Relaxed);
-        Ok(match taken {
+        match taken {
             Taken::Clean => Begun::Run,
             Taken::OwnerDied => Begun::RunAgain,
-        })
+        }
     }
 
     /// Says that it is done; or, where that failed, that the next one is to do it. EPERM where this process has

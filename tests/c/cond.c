@@ -182,6 +182,9 @@ static void bad_onces(void)
         CODE(-EINVAL, shm_once_end(party, bad[at], 1));
     }
     REFUSED(-EINVAL, "NULL", shm_once_init(NULL, once, &error));
+    CODE(-EINVAL, shm_once_begin_watch(NULL, &board->once, NULL));
+    CODE(-EINVAL, shm_once_begin_watch(party, NULL, NULL));
+    CODE(-EINVAL, shm_once_begin_watch(party, &board->once, NULL));
     CODE(-EINVAL, shm_once_begin(NULL, once));
     CODE(-EINVAL, shm_once_begin_until(NULL, once, 0));
     CODE(-EINVAL, shm_once_end(NULL, once, 1));

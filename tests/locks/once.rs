@@ -1,12 +1,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::Begun;
+use shmkit::sync::{Begun, Watch};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
+use super::watch::is_readable_within;
 use super::workers::*;
-use super::{errno_of, join, region, FIRST};
+use super::{errno_of, in_time, join, region, stay, FIRST};
 
 fn runs(region: &Region) -> &AtomicU64 {
     unsafe { AtomicU64::from_ptr(region.as_ptr().add(FIRST + 256).cast()) }
@@ -100,5 +101,55 @@ fn a_dead_one_hands_over() {
             assert_eq!(begun, [Begun::Done as i64, Begun::RunAgain as i64]);
             heirs.into_iter().for_each(|heir| heir.child.join());
         });
+    });
+}
+
+#[test]
+fn a_death_or_an_end_makes_a_descriptor_readable() {
+    own_process!(10, || {
+        for dies in [true, false] {
+            in_time(|| {
+                let region = region();
+                let (begun, go) = (Line::new(), Line::new());
+                let other = fork(|| {
+                    let party = join(&region);
+                    let once = party.once(FIRST).unwrap();
+                    assert_eq!(once.begin(), Ok(Begun::Run));
+                    begun.tell(1);
+                    go.hear();
+                    once.end(true).unwrap();
+                    stay();
+                });
+                begun.hear();
+                let party = join(&region);
+                let once = party.once(FIRST).unwrap();
+                let watch = Watch::new().unwrap();
+                assert_eq!(errno_of(once.begin_watch(&watch)), Some(libc::EAGAIN));
+                assert!(!is_readable_within(&watch, 5));
+                let before = monotonic_ns();
+                if dies {
+                    other.kill(libc::SIGKILL);
+                } else {
+                    go.tell(1);
+                }
+                let found = loop {
+                    assert!(is_readable_within(&watch, -1));
+                    match once.begin_watch(&watch) {
+                        Err(code) => assert_eq!(code.raw(), -libc::EAGAIN),
+                        Ok(found) => break found,
+                    }
+                };
+                let took_ns = monotonic_ns() - before;
+                assert!(!is_readable_within(&watch, 0));
+                assert_eq!(found, if dies { Begun::RunAgain } else { Begun::Done });
+                if dies {
+                    once.end(true).unwrap();
+                } else {
+                    other.kill(libc::SIGKILL);
+                }
+                other.wait();
+                took_ns
+            });
+        }
     });
 }
