@@ -22,6 +22,7 @@ var (
 	eventAt   = mutexAt + 128
 	unitsAt   = mutexAt + 192
 	rwmutexAt = mutexAt + 256
+	onceAt    = mutexAt + 320
 	boardSize = mutexAt + 512
 )
 
@@ -180,6 +181,21 @@ func init() {
 		h.say("locked")
 		_, err = h.hear()
 		return err
+	}
+	helpers["begin once, and wait"] = func(h *helper) error {
+		b, err := inherited()
+		if err != nil {
+			return err
+		}
+		once, err := b.party.Once(onceAt)
+		if err != nil {
+			return err
+		}
+		return once.Do(context.Background(), func() error {
+			h.say("begun")
+			_, err := h.hear()
+			return err
+		})
 	}
 	helpers["wait for event"] = func(h *helper) error {
 		b, err := inherited()
@@ -565,6 +581,43 @@ func TestRWMutexOfTheDead(t *testing.T) {
 	check(t, errors.Is(err, why), "%v", err)
 	refused(t, m.LockContext(t.Context()), syscall.ENOTRECOVERABLE, "LockContext")
 	panics(t, syscall.ENOTRECOVERABLE, m.RLock)
+}
+
+func TestOnce(t *testing.T) {
+	b := newBoard(t)
+	once, err := b.party.Once(onceAt)
+	ok(t, err)
+	check(t, once.Created(), "found")
+	other := b.start(t, "begin once, and wait")
+	other.hears("begun")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	refused(t, once.Do(ctx, b.increment), context.DeadlineExceeded, "Do")
+	const goroutines = 20
+	ended := make(chan error, goroutines)
+	for range goroutines {
+		go func() { ended <- once.Do(t.Context(), b.increment) }()
+	}
+	other.kill()
+	for range goroutines {
+		ok(t, <-ended)
+	}
+	check(t, b.count(t) == 1, "%d times", b.count(t))
+	ok(t, once.Do(t.Context(), func() error { return errors.New("done twice") }))
+}
+
+func TestOnceThatFails(t *testing.T) {
+	b := newBoard(t)
+	once, err := b.party.Once(onceAt)
+	ok(t, err)
+	why := errors.New("not now")
+	err = once.Do(t.Context(), func() error { return why })
+	check(t, err == why, "%v", err)
+	panics(t, why, func() { _ = once.Do(t.Context(), func() error { panic(why) }) })
+	ok(t, once.Do(t.Context(), b.increment))
+	check(t, b.count(t) == 1, "%d times", b.count(t))
+	_, err = b.party.Once(mutexAt)
+	refused(t, err, syscall.EINVAL, "Once")
 }
 
 // panics fails the test unless the call panics with an error that is this one.

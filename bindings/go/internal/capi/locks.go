@@ -25,6 +25,12 @@ package capi
 #cgo nocallback shm_mutex_trylock
 #cgo noescape shm_mutex_unlock
 #cgo nocallback shm_mutex_unlock
+#cgo noescape shm_once_begin_watch
+#cgo nocallback shm_once_begin_watch
+#cgo noescape shm_once_end
+#cgo nocallback shm_once_end
+#cgo noescape shm_once_init
+#cgo nocallback shm_once_init
 #cgo noescape shm_party_join
 #cgo nocallback shm_party_join
 #cgo noescape shm_party_leave
@@ -231,4 +237,26 @@ func (p Party) RWLockUnlock(at unsafe.Pointer) *Failure {
 
 func (p Party) RWLockConsistent(at unsafe.Pointer) *Failure {
 	return silent(C.shm_rwlock_consistent(p.party, rwlock(at)))
+}
+
+func once(at unsafe.Pointer) *C.shm_once { return (*C.shm_once)(at) }
+
+func (p Party) OnceInit(at unsafe.Pointer) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_once_init(p.party, once(at), &said)
+	return code == 1, failed(code, &said)
+}
+
+// OnceBeginWatch tells whether it is for the caller to do.
+func (p Party) OnceBeginWatch(at unsafe.Pointer, w Watch) (ours bool, f *Failure) {
+	code := C.shm_once_begin_watch(p.party, once(at), w.watch)
+	return code > 0, silent(code)
+}
+
+func (p Party) OnceEnd(at unsafe.Pointer, done bool) *Failure {
+	how := C.int(0)
+	if done {
+		how = 1
+	}
+	return silent(C.shm_once_end(p.party, once(at), how))
 }
