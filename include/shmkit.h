@@ -2996,6 +2996,17 @@ int shm_named_unlink(const char *name,
 int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct shm_error *error);
 
 /**
+ * Opens a read-write lock by its name, or makes it: shm_mutex_open, for a read-write lock.
+ *
+ * Returns as shm_mutex_open.
+ */
+int shm_rwlock_open(const char *name,
+                    const struct shm_named_options *options,
+                    struct shm_party **party,
+                    struct shm_rwlock **rwlock,
+                    struct shm_error *error);
+
+/**
  * Locks for reading, together with others, and waits as long as need be: until nobody writes, or
  * waits to write. A thread that reads already may read again, also while a writer waits; it unlocks
  * as often. That a thread reads is forgotten for all threads of its process once one thread has
@@ -3214,6 +3225,20 @@ int shm_semaphore_init(struct shm_party *party,
                        struct shm_error *error);
 
 /**
+ * Opens a semaphore by its name, or makes it: shm_mutex_open, for a semaphore.
+ *
+ * `units`, `flags`: as for shm_semaphore_init.
+ * Returns as shm_mutex_open.
+ */
+int shm_semaphore_open(const char *name,
+                       uint32_t units,
+                       uint32_t flags,
+                       const struct shm_named_options *options,
+                       struct shm_party **party,
+                       struct shm_semaphore **semaphore,
+                       struct shm_error *error);
+
+/**
  * Takes a unit, and waits for one as long as need be.
  *
  * A process that is killed while it waits takes no wake-up with it. The units of a tracked semaphore
@@ -3282,6 +3307,17 @@ int shm_semaphore_value(struct shm_party *party, const struct shm_semaphore *sem
  */
 int shm_once_init(struct shm_party *party,
                   struct shm_once *once,
+                  struct shm_error *error);
+
+/**
+ * Opens a once by its name, or makes it: shm_mutex_open, for a once.
+ *
+ * Returns as shm_mutex_open.
+ */
+int shm_once_open(const char *name,
+                  const struct shm_named_options *options,
+                  struct shm_party **party,
+                  struct shm_once **once,
                   struct shm_error *error);
 
 /**
