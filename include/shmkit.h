@@ -967,6 +967,33 @@ typedef struct shm_rwlock {
 } shm_rwlock;
 
 /**
+ * How to open a name. NULL means all defaults, and zero fields mean defaults.
+ */
+typedef struct shm_named_options {
+    /**
+     * sizeof(shm_named_options), always: 0 is -EINVAL.
+     */
+    uint32_t size;
+    /**
+     * SHMKIT_NAMED_FIND | SHMKIT_NAMED_ANY_OWNER | SHMKIT_NAMED_ANY_THREAD
+     */
+    uint32_t flags;
+    /**
+     * Permission bits of a new one, whatever the umask; 0 is 0600. Whoever is to use it needs both
+     * reading and writing.
+     */
+    uint32_t mode;
+    /**
+     * As in shm_party_options.
+     */
+    uint32_t slots;
+    /**
+     * As in shm_party_options.
+     */
+    uint32_t cells;
+} shm_named_options;
+
+/**
  * A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
  */
 typedef struct shm_cond {
@@ -1000,33 +1027,6 @@ typedef struct shm_once {
 typedef struct shm_event {
     uint64_t opaque[4];
 } shm_event;
-
-/**
- * How to open a name. NULL means all defaults, and zero fields mean defaults.
- */
-typedef struct shm_named_options {
-    /**
-     * sizeof(shm_named_options), always: 0 is -EINVAL.
-     */
-    uint32_t size;
-    /**
-     * SHMKIT_NAMED_FIND | SHMKIT_NAMED_ANY_OWNER | SHMKIT_NAMED_ANY_THREAD
-     */
-    uint32_t flags;
-    /**
-     * Permission bits of a new one, whatever the umask; 0 is 0600. Whoever is to use it needs both
-     * reading and writing.
-     */
-    uint32_t mode;
-    /**
-     * As in shm_party_options.
-     */
-    uint32_t slots;
-    /**
-     * As in shm_party_options.
-     */
-    uint32_t cells;
-} shm_named_options;
 
 /**
  * A limit that shared memory meets.
@@ -2892,6 +2892,17 @@ uint32_t shm_mutex_number(struct shm_party *party,
 int shm_rwlock_init(struct shm_party *party, struct shm_rwlock *rwlock, struct shm_error *error);
 
 /**
+ * Opens a read-write lock by its name, or makes it: shm_mutex_open, for a read-write lock.
+ *
+ * Returns as shm_mutex_open.
+ */
+int shm_rwlock_open(const char *name,
+                    const struct shm_named_options *options,
+                    struct shm_party **party,
+                    struct shm_rwlock **rwlock,
+                    struct shm_error *error);
+
+/**
  * Locks for reading, together with others, and waits as long as need be: until nobody writes, or
  * waits to write. A thread that reads already may read again, also while a writer waits; it unlocks
  * as often. That a thread reads is forgotten for all threads of its process once one thread has
@@ -3078,6 +3089,20 @@ int shm_semaphore_init(struct shm_party *party,
                        struct shm_error *error);
 
 /**
+ * Opens a semaphore by its name, or makes it: shm_mutex_open, for a semaphore.
+ *
+ * `units`, `flags`: as for shm_semaphore_init.
+ * Returns as shm_mutex_open.
+ */
+int shm_semaphore_open(const char *name,
+                       uint32_t units,
+                       uint32_t flags,
+                       const struct shm_named_options *options,
+                       struct shm_party **party,
+                       struct shm_semaphore **semaphore,
+                       struct shm_error *error);
+
+/**
  * Takes a unit, and waits for one as long as need be.
  *
  * Who takes a unit sees what was written before it was given.
@@ -3194,6 +3219,17 @@ int shm_barrier_wait_until(struct shm_party *party,
  */
 int shm_once_init(struct shm_party *party,
                   struct shm_once *once,
+                  struct shm_error *error);
+
+/**
+ * Opens a once by its name, or makes it: shm_mutex_open, for a once.
+ *
+ * Returns as shm_mutex_open.
+ */
+int shm_once_open(const char *name,
+                  const struct shm_named_options *options,
+                  struct shm_party **party,
+                  struct shm_once **once,
                   struct shm_error *error);
 
 /**

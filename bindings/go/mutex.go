@@ -157,7 +157,8 @@ func (m *Mutex) locked(op string, died bool, err error) error {
 	if err != nil {
 		return err
 	}
-	if m.number.Load() == 0 {
+	// Without a number every call goes to C, under the party's lock: a named one's memory goes with the party.
+	if m.number.Load() == 0 && !m.party.named {
 		err := m.party.call(op, func(party capi.Party) *capi.Failure {
 			m.number.Store(party.MutexNumber(unsafe.Pointer(m.word)))
 			return nil

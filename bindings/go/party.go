@@ -25,6 +25,7 @@ type Party struct {
 	calls  sync.RWMutex // held for writing by Leave alone
 	handle capi.Party
 	left   atomic.Bool
+	named  bool // without a region: to leave it unmaps its one object
 }
 
 // PartyOption says how to join: PartySlots, PartyCells, PartyRiskShrink.
@@ -105,8 +106,10 @@ func (r *Region) Join(offset int, options ...PartyOption) (*Party, error) {
 
 // Leave ends the membership; to leave again does nothing. EBUSY while this process holds a lock of the party
 // or waits for one: then it stays joined.
-func (p *Party) Leave() error {
-	if p == nil || p.region == nil {
+func (p *Party) Leave() error { return p.leave("Leave") }
+
+func (p *Party) leave(op string) error {
+	if p == nil || p.region == nil && !p.named {
 		return nil
 	}
 	p.calls.Lock()
@@ -115,10 +118,12 @@ func (p *Party) Leave() error {
 		return nil
 	}
 	if f := p.handle.Leave(); f != nil {
-		return refused("Leave", f.Errno(), "a lock of the party is held, or waited for: %s", f.Message)
+		return refused(op, f.Errno(), "a lock of the party is held, or waited for: %s", f.Message)
 	}
 	p.left.Store(true)
-	p.region.more.Load().parties.Add(-1)
+	if !p.named {
+		p.region.more.Load().parties.Add(-1)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 use super::args::{self, shm_error};
+use super::named::shm_named_options;
 use super::sync::{shm_party, SHMKIT_OWNER_DIED};
 use super::watch::shm_watch;
 use crate::deadline::Deadline;
@@ -31,6 +32,20 @@ pub unsafe extern "C" fn shm_once_init(
 ) -> c_int {
     let made = || Ok(args::known_party(&party)?.once_at(once.cast())?.made());
     args::report_as(error, made, c_int::from)
+}
+
+/// Opens a once by its name, or makes it: shm_mutex_open, for a once.
+///
+/// Returns as shm_mutex_open.
+#[no_mangle]
+pub unsafe extern "C" fn shm_once_open(
+    name: *const c_char,
+    options: *const shm_named_options,
+    party: *mut *mut shm_party,
+    once: *mut *mut shm_once,
+    error: *mut shm_error,
+) -> c_int {
+    args::open_named(name, options, party, once, error, |named| named.once().map(drop))
 }
 
 /// Tells whether there is something to do, and waits while another one does it.

@@ -1,6 +1,7 @@
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 use super::args::{self, shm_error};
+use super::named::shm_named_options;
 use super::sync::{locked, shm_party};
 use super::watch::shm_watch;
 use crate::deadline::Deadline;
@@ -26,6 +27,20 @@ pub unsafe extern "C" fn shm_rwlock_init(
 ) -> c_int {
     let made = || Ok(args::known_party(&party)?.rwlock_at(rwlock.cast())?.made());
     args::report_as(error, made, c_int::from)
+}
+
+/// Opens a read-write lock by its name, or makes it: shm_mutex_open, for a read-write lock.
+///
+/// Returns as shm_mutex_open.
+#[no_mangle]
+pub unsafe extern "C" fn shm_rwlock_open(
+    name: *const c_char,
+    options: *const shm_named_options,
+    party: *mut *mut shm_party,
+    rwlock: *mut *mut shm_rwlock,
+    error: *mut shm_error,
+) -> c_int {
+    args::open_named(name, options, party, rwlock, error, |named| named.rwlock().map(drop))
 }
 
 /// Locks for reading, together with others, and waits as long as need be: until nobody writes, or

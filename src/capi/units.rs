@@ -1,6 +1,7 @@
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 use super::args::{self, shm_error};
+use super::named::shm_named_options;
 use super::sync::shm_party;
 use super::watch::shm_watch;
 use crate::deadline::Deadline;
@@ -40,6 +41,25 @@ pub unsafe extern "C" fn shm_semaphore_init(
         Ok(args::known_party(&party)?.semaphore_at(semaphore.cast(), units, flags)?.made())
     };
     args::report_as(error, made, c_int::from)
+}
+
+/// Opens a semaphore by its name, or makes it: shm_mutex_open, for a semaphore.
+///
+/// `units`, `flags`: as for shm_semaphore_init.
+/// Returns as shm_mutex_open.
+#[no_mangle]
+pub unsafe extern "C" fn shm_semaphore_open(
+    name: *const c_char,
+    units: u32,
+    flags: u32,
+    options: *const shm_named_options,
+    party: *mut *mut shm_party,
+    semaphore: *mut *mut shm_semaphore,
+    error: *mut shm_error,
+) -> c_int {
+    args::open_named(name, options, party, semaphore, error, |named| {
+        named.semaphore(units, SemaphoreFlags::from_raw(flags)?).map(drop)
+    })
 }
 
 /// Takes a unit, and waits for one as long as need be.

@@ -7,7 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::event::{Event, EventFlags};
 use super::mutex::Mutex;
+use super::once::Once;
 use super::party::{Party, PartyFlags, PartyOptions};
+use super::rwlock::RwLock;
+use super::semaphore::{Semaphore, SemaphoreFlags};
 use super::table::Shape;
 use crate::error::{Error, Result};
 use crate::region::named::{self, NameOptions, LABEL_SIZE};
@@ -92,6 +95,18 @@ impl Named {
 
     pub fn event(&self, flags: EventFlags) -> Result<Event<'_>> {
         self.0.event(OBJECT, flags)
+    }
+
+    pub fn rwlock(&self) -> Result<RwLock<'_>> {
+        self.0.rwlock(OBJECT)
+    }
+
+    pub fn semaphore(&self, units: u32, flags: SemaphoreFlags) -> Result<Semaphore<'_>> {
+        self.0.semaphore(OBJECT, units, flags)
+    }
+
+    pub fn once(&self) -> Result<Once<'_>> {
+        self.0.once(OBJECT)
     }
 
     /// Leaves the party, and detaches the segment. EBUSY where a lock is held: then both stay for good.

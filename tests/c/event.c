@@ -98,6 +98,36 @@ static void bad_watches(void)
 
 #define NAMED_OPTIONS(...) (&(shm_named_options){.size = sizeof(shm_named_options), __VA_ARGS__})
 
+/* What each opens is its object, and no other kind's. */
+static void other_kinds(const char *name)
+{
+    shm_party *joined = NULL;
+    shm_rwlock *rwlock = NULL;
+    shm_semaphore *semaphore = NULL;
+    shm_once *once = NULL;
+
+    REFUSED(-EINVAL, "NULL", shm_rwlock_open(NULL, NULL, &joined, &rwlock, &error));
+    REFUSED(-EINVAL, "NULL", shm_once_open(name, NULL, &joined, NULL, &error));
+    REFUSED(-EINVAL, "NULL", shm_semaphore_open(name, 1, 0, NULL, NULL, &semaphore, &error));
+    OK(shm_rwlock_open(name, NULL, &joined, &rwlock, &error));
+    CODE(0, shm_rwlock_read(joined, rwlock));
+    CODE(0, shm_rwlock_unlock(joined, rwlock));
+    CODE(0, shm_party_leave(joined));
+    REFUSED(-EINVAL, "magic", shm_once_open(name, NULL, &joined, &once, &error));
+    OK(shm_named_unlink(name, &error));
+    OK(shm_semaphore_open(name, 3, 0, NULL, &joined, &semaphore, &error));
+    CODE(3, shm_semaphore_value(joined, semaphore));
+    CODE(0, shm_party_leave(joined));
+    OK(shm_named_unlink(name, &error));
+    REFUSED(-EINVAL, "0x80", shm_semaphore_open(name, 3, 0x80, NULL, &joined, &semaphore, &error));
+    OK(shm_named_unlink(name, &error));
+    OK(shm_once_open(name, NULL, &joined, &once, &error));
+    CODE(SHMKIT_ONCE_RUN, shm_once_begin(joined, once));
+    CODE(0, shm_once_end(joined, once, 1));
+    CODE(0, shm_party_leave(joined));
+    OK(shm_named_unlink(name, &error));
+}
+
 static void bad_names(void)
 {
     char name[64], longer[257];
@@ -128,6 +158,7 @@ static void bad_names(void)
     REFUSED(-EINVAL, "magic", shm_event_open(name, 0, NULL, &none, &event, &error));
     CHECK(!none && !event);
     OK(shm_named_unlink(name, &error));
+    other_kinds(name);
     REFUSED(-EINVAL, "0x2", shm_event_open(name, 2, NULL, &none, &event, &error));
     OK(shm_named_unlink(name, &error));
 }

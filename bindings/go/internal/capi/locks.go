@@ -5,6 +5,12 @@ package capi
 #cgo nocallback shm_event_init
 #cgo noescape shm_event_is_set
 #cgo nocallback shm_event_is_set
+#cgo noescape shm_event_open
+#cgo nocallback shm_event_open
+#cgo noescape shm_mutex_open
+#cgo nocallback shm_mutex_open
+#cgo noescape shm_named_unlink
+#cgo nocallback shm_named_unlink
 #cgo noescape shm_event_reset
 #cgo nocallback shm_event_reset
 #cgo noescape shm_event_set
@@ -74,6 +80,8 @@ const (
 	PartyCanShrink   = C.SHMKIT_PARTY_CAN_SHRINK
 	EventAutoReset   = C.SHMKIT_EVENT_AUTO_RESET
 	SemaphoreTracked = C.SHMKIT_SEMAPHORE_TRACKED
+	NamedFind        = C.SHMKIT_NAMED_FIND
+	NamedAnyOwner    = C.SHMKIT_NAMED_ANY_OWNER
 )
 
 // Party is a membership of C.
@@ -259,4 +267,37 @@ func (p Party) OnceEnd(at unsafe.Pointer, done bool) *Failure {
 		how = 1
 	}
 	return silent(C.shm_once_end(p.party, once(at), how))
+}
+
+func namedOptions(flags, mode uint32) C.shm_named_options {
+	return C.shm_named_options{
+		size:  C.uint32_t(unsafe.Sizeof(C.shm_named_options{})),
+		flags: C.uint32_t(flags) | C.SHMKIT_NAMED_ANY_THREAD,
+		mode:  C.uint32_t(mode),
+	}
+}
+
+// OpenMutex joins the party that comes with a name, and tells where its lock is.
+func OpenMutex(name string, flags, mode uint32) (Party, unsafe.Pointer, *Failure) {
+	var party Party
+	var at *C.shm_mutex
+	var said C.shm_error
+	options := namedOptions(flags, mode)
+	code := C.shm_mutex_open(text(name), &options, &party.party, &at, &said)
+	return party, unsafe.Pointer(at), failed(code, &said)
+}
+
+// OpenEvent is OpenMutex, for an event of a kind.
+func OpenEvent(name string, kind, flags, mode uint32) (Party, unsafe.Pointer, *Failure) {
+	var party Party
+	var at *C.shm_event
+	var said C.shm_error
+	options := namedOptions(flags, mode)
+	code := C.shm_event_open(text(name), C.uint32_t(kind), &options, &party.party, &at, &said)
+	return party, unsafe.Pointer(at), failed(code, &said)
+}
+
+func UnlinkNamed(name string) *Failure {
+	var said C.shm_error
+	return failed(C.shm_named_unlink(text(name), &said), &said)
 }
