@@ -3,11 +3,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 
 	"shmkit"
 )
@@ -149,9 +151,9 @@ func supervise() error {
 			total += <-killed
 			running--
 		default:
-			// Whoever has the lock, in that very moment.
+			// Whoever has the lock, in that very moment. One that is dying is no member any more.
 			owner, err := s.lock.Owner()
-			if err != nil {
+			if err != nil && !errors.Is(err, syscall.ESRCH) {
 				return err
 			}
 			if process := processes[owner]; process != nil && left > 0 {
