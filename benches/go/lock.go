@@ -8,6 +8,7 @@ package main
 struct board {
 	shm_party_table parties;
 	shm_mutex lock;
+	unsigned long counter;
 };
 
 static shm_party *party;
@@ -30,8 +31,10 @@ static int turns(int count)
 
 	for (int i = 0; i < count && code == 0; i++) {
 		code = shm_mutex_lock(party, &board->lock);
-		if (code == 0)
+		if (code == 0) {
+			board->counter++;
 			code = shm_mutex_unlock(party, &board->lock);
+		}
 	}
 	return code;
 }
@@ -49,7 +52,7 @@ const turns = 1000
 
 func lock(b *bench) (ours, reference step, err error) {
 	if code := C.begin(); code < 0 {
-		return nil, nil, fmt.Errorf("C: %d", code)
+		return nil, nil, fmt.Errorf("begin in C: %d", code)
 	}
 	region, err := shmkit.Create("bench", shmkit.PartySize(0, 0)+shmkit.MutexSize)
 	if err != nil {
@@ -63,16 +66,18 @@ func lock(b *bench) (ours, reference step, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	counter := 0
 	ours = func() error {
 		for range turns {
 			mutex.Lock()
+			counter++
 			mutex.Unlock()
 		}
 		return nil
 	}
 	reference = func() error {
 		if code := C.turns(turns); code != 0 {
-			return fmt.Errorf("C: %d", code)
+			return fmt.Errorf("turns in C: %d", code)
 		}
 		return nil
 	}
