@@ -32,8 +32,7 @@
 //! | lock | see `lock`: who takes has it, so that no two take the same unit | who takes | owner-died, and nothing to repair |
 //! | state | the gate | as above | as above |
 //! | `units` 0…30 | capacity | the first initialiser | – |
-//! | `units` 31 | it was filled in | the first initialiser | – |
-//! | `units` 32…63 | 1 + the number of its cell in the party's table | the first initialiser | – |
+//! | `units` 32…63 | 1 + the number of its cell in the party's table: it was filled in | the first initialiser | – |
 //! | cell of a process | how many units it has | +1 who takes, with the lock; −1 who gives, without | counts until the process has ended, then no more |
 //!
 //! There are as many units as the capacity less the cells: a death needs no repair. Who finds none makes the gate W
@@ -165,8 +164,11 @@ fn shared(_: &State, at: *const u8) -> &Shared {
 
 fn fill(state: &State, offset: usize, kind: &Kind, units: u32) -> Result<()> {
     let shared = shared(state, state.at(offset));
-    let cell = if kind.magic == TRACKED.magic { state.allot(offset, kind)? + 1 } else { 0 };
-    let wanted = u64::from(cell) << 32 | FILLED | u64::from(units);
+    let above = match kind.magic == TRACKED.magic {
+        true => u64::from(state.allot(offset, kind)? + 1) << 32,
+        false => FILLED,
+    };
+    let wanted = above | u64::from(units);
     match shared.units.compare_exchange(0, wanted, Ordering::AcqRel, Ordering::Acquire) {
         // One that is made, and perhaps used, meanwhile is found when this has returned.
         Err(has) if has != wanted && shared.head.magic.load(Ordering::Acquire) == 0 => {
@@ -191,22 +193,27 @@ fn plain(state: &State, at: *const u8) -> Option<&AtomicU64> {
     shared.head.is(&PLAIN, state.table_from(state.offset(at))).then_some(&shared.units)
 }
 
-// A plain one whose gate is open: one look tells that, and whether there are units. Nothing else looks like that.
+// Of a plain one whose gate is open. One comparison with the lower half tells that there are units, or is room for
+// one; the compare-and-swap of the whole, that the upper half is 0.
 
 #[inline(always)]
 fn take_at_once(state: &State, at: *const u8) -> bool {
     let units = &shared(state, at).units;
-    let seen = units.load(Ordering::Relaxed);
-    seen.wrapping_sub(FILLED + 1) < u64::from(UNITS_MAX)
-        && units.compare_exchange(seen, seen - 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    let seen = wait::load_low(units);
+    seen > FILLED as u32 && swap_below(units, seen, seen - 1, Ordering::Acquire)
 }
 
 #[inline(always)]
 fn give_at_once(state: &State, at: *const u8) -> bool {
     let units = &shared(state, at).units;
-    let seen = units.load(Ordering::Relaxed);
-    seen.wrapping_sub(FILLED) < u64::from(UNITS_MAX)
-        && units.compare_exchange(seen, seen + 1, Ordering::Release, Ordering::Relaxed).is_ok()
+    let seen = wait::load_low(units);
+    // As a signed number FILLED is the least, and the most units are -1.
+    (seen as i32) < -1 && swap_below(units, seen, seen + 1, Ordering::Release)
+}
+
+#[inline(always)]
+fn swap_below(units: &AtomicU64, seen: u32, next: u32, order: Ordering) -> bool {
+    units.compare_exchange(seen.into(), next.into(), order, Ordering::Relaxed).is_ok()
 }
 
 impl<'p> Semaphore<'p> {

@@ -51,13 +51,19 @@ pub enum Wake {
     TimedOut,
 }
 
-/// A half of a word: for the kernel, which compares it. Nobody reads or writes through this.
+/// A half of a word: for the kernel, which compares it. Nobody writes through this.
 pub(super) fn low_half(word: &AtomicU64) -> &AtomicU32 {
     half(word, usize::from(cfg!(target_endian = "big")))
 }
 
 pub(super) fn high_half(word: &AtomicU64) -> &AtomicU32 {
     half(word, usize::from(cfg!(target_endian = "little")))
+}
+
+/// A first look at the lower half: whatever rests on it is a compare-and-swap of the whole.
+#[inline(always)]
+pub(super) fn load_low(word: &AtomicU64) -> u32 {
+    low_half(word).load(Ordering::Relaxed)
 }
 
 /// What a word's upper half is, of which this is the address: by a look at the whole.
