@@ -13,6 +13,7 @@ import (
 // tenth of opening it, and so would a finalizer, which keeps a block and all that it refers to for longer.
 type block struct {
 	used    int
+	opened  capi.Opened // what C tells of the next one
 	regions [regionsABlock]Region
 	handles *handles
 }
@@ -34,13 +35,19 @@ var blocks = sync.Pool{New: func() any {
 	return b
 }}
 
-func allocate() *Region {
-	b := blocks.Get().(*block)
-	r := &b.regions[b.used]
-	r.held = &b.handles[b.used]
-	if b.used++; b.used < len(b.regions) {
+// takeBlock takes a block with room for a region, which giveBack gives back.
+func takeBlock() *block { return blocks.Get().(*block) }
+
+func (b *block) giveBack() {
+	if b.used < len(b.regions) {
 		blocks.Put(b)
 	}
+}
+
+func (b *block) allocate() *Region {
+	r := &b.regions[b.used]
+	r.held = &b.handles[b.used]
+	b.used++
 	return r
 }
 

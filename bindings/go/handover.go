@@ -58,10 +58,12 @@ func RecvRegion(ctx context.Context, conn syscall.Conn, options ...Option) (*Reg
 		return nil, err
 	}
 	var region *Region
+	b := takeBlock()
+	defer b.giveBack()
 	err = exchange(ctx, op, conn, toReceive, func(socket int) *capi.Failure {
-		opened, f := capi.RecvRegion(socket, o)
+		f := capi.RecvRegion(socket, o, &b.opened)
 		if f == nil {
-			region = newRegion("", Flag(o.Flags), opened)
+			region = b.newRegion("", Flag(o.Flags), false)
 		}
 		return f
 	})

@@ -18,8 +18,8 @@ import (
 // Errors: EINVAL, ENOSPC or ENOMEM (no memory, or no huge page), EOPNOTSUPP (no huge pages of this
 // size), EFBIG (RLIMIT_FSIZE), EMFILE.
 func Create(name string, size int, options ...Option) (*Region, error) {
-	return open("Create", name, "the name", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.Create(name, size, o)
+	return open("Create", name, "the name", &size, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.Create(name, size, o, opened)
 	})
 }
 
@@ -28,8 +28,8 @@ func Create(name string, size int, options ...Option) (*Region, error) {
 //
 // Options: ReadOnly, Private, Populate, Locked, NoReserve, NoFork, NoDump, WipeOnFork.
 func CreateAnonymous(size int, options ...Option) (*Region, error) {
-	return open("CreateAnonymous", "", "", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.CreateAnonymous(size, o)
+	return open("CreateAnonymous", "", "", &size, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.CreateAnonymous(size, o, opened)
 	})
 }
 
@@ -42,8 +42,8 @@ func CreateAnonymous(size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Private, Replace, OrOpen, Populate, Locked, NoReserve, NoFork, NoDump, RiskReopen,
 // Mirror; Mode, GrowableTo.
 func CreateFile(path string, size int, options ...Option) (*Region, error) {
-	return open("CreateFile", path, "the path", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.CreateFile(path, size, o)
+	return open("CreateFile", path, "the path", &size, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.CreateFile(path, size, o, opened)
 	})
 }
 
@@ -55,8 +55,8 @@ func CreateFile(path string, size int, options ...Option) (*Region, error) {
 // Errors: ENOENT, EACCES and others of the path; ENODEV (no regular file); EINVAL (also an empty file,
 // or more bytes than it has); EOVERFLOW.
 func OpenFile(path string, options ...Option) (*Region, error) {
-	return open("OpenFile", path, "the path", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.OpenFile(path, o.Size, o)
+	return open("OpenFile", path, "the path", nil, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.OpenFile(path, o.Size, o, opened)
 	})
 }
 
@@ -70,8 +70,8 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 	const op = "FromFile"
 	var region *Region
 	err := withFD(op, file, func(fd int) (err error) {
-		region, err = open(op, "", "", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-			return capi.FromFD(fd, o.Size, o)
+		region, err = open(op, "", "", nil, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+			return capi.FromFD(fd, o.Size, o, opened)
 		})
 		return err
 	})
@@ -92,8 +92,8 @@ func FromFile(file *os.File, options ...Option) (*Region, error) {
 // Options: as for CreateFile, and RiskDisk, UnlinkLast, UnlinkCreator.
 // Errors: EINVAL (also a bad name), ENAMETOOLONG, EEXIST, EACCES, ENOSPC (/dev/shm is full), ErrOnDisk.
 func CreatePOSIX(name string, size int, options ...Option) (*Region, error) {
-	return open("CreatePOSIX", name, "the name", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.CreatePOSIX(name, size, o)
+	return open("CreatePOSIX", name, "the name", &size, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.CreatePOSIX(name, size, o, opened)
 	})
 }
 
@@ -102,8 +102,8 @@ func CreatePOSIX(name string, size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Private, Populate, Locked, NoReserve, NoFork, NoDump, RiskReopen, RiskDisk, Mirror;
 // Offset, SizeMin, GrowableTo. Errors: ENOENT, EACCES, EINVAL, ENAMETOOLONG, ErrOnDisk.
 func OpenPOSIX(name string, options ...Option) (*Region, error) {
-	return open("OpenPOSIX", name, "the name", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.OpenPOSIX(name, o)
+	return open("OpenPOSIX", name, "the name", nil, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.OpenPOSIX(name, o, opened)
 	})
 }
 
@@ -129,7 +129,7 @@ func (r *Region) Unlink() error {
 }
 
 // open is what all that make a region have in common: their options, their name, their size.
-func open(op, name, what string, size *int, options []Option, call func(capi.Options) (capi.Opened, *capi.Failure)) (*Region, error) {
+func open(op, name, what string, size *int, options []Option, call func(capi.Options, *capi.Opened) *capi.Failure) (*Region, error) {
 	o, err := settle(op, options)
 	if err != nil {
 		return nil, err
@@ -140,13 +140,15 @@ func open(op, name, what string, size *int, options []Option, call func(capi.Opt
 	if size != nil && *size < 0 {
 		return nil, refused(op, syscall.EINVAL, "the size is %d", *size)
 	}
-	opened, f := call(o)
-	if f != nil {
+	b := takeBlock()
+	defer b.giveBack()
+	if f := call(o, &b.opened); f != nil {
 		return nil, failure(op, f)
 	}
+	flags := Flag(o.Flags)
 	// C tells it only where OrOpen leaves it open.
-	opened.Created = opened.Created || size != nil && Flag(o.Flags)&OrOpen == 0
-	return newRegion(name, Flag(o.Flags), opened), nil
+	created := b.opened.Created() || size != nil && flags&OrOpen == 0
+	return b.newRegion(name, flags, created), nil
 }
 
 // noNUL refuses what C would see only a part of.

@@ -92,27 +92,27 @@ const (
 
 func (s *state) has(flag int64) bool { return s.word.Load()&flag != 0 }
 
-func newRegion(name string, flags Flag, opened capi.Opened) *Region {
-	r := allocate()
-	r.held.Handle, r.data = opened.Handle, opened.Data
-	r.facts = facts{
-		name:     name,
-		kind:     Kind(opened.Kind),
-		mirror:   flags&Mirror != 0,
-		private:  flags&Private != 0,
-		growable: opened.SizeMax > opened.Size || flags&growable != 0,
-		created:  opened.Created,
-	}
-	if r.growable || opened.HugePage != 0 {
+// newRegion makes a region of what C has opened. It sets field by field: a copy of several would have to wait
+// for each of them.
+func (b *block) newRegion(name string, flags Flag, created bool) *Region {
+	r, opened := b.allocate(), &b.opened
+	r.held.Handle, r.data = opened.Handle(), opened.Data()
+	r.name = name
+	r.kind = Kind(opened.Kind())
+	r.mirror = flags&Mirror != 0
+	r.private = flags&Private != 0
+	r.growable = opened.SizeMax() > opened.Size() || flags&growable != 0
+	r.created = created
+	if r.growable || opened.HugePage() != 0 {
 		m := r.further()
-		m.sizeMax, m.pageSize = opened.SizeMax, opened.HugePage
+		m.sizeMax, m.pageSize = opened.SizeMax(), opened.HugePage()
 	}
-	r.setSize(opened.Size)
+	r.setSize(opened.Size())
 	word := int64(0)
-	if opened.CanShrink {
+	if opened.CanShrink() {
 		word |= canShrink | mayFault
 	}
-	if opened.ReadOnly {
+	if opened.ReadOnly() {
 		word |= readOnly
 	}
 	r.state.word.Store(word)

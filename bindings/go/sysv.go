@@ -45,8 +45,8 @@ func SysVKeyOf(path string, project int) (SysVKey, error) {
 // Errors: EEXIST, EINVAL (also a size over shmmax), ENOSPC (shmmni or shmall; the message has the
 // limit), EACCES, ENOMEM.
 func CreateSysV(key SysVKey, size int, options ...Option) (*Region, error) {
-	return open("CreateSysV", "", "", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.CreateSysV(int32(key), size, o)
+	return open("CreateSysV", "", "", &size, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.CreateSysV(int32(key), size, o, opened)
 	})
 }
 
@@ -55,16 +55,16 @@ func CreateSysV(key SysVKey, size int, options ...Option) (*Region, error) {
 // Options: ReadOnly, Populate, Locked, NoFork, NoDump, AutoRemove; SizeMin. Errors: ENOENT, EACCES,
 // EINVAL, ENOMEM, EPERM (AutoRemove of another user's segment).
 func AttachSysV(key SysVKey, options ...Option) (*Region, error) {
-	return open("AttachSysV", "", "", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.AttachSysV(int32(key), o)
+	return open("AttachSysV", "", "", nil, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.AttachSysV(int32(key), o, opened)
 	})
 }
 
 // AttachSysVID attaches all of the segment that has this id, also one that is marked removed. Options
 // as for AttachSysV. Errors: EINVAL (no such id), EIDRM, EACCES, ENOMEM.
 func AttachSysVID(id SysVID, options ...Option) (*Region, error) {
-	return open("AttachSysVID", "", "", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.AttachSysVID(int(id), o)
+	return open("AttachSysVID", "", "", nil, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.AttachSysVID(int(id), o, opened)
 	})
 }
 
@@ -76,8 +76,8 @@ func CreateSysVAt(path string, project, size int, options ...Option) (*Region, e
 	if err := isProject(op, project); err != nil {
 		return nil, err
 	}
-	return open(op, path, "the path", &size, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.CreateSysVAt(path, project, size, o)
+	return open(op, path, "the path", &size, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.CreateSysVAt(path, project, size, o, opened)
 	})
 }
 
@@ -88,8 +88,8 @@ func AttachSysVAt(path string, project int, options ...Option) (*Region, error) 
 	if err := isProject(op, project); err != nil {
 		return nil, err
 	}
-	return open(op, path, "the path", nil, options, func(o capi.Options) (capi.Opened, *capi.Failure) {
-		return capi.AttachSysVAt(path, project, o)
+	return open(op, path, "the path", nil, options, func(o capi.Options, opened *capi.Opened) *capi.Failure {
+		return capi.AttachSysVAt(path, project, o, opened)
 	})
 }
 

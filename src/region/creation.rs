@@ -37,8 +37,19 @@ fn flags(kind: Kind) -> Flags {
 }
 
 /// Refuses what no kernel could make. A segment's size is left to the kernel.
-#[inline]
+#[inline(always)]
 pub(crate) fn check(kind: Kind, size: usize, options: &Options, what: impl Fn() -> String) -> Result<()> {
+    if kind != Kind::SysV {
+        creatable(size, &what)?;
+    }
+    match options.say_nothing() {
+        true => Ok(()),
+        false => check_options(kind, size, options, what),
+    }
+}
+
+#[inline(never)]
+fn check_options(kind: Kind, size: usize, options: &Options, what: impl Fn() -> String) -> Result<()> {
     let call = call(kind);
     options.allow(call, flags(kind))?;
     match kind {
@@ -55,7 +66,6 @@ pub(crate) fn check(kind: Kind, size: usize, options: &Options, what: impl Fn() 
     }
     options.without_offset(call)?;
     if kind != Kind::SysV {
-        creatable(size, &what)?;
         options.shaped(size, &what)?;
     }
     if kind == Kind::Memfd {

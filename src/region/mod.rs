@@ -167,20 +167,22 @@ impl Region {
         options: &Options,
         what: Option<&dyn Fn() -> String>,
     ) -> Result<Region> {
-        let mut options = *options;
+        let mut options = options;
+        let private;
         let shape = Shape { size: parts.size, page_size: parts.page_size };
         options.shaped(parts.size, || parts.backing.describe(parts.name))?;
         let mapped = match parts.backing.fd() {
-            Some(fd) => match Mapping::of_file(fd, shape, &options) {
+            Some(fd) => match Mapping::of_file(fd, shape, options) {
                 // Before Linux 6.7 a frozen memfd (F_SEAL_WRITE) opened read-write cannot be mapped shared, not
                 // even for reading. Nothing changes any more, so a private mapping is the same.
                 Err(Errno::EPERM) if options.flags.contains(Flags::READ_ONLY) => {
-                    options.flags |= Flags::PRIVATE;
-                    Mapping::of_file(fd, shape, &options)
+                    private = Options { flags: options.flags | Flags::PRIVATE, ..*options };
+                    options = &private;
+                    Mapping::of_file(fd, shape, options)
                 }
                 mapped => mapped,
             },
-            None => Mapping::anonymous(parts.size, &options),
+            None => Mapping::anonymous(parts.size, options),
         };
         let mapping = mapped.during(|| {
             let what = what.map_or_else(|| parts.backing.describe(parts.name), |what| what());
@@ -190,9 +192,10 @@ impl Region {
             };
             format!("cannot map {} bytes{ahead} at offset {} of {what}", parts.size, options.offset)
         })?;
-        Region::finish(mapping, parts, options)
+        Region::finish(mapping, parts, *options)
     }
 
+    #[inline(always)]
     fn finish(mapping: Mapping, parts: Parts<'_>, options: Options) -> Result<Region> {
         let Parts { backing, size, page_size: _, name, lease, created, can_shrink } = parts;
         let can_shrink = can_shrink || mapping.can_lack_pages();

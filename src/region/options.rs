@@ -239,6 +239,12 @@ impl Options {
         Options { flags, ..Options::default() }
     }
 
+    /// Whether a new object is to be as it is without options.
+    #[inline(always)]
+    pub(crate) fn say_nothing(&self) -> bool {
+        self.flags.is_empty() && self.mode == 0 && self.seals.is_none() && self.offset == 0
+    }
+
     /// Refuses what `call` has no use for.
     pub(crate) fn allow(&self, call: &str, flags: Flags) -> Result<()> {
         let useless = self.flags - flags;
@@ -331,6 +337,7 @@ fn invalid(message: String) -> Error {
 }
 
 /// A size that a new object can have.
+#[inline]
 pub(crate) fn creatable(size: usize, what: impl Fn() -> String) -> Result<usize> {
     if size == 0 {
         return Err(invalid(format!("cannot create {} of 0 bytes", what())));

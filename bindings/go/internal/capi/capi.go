@@ -17,6 +17,8 @@ package capi
 #cgo nocallback go_shm_posix_open
 #cgo noescape go_shm_recv_region
 #cgo nocallback go_shm_recv_region
+#cgo noescape go_shm_region_close
+#cgo nocallback go_shm_region_close
 #cgo noescape go_shm_region_create
 #cgo nocallback go_shm_region_create
 #cgo noescape go_shm_region_follow
@@ -65,8 +67,6 @@ package capi
 #cgo nocallback shm_region_advise
 #cgo noescape shm_region_check
 #cgo nocallback shm_region_check
-#cgo noescape shm_region_close
-#cgo nocallback shm_region_close
 #cgo noescape shm_region_fd
 #cgo nocallback shm_region_fd
 #cgo noescape shm_region_flush
@@ -191,13 +191,19 @@ type Options struct {
 }
 
 // Opened is a region just opened, with what Go keeps of it.
-type Opened struct {
-	Handle                       Handle
-	Data                         unsafe.Pointer
-	Size, SizeMax, HugePage      int // HugePage: 0 where none was asked for
-	Kind                         int32
-	ReadOnly, CanShrink, Created bool
-}
+type Opened struct{ c C.opened }
+
+func (o *Opened) Handle() Handle       { return Handle{(*C.shm_region)(pointer(o.c.region))} }
+func (o *Opened) Data() unsafe.Pointer { return pointer(o.c.data) }
+func (o *Opened) Size() int            { return int(o.c.size) }
+func (o *Opened) SizeMax() int         { return int(o.c.size_max) }
+func (o *Opened) Kind() int32          { return int32(o.c.kind) }
+func (o *Opened) ReadOnly() bool       { return o.c.read_only != 0 }
+func (o *Opened) CanShrink() bool      { return o.c.can_shrink != 0 }
+func (o *Opened) Created() bool        { return o.c.created != 0 }
+
+// HugePage is the size of huge pages; 0 where none were asked for.
+func (o *Opened) HugePage() int { return int(o.c.huge) }
 
 // Changed is what a region has become.
 type Changed struct {
@@ -247,146 +253,139 @@ func text(s string) *C.char {
 }
 
 // HasNUL tells whether C would see only a part of a string.
-func HasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+func HasNUL(s string) bool { return s != "" && strings.IndexByte(s, 0) >= 0 }
 
-func cOptions(o Options) C.shm_region_options {
-	return C.shm_region_options{
-		size:     C.uint32_t(unsafe.Sizeof(C.shm_region_options{})),
-		flags:    C.uint32_t(o.Flags),
-		mode:     C.uint32_t(o.Mode),
-		seals:    C.uint32_t(o.Seals),
-		offset:   C.uint64_t(o.Offset),
-		size_min: C.uint64_t(o.SizeMin),
-		size_max: C.uint64_t(o.SizeMax),
-	}
+// set turns options into C's, field by field: a copy of the whole would wait for each of them.
+func set(c *C.shm_region_options, o *Options) {
+	c.size = C.uint32_t(unsafe.Sizeof(*c))
+	c.flags = C.uint32_t(o.Flags)
+	c.mode = C.uint32_t(o.Mode)
+	c.seals = C.uint32_t(o.Seals)
+	c.offset = C.uint64_t(o.Offset)
+	c.size_min = C.uint64_t(o.SizeMin)
+	c.size_max = C.uint64_t(o.SizeMax)
 }
 
 // PageSize is that of ordinary pages.
 var PageSize = os.Getpagesize()
 
-func opened(o *C.opened) Opened {
-	return Opened{
-		Handle:    Handle{(*C.shm_region)(pointer(o.region))},
-		Data:      pointer(o.data),
-		Size:      int(o.size),
-		SizeMax:   int(o.size_max),
-		HugePage:  int(o.huge),
-		Kind:      int32(o.kind),
-		ReadOnly:  o.rights == C.SHMKIT_RIGHTS_READ,
-		CanShrink: o.can_shrink != 0,
-		Created:   o.created != 0,
+// failed is what a call that opens has said.
+func (o *Opened) failed() *Failure {
+	if o.c.code >= 0 {
+		return nil
 	}
+	return o.failure()
+}
+
+func (o *Opened) failure() *Failure {
+	code, said := int(o.c.code), pointer(o.c.said)
+	if said == nil {
+		return &Failure{code, ErrorText(code)}
+	}
+	defer C.free(said)
+	return &Failure{code, C.GoString((*C.char)(said))}
 }
 
 // ---- Making and opening: the functions of the same names in C ---------------------------
 
-func Create(name string, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_region_create(text(name), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func Create(name string, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_region_create(text(name), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func FromFD(fd, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_region_from_fd(C.int(fd), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func FromFD(fd, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_region_from_fd(C.int(fd), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func CreateAnonymous(size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_anon_create(C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func CreateAnonymous(size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_anon_create(C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func CreateFile(path string, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_file_create(text(path), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func CreateFile(path string, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_file_create(text(path), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func OpenFile(path string, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_file_open(text(path), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func OpenFile(path string, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_file_open(text(path), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func CreatePOSIX(name string, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_posix_create(text(name), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func CreatePOSIX(name string, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_posix_create(text(name), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func OpenPOSIX(name string, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_posix_open(text(name), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func OpenPOSIX(name string, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_posix_open(text(name), &o, &out.c)
+	return out.failed()
 }
 
-func CreateSysV(key int32, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_sysv_create(C.int32_t(key), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func CreateSysV(key int32, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_sysv_create(C.int32_t(key), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func AttachSysV(key int32, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_sysv_attach(C.int32_t(key), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func AttachSysV(key int32, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_sysv_attach(C.int32_t(key), &o, &out.c)
+	return out.failed()
 }
 
-func AttachSysVID(id int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_sysv_attach_id(C.int(id), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func AttachSysVID(id int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_sysv_attach_id(C.int(id), &o, &out.c)
+	return out.failed()
 }
 
-func CreateSysVAt(path string, project, size int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_sysv_create_at(text(path), C.int(project), C.size_t(size), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func CreateSysVAt(path string, project, size int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_sysv_create_at(text(path), C.int(project), C.size_t(size), &o, &out.c)
+	return out.failed()
 }
 
-func AttachSysVAt(path string, project int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_sysv_attach_at(text(path), C.int(project), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func AttachSysVAt(path string, project int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_sysv_attach_at(text(path), C.int(project), &o, &out.c)
+	return out.failed()
 }
 
-func RecvRegion(socket int, options Options) (Opened, *Failure) {
-	var out C.opened
-	var said C.shm_error
-	o := cOptions(options)
-	code := C.go_shm_recv_region(C.int(socket), &o, &out, &said)
-	return opened(&out), failed(code, &said)
+func RecvRegion(socket int, options Options, out *Opened) *Failure {
+	var o C.shm_region_options
+	set(&o, &options)
+	C.go_shm_recv_region(C.int(socket), &o, &out.c)
+	return out.failed()
 }
 
 // ---- Using ------------------------------------------------------------------------------
 
-func (h Handle) Close() *Failure { return silent(C.shm_region_close(h.region)) }
+func (h Handle) Close() *Failure {
+	var code C.int
+	C.go_shm_region_close(h.region, &code)
+	return silent(code)
+}
 
 func (h Handle) FD() (int, *Failure) { return number(C.shm_region_fd(h.region)) }
 

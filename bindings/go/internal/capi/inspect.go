@@ -169,13 +169,15 @@ func Traps() ([]Trap, *Failure) {
 
 func Fits(kind int32, size int, options Options) *Failure {
 	var said C.shm_error
-	o := cOptions(options)
+	var o C.shm_region_options
+	set(&o, &options)
 	return failed(C.shm_fits(C.int(kind), nil, C.uint64_t(size), &o, &said), &said)
 }
 
 func FitsFile(path string, size int, options Options) *Failure {
 	var said C.shm_error
-	o := cOptions(options)
+	var o C.shm_region_options
+	set(&o, &options)
 	return failed(C.shm_fits(C.SHMKIT_KIND_FILE, text(path), C.uint64_t(size), &o, &said), &said)
 }
 
