@@ -547,15 +547,19 @@ const MANY: u64 = 1000;
 fn contended(bench: &Bench) -> Result<Vec<Run>> {
     let (here, there) = bench.two_cpus().ok_or_else(|| Cannot("two processes need two processors".into()))?;
     let shared = Shared::new()?;
-    let other = Other::start(&shared, here, |shared, side| {
-        let board = shared.board();
+    // The same loop for both: whoever does more between two turns has fewer of them.
+    let turns = |shared: &Shared, side| {
         let mut turns = 0;
-        board.answer.0.store(2, Ordering::Release);
-        while board.stop.0.load(Ordering::Relaxed) == 0 {
+        while shared.board().stop.0.load(Ordering::Relaxed) == 0 {
             turn(shared, side);
             turns += 1;
         }
-        board.turns.0.store(turns, Ordering::Relaxed);
+        turns
+    };
+    let other = Other::start(&shared, here, |shared, side| {
+        shared.board().answer.0.store(2, Ordering::Release);
+        let turns = turns(shared, side);
+        shared.board().turns.0.store(turns, Ordering::Relaxed);
     })?;
     pin(there)?;
     let least = std::cell::RefCell::new([const { Vec::new() }; 2]);
@@ -565,15 +569,16 @@ fn contended(bench: &Bench) -> Result<Vec<Run>> {
         let before = shared.counter(side).get();
         other.begin(side);
         other.wait()?;
-        let (start, mut turns) = (Instant::now(), 0u64);
-        while start.elapsed() < WINDOW {
-            for _ in 0..64 {
-                turn(&shared, side);
-            }
-            turns += 64;
-        }
+        let start = Instant::now();
+        let turns = std::thread::scope(|scope| {
+            let stop = &board.stop.0;
+            scope.spawn(move || {
+                std::thread::sleep(WINDOW);
+                stop.store(1, Ordering::Relaxed);
+            });
+            turns(&shared, side)
+        });
         let took = start.elapsed();
-        board.stop.0.store(1, Ordering::Relaxed);
         while board.answer.0.load(Ordering::Acquire) != 1 {
             std::hint::spin_loop();
         }

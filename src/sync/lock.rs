@@ -17,7 +17,7 @@
 //! dies. Whoever sleeps, or is about to wake, has the word in its thread's pending slot.
 #![forbid(unsafe_code)]
 
-use super::port::{spin_loop, step, AtomicU32, Ordering, LOOKS, TRIES};
+use super::port::{spin_loop, step, AtomicU32, Ordering, LOOKS, PAUSES, TRIES};
 use Ordering::{Acquire, Relaxed, Release};
 
 /// Sleepers possible.
@@ -147,8 +147,7 @@ pub(super) fn lock_or_mark(
 }
 
 pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<Taken, Refused> {
-    // Seldomer and seldomer: each look takes the line from the owner, who is the quicker without.
-    for pauses in (0..LOOKS).map(|look| 1 << look) {
+    for _ in 0..LOOKS {
         let seen = words.word.load(Relaxed);
         if seen & TM == 0 {
             let taking = own | seen & (W | OD);
@@ -157,7 +156,7 @@ pub(super) fn lock(words: Words<'_>, own: u32, caller: &impl Caller) -> Result<T
                 return taken(words, own, seen, caller);
             }
         }
-        (0..pauses).for_each(|_| spin_loop());
+        (0..PAUSES).for_each(|_| spin_loop());
     }
     caller.pend(words.word);
     step("wait.pended");
