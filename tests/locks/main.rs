@@ -9,6 +9,7 @@ mod cond;
 mod campaign;
 mod history;
 mod hostile;
+mod memory;
 mod mutex;
 mod named;
 mod once;
