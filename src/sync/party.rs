@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{null_mut, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::barrier;
@@ -12,7 +12,7 @@ use super::nodes::{Node, Nodes};
 use super::object::{Head, Kind};
 use super::settle::Identity;
 use super::steps::step;
-use super::table::{Header, Shape, Slot, Table, MAGIC, MARK};
+use super::table::{Header, Shape, Slot, Table, EXTRA, MAGIC, MARK, PRESENCE};
 use super::wait::{self, Wake};
 use super::watcher;
 use crate::deadline::Deadline;
@@ -134,7 +134,7 @@ impl<'r> Party<'r> {
             limit: AtomicUsize::new(region.size()),
             flags: options.flags,
             // SAFETY: it is inside the region, which stays.
-            table: unsafe { Table::new(start, shape) },
+            table: unsafe { Table::new(region, start, shape) },
             table_offset: offset,
             nodes,
             region: NonNull::from(&**region),
@@ -257,9 +257,6 @@ impl fmt::Debug for Party<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// In a slot's flags: of a process that has another slot, too.
-const EXTRA: u32 = 1;
 
 /// The table's shape, its own or the wanted one.
 ///
@@ -521,8 +518,7 @@ impl State {
                     continue;
                 }
                 if slot.is_dead() {
-                    self.table.note_death(index);
-                    let settled = slot.settle(own.namespace, patience);
+                    let settled = self.table.settle_one(index, own.namespace, patience);
                     if !settled || !barrier::tell_everywhere(self, index) {
                         continue;
                     }
@@ -549,7 +545,11 @@ impl State {
                     self.table.cell(index, cell).store(0, Ordering::Release);
                 });
                 step("claim.cells");
-                slot.flags.store(flags, Ordering::Relaxed);
+                let page = self.table.begin_presence(index, slot.claims().wrapping_add(1));
+                keeper.page.store(page.map_or(null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+                let present = if page.is_some() { PRESENCE } else { 0 };
+                slot.flags.store(flags | present, Ordering::Release);
+                step("claim.present");
                 slot.identify(own, tid);
                 step("claim.identified");
                 self.table.note_used(index);
@@ -567,6 +567,9 @@ impl State {
         let slot: &Slot = self.table.slot(index);
         slot.forget_identity();
         step("leave.forgot");
+        if let Some(page) = NonNull::new(keeper.page.swap(null_mut(), Ordering::Relaxed)) {
+            self.table.end_presence(page);
+        }
         let had = slot.word.swap(0, Ordering::AcqRel);
         step("leave.freed");
         keeper.stop();
