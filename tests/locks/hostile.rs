@@ -142,13 +142,39 @@ fn equal_numbers_in_two_pid_namespaces() {
     });
 }
 
+/// What /proc does not tell across PID namespaces, a lock of the process does. On busy processors, and at a low
+/// priority, the last read takes longer than whoever sees nothing waits.
+#[test]
+fn a_dead_owner_elsewhere_does_not_write() {
+    own_process!(120, || {
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let _busy: Vec<_> = (0..processors)
+            .map(|_| {
+                fork(|| loop {
+                    std::hint::spin_loop();
+                })
+            })
+            .collect();
+        super::mutex::dead_owners_do_not_write(100, |body| {
+            let place = fork_elsewhere(|| {
+                good(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 12) });
+                body();
+            });
+            place.map(|place| (place.pid, place.outer))
+        });
+    });
+}
+
 /// Where /proc is that of another namespace, the numbers there are those of other processes.
 #[test]
 fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
     own_process!(30, || {
         let done = Line::new();
         let place = fork_elsewhere(|| {
-            super::mutex::dead_owners_do_not_write();
+            super::mutex::dead_owners_do_not_write(100, |body| {
+                let child = fork(body);
+                Some((child.pid(), child))
+            });
             done.tell(1);
         });
         if let Some(place) = place {

@@ -296,11 +296,20 @@ fn a_table_of_another_party_is_refused() {
 
 #[test]
 fn a_dead_owner_does_not_write_any_more() {
-    own_process!(20, dead_owners_do_not_write);
+    own_process!(20, || {
+        dead_owners_do_not_write(100, |body| {
+            let child = fork(body);
+            Some((child.pid(), child))
+        });
+    });
 }
 
-/// A large `read(2)` into the region goes on for a while after its process was killed.
-pub(super) fn dead_owners_do_not_write() {
+/// A large `read(2)` into the region goes on for a while after its process was killed: so many times the window are
+/// read at once. `start` makes a process, by its number here, and who ends with it; None where it cannot.
+pub(super) fn dead_owners_do_not_write(
+    windows: usize,
+    start: impl Fn(&dyn Fn()) -> Option<(libc::pid_t, Child)>,
+) {
     const WINDOW: usize = 8 << 20;
     const ROUNDS: usize = 5;
     let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
@@ -311,7 +320,7 @@ pub(super) fn dead_owners_do_not_write() {
     good(unsafe { libc::ftruncate(source, 64 << 30) });
     for _ in 0..ROUNDS {
         let holds = Line::new();
-        let writer = fork(|| {
+        let writer = start(&|| {
             let party = join(&region);
             assert!(party.mutex(FIRST).unwrap().lock().is_ok());
             holds.tell(1);
@@ -319,18 +328,19 @@ pub(super) fn dead_owners_do_not_write() {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let vector = libc::iovec { iov_base: start as *mut _, iov_len: length };
-                    let vectors = [vector; 100];
-                    while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
+                    let vectors = vec![vector; windows];
+                    while unsafe { libc::preadv(source, vectors.as_ptr(), windows as i32, 0) } > 0 {}
                 });
             });
         });
+        let Some((pid, writer)) = writer else { break };
         holds.hear();
         let last = || unsafe { AtomicU8::from_ptr(window().add(length - 1)) };
         last().store(1, Ordering::Relaxed);
         while last().load(Ordering::Relaxed) != 0 {
             std::thread::yield_now();
         }
-        writer.kill(libc::SIGKILL);
+        good(unsafe { libc::kill(pid, libc::SIGKILL) });
         let party = join(&region);
         let mutex = party.mutex(FIRST).unwrap();
         assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
