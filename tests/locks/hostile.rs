@@ -165,6 +165,47 @@ fn a_dead_owner_elsewhere_does_not_write() {
     });
 }
 
+/// What shows that a process is there is its own: a child that it leaves behind does not have it, nor does it take
+/// a descriptor.
+#[test]
+fn a_child_of_a_dead_owner_does_not_stand_for_it() {
+    own_process!(30, || {
+        let region = region();
+        let (held, go, took, end) = (Line::new(), Line::new(), Line::new(), Line::new());
+        let other = fork_elsewhere(|| {
+            let party = join(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            took.tell(0);
+            go.hear();
+            let before = monotonic_ns();
+            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+            took.tell(monotonic_ns() - before);
+            sleep_for_ever();
+        });
+        let Some(other) = other else { return };
+        assert_eq!(took.hear(), 0);
+        let owner = fork(|| {
+            let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let before = descriptors();
+            let party = join(&region);
+            assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+            assert_eq!(descriptors(), before);
+            if good(unsafe { libc::fork() }) == 0 {
+                held.tell(1);
+                end.hear();
+                unsafe { libc::_exit(0) };
+            }
+            sleep_for_ever();
+        });
+        held.hear();
+        owner.slay();
+        go.tell(1);
+        assert!(took.hear() < 5_000_000_000);
+        end.tell(1);
+        other.slay();
+    });
+}
+
 /// Where /proc is that of another namespace, the numbers there are those of other processes.
 #[test]
 fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
