@@ -285,7 +285,9 @@ impl Table {
 
     /// [`Table::is_abandoned`] for whoever waits for more than one of them; not for each wait, but after a while.
     pub(super) fn mark_abandoned(&self) {
-        (0..self.used()).for_each(|index| drop(self.is_abandoned(index)));
+        for index in 0..self.used() {
+            self.is_abandoned(index);
+        }
     }
 
     /// Waits until all who are marked dead by now have stopped: at once for all of whom nothing can be seen.

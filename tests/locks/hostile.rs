@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::{Locked, Party, PartyOptions};
+use shmkit::sync::{Locked, Party, PartyOptions, SemaphoreFlags, Wake, Watch};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
@@ -386,6 +386,114 @@ fn an_owner_whose_list_was_not_walked_is_found_dead() {
     });
 }
 
+/// Also where /proc does not tell of it.
+#[test]
+fn an_owner_elsewhere_whose_list_was_not_walked_is_found_dead() {
+    own_process!(20, || {
+        let region = region();
+        let holds = Line::new();
+        let owner = fork_elsewhere(|| {
+            let party = join(&region);
+            assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+            lose_nodes();
+            holds.tell(1);
+            sleep_for_ever();
+        });
+        let Some(owner) = owner else { return };
+        holds.hear();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(errno_of(mutex.lock_until(in_time(1200))), Some(libc::ETIMEDOUT), "it lives");
+        owner.slay();
+        assert_eq!(mutex.lock_until(in_time(10_000)), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+    });
+}
+
+/// What a member does before its list is lost, and how another one hears of its death.
+type Finding = (fn(&Party<'_>), fn(&Party<'_>, Deadline));
+
+#[test]
+fn all_who_wait_find_a_member_whose_list_was_not_walked() {
+    const FINDINGS: [Finding; 6] = [
+        (
+            |_| {},
+            |party, deadline| {
+                let (word, seen) = (AtomicU32::new(0), party.changes());
+                assert_eq!(party.wait(&word, 0, seen, deadline), Ok(Wake::Party));
+            },
+        ),
+        (
+            |party| assert_eq!(party.rwlock(FIRST).unwrap().read(), Ok(Locked::Clean)),
+            |party, deadline| {
+                let lock = party.rwlock(FIRST).unwrap();
+                assert_eq!(lock.write_until(deadline), Ok(Locked::Clean));
+                lock.unlock().unwrap();
+            },
+        ),
+        (
+            |party| assert_eq!(party.rwlock(FIRST).unwrap().read(), Ok(Locked::Clean)),
+            |party, _| {
+                let (lock, watch) = (party.rwlock(FIRST).unwrap(), Watch::new().unwrap());
+                retry(&watch, || lock.write_watch(&watch));
+                lock.unlock().unwrap();
+            },
+        ),
+        (
+            |party| assert!(party.barrier(FIRST, 2).is_ok()),
+            |party, deadline| {
+                let barrier = party.barrier(FIRST, 2).unwrap();
+                let end = barrier.wait_until(deadline).unwrap_err();
+                assert_eq!(end.raw(), shmkit::error::SHMKIT_E_PEER_DIED);
+            },
+        ),
+        (
+            |party| party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap().wait().unwrap(),
+            |party, deadline| {
+                let semaphore = party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap();
+                assert_eq!(semaphore.wait_until(deadline), Ok(()));
+                semaphore.post().unwrap();
+            },
+        ),
+        (
+            |party| party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap().wait().unwrap(),
+            |party, _| {
+                let semaphore = party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap();
+                let watch = Watch::new().unwrap();
+                retry(&watch, || semaphore.wait_watch(&watch));
+                semaphore.post().unwrap();
+            },
+        ),
+    ];
+    own_process!(80, || {
+        for (does, finds) in FINDINGS {
+            let (region, done) = (region(), Line::new());
+            let member = fork_beside_threads(|| {
+                let party = join(&region);
+                does(&party);
+                lose_nodes();
+                done.tell(1);
+                sleep_for_ever();
+            });
+            done.hear();
+            let party = join(&region);
+            member.slay();
+            finds(&party, in_time(10_000));
+        }
+    });
+}
+
+/// Tries whenever the descriptor is readable, until it is done.
+fn retry<T>(watch: &Watch, mut attempt: impl FnMut() -> Result<T, shmkit::Code>) {
+    use std::os::fd::{AsFd, AsRawFd};
+    while let Err(code) = attempt() {
+        assert_eq!(code.errno(), Some(libc::EAGAIN));
+        let mut ready = libc::pollfd { fd: watch.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        assert_eq!(good(unsafe { libc::poll(&mut ready, 1, 10_000) }), 1, "nobody has told");
+    }
+}
+
 #[test]
 fn the_place_of_an_owner_whose_list_was_not_walked_is_free() {
     own_process!(20, || {
@@ -432,7 +540,8 @@ fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
         let region = region();
         let party = join(&region);
         let mutex = party.mutex(FIRST).unwrap();
-        let slot = |index: usize, at: usize| unsafe { region.as_ptr().add(TABLE + 64 + index * 64 + at) };
+        let first_slot = TABLE + 64 + 32 * size_of::<u64>();
+        let slot = |index: usize, at: usize| unsafe { region.as_ptr().add(first_slot + index * 64 + at) };
         let number = |index, at| unsafe { AtomicU32::from_ptr(slot(index, at).cast()) };
         let large = |index, at| unsafe { AtomicU64::from_ptr(slot(index, at).cast()) };
         unsafe { AtomicU32::from_ptr(region.as_ptr().add(TABLE + 20).cast()) }.store(64, Ordering::SeqCst);
@@ -446,9 +555,10 @@ fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
         assert_eq!(errno_of(mutex.try_lock()), Some(libc::EBUSY));
         assert_eq!(errno_of(mutex.lock_until(in_time(50))), Some(libc::ETIMEDOUT));
         assert!(monotonic_ns() - before < 5_000_000_000);
-        // Nobody has been told, so the next one is.
-        (1..64).for_each(|index| number(index, 0).store(0, Ordering::SeqCst));
+        // Nobody has been told, so the next one is; and who waits for all of them waits once.
+        let before = monotonic_ns();
         assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        assert!(monotonic_ns() - before < 5_000_000_000);
         mutex.consistent().unwrap();
         mutex.unlock().unwrap();
     });
