@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::{null_mut, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::barrier;
 use super::keeper::{Control, Keeper, NODES_MAX};
@@ -143,7 +144,7 @@ impl<'r> Party<'r> {
         let joined = {
             let control = state.control();
             let _held = control.hold();
-            state.new_keeper(control).map(drop)
+            state.new_keeper(control, Patience::until(Deadline::NEVER)).map(drop)
         };
         match joined {
             Ok(()) => Ok(Party(NonNull::from(Box::leak(state)), PhantomData)),
@@ -423,7 +424,7 @@ impl State {
     /// The number of the keeper that has this word on its list, which it now has if it had not. For a word that
     /// begins an object of this kind: EINVAL where there is none.
     #[cold]
-    pub(super) fn enlist(&self, offset: usize, kind: &Kind) -> Result<u32, Code> {
+    pub(super) fn enlist(&self, offset: usize, kind: &Kind, patience: Patience) -> Result<u32, Code> {
         // SAFETY: inside the region, and aligned; all fields are atomic.
         let head = unsafe { &*self.at::<Head>(offset) };
         if !head.is(kind, self.table_from(offset)) {
@@ -439,7 +440,7 @@ impl State {
         let last = keepers.checked_sub(1).map(|last| &control.keeper[last as usize]);
         let keeper = match last.filter(|keeper| keeper.count.load(Ordering::Relaxed) < NODES_MAX) {
             Some(keeper) => keeper,
-            None => self.new_keeper(control).map_err(|error| error.code())?,
+            None => self.new_keeper(control, patience).map_err(|error| error.code())?,
         };
         self.nodes.open(offset)?;
         step("enlist.opened");
@@ -451,16 +452,16 @@ impl State {
     }
 
     /// The same for a word that is on a list already, most of the time.
-    pub(super) fn keeper_of(&self, offset: usize, kind: &Kind) -> Result<u32, Code> {
+    pub(super) fn keeper_of(&self, offset: usize, kind: &Kind, patience: Patience) -> Result<u32, Code> {
         match self.node(offset).tid() {
-            0 => self.enlist(offset, kind),
+            0 => self.enlist(offset, kind, patience),
             own => Ok(own),
         }
     }
 
     /// One more keeper, with a slot of its own. Under the control's lock. The first of a process, in a child
     /// made by fork too, is how it joins.
-    fn new_keeper<'a>(&'a self, control: &'a Control) -> Result<&'a Keeper> {
+    fn new_keeper<'a>(&'a self, control: &'a Control, patience: Patience) -> Result<&'a Keeper> {
         let count = control.keepers.load(Ordering::Relaxed);
         let refused = |why: &str| Err(Error::new(Errno::ENOLCK, why));
         let Some(keeper) = control.keeper.get(count as usize) else {
@@ -480,14 +481,16 @@ impl State {
                 started => started.during(|| "cannot start the keeper".to_string())?,
             };
             step("join.started");
-            let claimed = self.claim(keeper, tid, own, if count > 0 { EXTRA } else { 0 });
+            let flags = if count > 0 { EXTRA } else { 0 };
+            let claimed = self.claim(keeper, tid, own, flags, patience.until);
             let slot = match claimed {
                 Ok(Some(slot)) => slot,
                 failed => {
                     keeper.stop();
                     failed?;
                     let slots = self.table.shape.slots;
-                    return refused(&format!("all {slots} slots are taken"));
+                    let code = if wait::is_over(patience.until) { patience.late } else { Errno::ENOLCK };
+                    return Err(Error::new(code, format!("all {slots} slots are taken")));
                 }
             };
             // In another PID namespace a process can have the same number; whoever sees that takes another.
@@ -504,10 +507,17 @@ impl State {
         refused("other PID namespaces have keepers of the same numbers, again and again")
     }
 
-    /// Takes a free slot, or one whose owner died: None where there is none.
-    fn claim(&self, keeper: &Keeper, tid: u32, own: Identity, flags: u32) -> Result<Option<u32>> {
-        let now = Deadline::after(std::time::Duration::ZERO);
-        for (patience, is_last) in [(now, false), (Deadline::after(LONG_DEATH), true)] {
+    /// Takes a free slot, or one whose owner died: None where there is none by the deadline.
+    fn claim(
+        &self,
+        keeper: &Keeper,
+        tid: u32,
+        own: Identity,
+        flags: u32,
+        deadline: Deadline,
+    ) -> Result<Option<u32>> {
+        let now = Deadline::after(Duration::ZERO);
+        for (patience, is_last) in [(now, false), (deadline.or_after(LONG_DEATH), true)] {
             for index in 0..self.table.shape.slots {
                 let slot = self.table.slot(index);
                 if slot.owner().is_some() && !(is_last && self.table.is_abandoned(index)) {
@@ -625,11 +635,15 @@ impl State {
 
     /// This process's slot. In a child made by fork it is a new one, and this takes it.
     pub(super) fn slot(&self) -> Result<u32, Code> {
+        self.slot_with(Patience::brief())
+    }
+
+    pub(super) fn slot_with(&self, patience: Patience) -> Result<u32, Code> {
         let control = self.control();
         if control.keepers.load(Ordering::Acquire) == 0 {
             let _held = control.hold();
             if control.keepers.load(Ordering::Relaxed) == 0 {
-                self.new_keeper(control).map_err(|error| error.code())?;
+                self.new_keeper(control, patience).map_err(|error| error.code())?;
             }
         }
         Ok(control.keeper[0].slot.load(Ordering::Relaxed))
@@ -663,7 +677,8 @@ impl State {
         seen: u32,
         deadline: Deadline,
     ) -> Result<Wake, Code> {
-        Ok(wait::watch(&self.table, self.slot()?, (part, value), is_so, seen, deadline))
+        let own = self.slot_with(Patience::until(deadline))?;
+        Ok(wait::watch(&self.table, own, (part, value), is_so, seen, deadline))
     }
 
     /// Waits until all processes that are marked dead have stopped to write; false where the deadline is over
@@ -690,4 +705,25 @@ impl State {
 const TID_TRIES: u32 = 100;
 
 /// How long joining waits for a slot whose process is about to end, where no other is free.
-const LONG_DEATH: std::time::Duration = std::time::Duration::from_secs(1);
+const LONG_DEATH: Duration = Duration::from_secs(1);
+
+/// The same for a call that does not wait.
+const BRIEF: Duration = Duration::from_millis(2);
+
+/// How long the first use in a child made by fork, which joins then, waits for a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    until: Deadline,
+    /// What it answers where that is over.
+    late: Errno,
+}
+
+impl Patience {
+    pub(super) fn until(deadline: Deadline) -> Patience {
+        Patience { until: deadline, late: Errno::ETIMEDOUT }
+    }
+
+    pub(super) fn brief() -> Patience {
+        Patience { until: Deadline::after(BRIEF), late: Errno::ENOLCK }
+    }
+}

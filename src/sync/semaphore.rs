@@ -48,7 +48,7 @@ use std::time::Duration;
 use super::lock::{self, Taken, Words, W};
 use super::mutex::Thread;
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::pending::Pending;
 use super::settle::Looks;
 use super::wait;
@@ -502,14 +502,14 @@ impl Tracked<'_> {
     }
 
     /// The keeper's number by which this process takes, and the cell in which it counts.
-    fn own(&self) -> Result<(u32, &AtomicU32), Code> {
-        let slot = self.state.slot()?;
-        let own = self.state.keeper_of(self.offset, &TRACKED)?;
+    fn own(&self, patience: Patience) -> Result<(u32, &AtomicU32), Code> {
+        let slot = self.state.slot_with(patience)?;
+        let own = self.state.keeper_of(self.offset, &TRACKED, patience)?;
         Ok((own, self.state.table().cell(slot, self.cell)))
     }
 
     fn wait(&self, deadline: Deadline) -> Result<(), Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::until(deadline))?;
         let mut looks = Looks::default();
         let mut slept = false;
         loop {
@@ -534,7 +534,7 @@ impl Tracked<'_> {
     }
 
     fn wait_watch(&self, watch: &Watch) -> Result<(), Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         let slept = watch.has_waited(self.gate())?;
         let changes = self.state.changes();
         let (_, mut again) = Looks::default().until(self.state, Deadline::NEVER);
@@ -552,7 +552,7 @@ impl Tracked<'_> {
     }
 
     fn try_wait(&self) -> Result<(), Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         // So that the units of the dead are there.
         Looks::default().until(self.state, Deadline::NEVER);
         match self.take(own, cell, false, false) {

@@ -563,3 +563,25 @@ fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
         mutex.unlock().unwrap();
     });
 }
+
+/// In a child made by fork, which joins when it first locks, and finds a slot only once its dead owner has stopped.
+#[test]
+fn the_first_use_in_a_child_obeys_the_deadline() {
+    own_process!(20, || {
+        let region = region();
+        let options = PartyOptions { slots: 2, ..PartyOptions::default() };
+        let party = Party::join(&region, TABLE, &options).unwrap();
+        let mutex = party.mutex(FIRST).unwrap();
+        // Of a process that nobody can see.
+        let slot = TABLE + 64 + 32 * size_of::<u64>() + 64;
+        let at = |at: usize| unsafe { region.as_ptr().add(slot + at) };
+        unsafe { AtomicU64::from_ptr(at(8).cast()) }.store(1 << 32 | 1, Ordering::SeqCst);
+        unsafe { AtomicU32::from_ptr(at(0).cast()) }.store(1 << 30, Ordering::SeqCst);
+        super::in_child(|| {
+            assert_eq!(errno_of(mutex.try_lock()), Some(libc::ENOLCK));
+            assert_eq!(errno_of(mutex.lock_until(in_time(10))), Some(libc::ETIMEDOUT));
+            assert_eq!(mutex.lock_until(in_time(10_000)), Ok(Locked::Clean));
+            mutex.unlock().unwrap();
+        });
+    });
+}
