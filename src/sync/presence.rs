@@ -33,9 +33,6 @@ impl Table {
     /// keeps it, until [`Table::end_presence`].
     pub(super) fn begin_presence(&self, index: u32, claim: u32) -> Option<NonNull<u8>> {
         let (file, byte) = self.presence_byte(index, claim)?;
-        if !Room::of(file).is_ok_and(|room| room.has_own_locks()) {
-            return None;
-        }
         let length = NonZeroUsize::new(self.region().page_size())?;
         (0..TRIES).find_map(|_| {
             let before = Moment::now();
@@ -71,6 +68,10 @@ impl Table {
 
     fn presence_byte(&self, index: u32, claim: u32) -> Option<(BorrowedFd<'_>, libc::off_t)> {
         let (file, place) = self.region().in_file(std::ptr::from_ref(self.slot(index)).cast())?;
+        // Also before one looks: files of some kinds show the memory of another file, and not its locks.
+        if !Room::of(file).is_ok_and(|room| room.has_own_locks()) {
+            return None;
+        }
         // The last claim's lock may be there still.
         let byte = BEHIND + place + u64::from(claim) % size_of::<Slot>() as u64;
         Some((file, byte as libc::off_t))
