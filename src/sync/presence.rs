@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
@@ -25,8 +26,9 @@ use crate::sys::mmap;
 /// Where the bytes begin: far behind what any file has, out of the way of whoever locks parts of it.
 const BEHIND: u64 = 1 << 62;
 
-/// Other threads may call fork all the time.
-const TRIES: u32 = 10;
+/// Other threads may call fork all the time; one call takes some of these.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_micros(50);
 
 impl Table {
     /// This process is there, as this claim of a slot; None where that is not possible. Where the page is that
@@ -34,7 +36,7 @@ impl Table {
     pub(super) fn begin_presence(&self, index: u32, claim: u32) -> Option<NonNull<u8>> {
         let (file, byte) = self.presence_byte(index, claim)?;
         let length = NonZeroUsize::new(self.region().page_size())?;
-        (0..TRIES).find_map(|_| {
+        for _ in 0..TRIES {
             let before = Moment::now();
             let own = file::reopen(file, OFlag::O_RDWR).ok()?;
             let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
@@ -48,8 +50,10 @@ impl Table {
             // A child that was made meanwhile has the descriptor, and the lock with it.
             let _ = file::let_go(own.as_fd(), byte);
             self.end_presence(page);
-            None
-        })
+            held.ok()?;
+            std::thread::sleep(PAUSE);
+        }
+        None
     }
 
     pub(super) fn end_presence(&self, page: NonNull<u8>) {

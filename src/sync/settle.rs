@@ -1,7 +1,8 @@
 //! A process ends thread by thread: the keeper may be gone, and its locks free, while another thread is still
 //! in the middle of a long read(2) into the region. So whoever takes a dead owner's lock waits until all threads
 //! of the process are on their way out, and then marks the slot. That the process has ended as a whole is not
-//! waited for: to take down a large one's memory takes long.
+//! waited for where /proc tells of its threads: to take down a large one's memory takes long. Where it does not,
+//! the process's presence ends with its memory (`presence`).
 //!
 //! What a slot says of its process is a peer's claim. It decides how long we look, which has an end, and
 //! nothing else.
