@@ -155,9 +155,9 @@ fn a_dead_owner_elsewhere_does_not_write() {
                 })
             })
             .collect();
-        super::mutex::dead_owners_do_not_write(100, |body| {
+        super::mutex::dead_owners_do_not_write(2, |body| {
             let place = fork_elsewhere(|| {
-                good(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 12) });
+                good(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 7) });
                 body();
             });
             place.map(|place| (place.pid, place.outer))
@@ -212,7 +212,7 @@ fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
     own_process!(30, || {
         let done = Line::new();
         let place = fork_elsewhere(|| {
-            super::mutex::dead_owners_do_not_write(100, |body| {
+            super::mutex::dead_owners_do_not_write(5, |body| {
                 let child = fork(body);
                 Some((child.pid(), child))
             });

@@ -297,28 +297,27 @@ fn a_table_of_another_party_is_refused() {
 #[test]
 fn a_dead_owner_does_not_write_any_more() {
     own_process!(20, || {
-        dead_owners_do_not_write(100, |body| {
+        dead_owners_do_not_write(5, |body| {
             let child = fork(body);
             Some((child.pid(), child))
         });
     });
 }
 
-/// A large `read(2)` into the region goes on for a while after its process was killed: so many times the window are
-/// read at once. `start` makes a process, by its number here, and who ends with it; None where it cannot.
+/// A large `read(2)` into the region goes on for a while after its process was killed. `start` makes a process, and
+/// answers its number here, and who ends with it; None where it cannot.
 pub(super) fn dead_owners_do_not_write(
-    windows: usize,
+    rounds: usize,
     start: impl Fn(&dyn Fn()) -> Option<(libc::pid_t, Child)>,
 ) {
     const WINDOW: usize = 8 << 20;
-    const ROUNDS: usize = 5;
     let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
     let window = || unsafe { region.as_ptr().add(FIRST + 4096) };
     let length = WINDOW - 4096;
     // Zeros without memory.
     let source = unsafe { good(libc::memfd_create(c"zeros".as_ptr(), libc::MFD_CLOEXEC)) };
     good(unsafe { libc::ftruncate(source, 64 << 30) });
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let holds = Line::new();
         let writer = start(&|| {
             let party = join(&region);
@@ -328,8 +327,8 @@ pub(super) fn dead_owners_do_not_write(
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let vector = libc::iovec { iov_base: start as *mut _, iov_len: length };
-                    let vectors = vec![vector; windows];
-                    while unsafe { libc::preadv(source, vectors.as_ptr(), windows as i32, 0) } > 0 {}
+                    let vectors = [vector; 100];
+                    while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
                 });
             });
         });
