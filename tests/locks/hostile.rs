@@ -142,25 +142,33 @@ fn equal_numbers_in_two_pid_namespaces() {
     });
 }
 
-/// What /proc does not tell across PID namespaces, a lock of the process does. On busy processors, and at a low
-/// priority, the last read takes longer than whoever sees nothing waits.
+/// What /proc does not tell across PID namespaces, a lock of the process does. Others keep the processors from the last
+/// read for a little longer than whoever sees nothing waits.
 #[test]
 fn a_dead_owner_elsewhere_does_not_write() {
-    own_process!(120, || {
+    own_process!(60, || {
         let processors = std::thread::available_parallelism().unwrap().get();
-        let _busy: Vec<_> = (0..processors)
+        let (busy, go) = (Line::new(), Line::new());
+        let _others: Vec<_> = (0..processors)
             .map(|_| {
                 fork(|| loop {
-                    std::hint::spin_loop();
+                    go.hear();
+                    busy.tell(1);
+                    let until = monotonic_ns() + 215_000_000;
+                    while monotonic_ns() < until {}
                 })
             })
             .collect();
-        super::mutex::dead_owners_do_not_write(2, |body| {
+        let start = |body: &dyn Fn()| {
             let place = fork_elsewhere(|| {
-                good(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 7) });
+                good(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) });
                 body();
             });
             place.map(|place| (place.pid, place.outer))
+        };
+        super::mutex::dead_owners_do_not_write(start, || {
+            (0..processors).for_each(|_| go.tell(1));
+            (0..processors).for_each(|_| assert_eq!(busy.hear(), 1));
         });
     });
 }
@@ -212,10 +220,7 @@ fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
     own_process!(30, || {
         let done = Line::new();
         let place = fork_elsewhere(|| {
-            super::mutex::dead_owners_do_not_write(5, |body| {
-                let child = fork(body);
-                Some((child.pid(), child))
-            });
+            super::mutex::dead_owners_do_not_write(super::mutex::start, || {});
             done.tell(1);
         });
         if let Some(place) = place {
