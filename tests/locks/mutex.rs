@@ -296,7 +296,7 @@ fn a_table_of_another_party_is_refused() {
 
 #[test]
 fn a_dead_owner_does_not_write_any_more() {
-    own_process!(20, || dead_owners_do_not_write(start, || {}));
+    own_process!(60, || dead_owners_do_not_write(start, || {}));
 }
 
 /// A process, its number here and who ends with it; None where it cannot be made.
