@@ -3129,7 +3129,7 @@ int shm_semaphore_wait_until(struct shm_party *party,
  * Takes a unit if there is one.
  *
  * Returns as shm_semaphore_wait, and: -EAGAIN there is none; or, of a tracked semaphore, a process
- * that takes one was stopped in the middle of that.
+ * that takes one was stopped in the middle of that, for 10 ms.
  */
 int shm_semaphore_trywait(struct shm_party *party, struct shm_semaphore *semaphore);
 

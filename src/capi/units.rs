@@ -98,7 +98,7 @@ pub unsafe extern "C" fn shm_semaphore_wait_until(
 /// Takes a unit if there is one.
 ///
 /// Returns as shm_semaphore_wait, and: -EAGAIN there is none; or, of a tracked semaphore, a process
-/// that takes one was stopped in the middle of that.
+/// that takes one was stopped in the middle of that, for 10 ms.
 #[no_mangle]
 pub unsafe extern "C" fn shm_semaphore_trywait(
     party: *mut shm_party,

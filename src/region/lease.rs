@@ -82,7 +82,7 @@ impl Lease {
         };
         // Not left to the descriptor's end: a child may have inherited it. Before the directory's lock goes,
         // or two who leave at once would each take the other for a user.
-        ended.and(file::let_go(self.lock.as_fd()))
+        ended.and(file::let_go(self.lock.as_fd(), file::LAST))
     }
 
     fn remove_if_due(&self, place: &LockedName) -> sys::Result<()> {
@@ -90,7 +90,9 @@ impl Lease {
         let due = match self.hold {
             Hold::Exclusive => true,
             // Without the mark later openers are not known.
-            Hold::Shared => is_marked(&own) && file::held(self.lock.as_fd())?.is_none(),
+            Hold::Shared => {
+                is_marked(&own) && file::held(self.lock.as_fd(), file::LAST, Hold::Exclusive)?.is_none()
+            }
         };
         if due && place.names(&own)? {
             place.remove_own(&own)?;
@@ -142,7 +144,7 @@ pub(super) fn prepare(
     // To be opened once more, whatever the umask has left of the mode.
     file::change_mode(fd, 0o600).during(tried)?;
     let lock = file::reopen(fd, OFlag::O_RDWR).during(|| format!("{} (through /proc)", tried()))?;
-    file::hold(lock.as_fd(), hold).during(tried)?;
+    file::hold(lock.as_fd(), file::LAST, hold).during(tried)?;
     file::change_mode(fd, mode | MARK).during(tried)?;
     if !is_marked(&file::stat(fd).during(tried)?) {
         let message = format!("{}: its file system does not keep all mode bits", tried());
@@ -199,7 +201,7 @@ fn open_anyhow(
             Some(Hold::Shared) => {
                 let lock = file::reopen(fd.as_fd(), OFlag::O_RDONLY)
                     .during(|| format!("{} again (through /proc)", tried()))?;
-                file::hold(lock.as_fd(), Hold::Shared).during(tried)?;
+                file::hold(lock.as_fd(), file::LAST, Hold::Shared).during(tried)?;
                 let mut lease = Lease { lock, hold: Hold::Shared, path: path.to_owned(), process: None };
                 lease.begin();
                 return Ok((fd, own, Some(Box::new(lease))));
@@ -288,7 +290,7 @@ impl LockedName {
         if !self.names(own).during(tried)? {
             return Ok(None);
         }
-        if let Some(hold) = file::held(fd).during(tried)? {
+        if let Some(hold) = file::held(fd, file::LAST, Hold::Exclusive).during(tried)? {
             return Ok(Some(hold));
         }
         let owner = own.st_uid;

@@ -267,7 +267,7 @@ impl Region {
 
     /// The size of the pages behind the region: larger than the ordinary where they are from a pool.
     pub fn page_size(&self) -> usize {
-        self.mapping.page_size()
+        self.0.page_size()
     }
 
     pub fn kind(&self) -> Kind {
@@ -431,6 +431,16 @@ impl State {
 
     fn users(&self) -> u32 {
         self.users.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn page_size(&self) -> usize {
+        self.mapping.page_size()
+    }
+
+    /// The file behind the region, and where in it an address of the region is.
+    pub(crate) fn in_file(&self, at: *const u8) -> Option<(BorrowedFd<'_>, u64)> {
+        let offset = (at as usize).wrapping_sub(self.mapping.start() as usize);
+        self.backing.fd().map(|file| (file, self.options.offset + offset as u64))
     }
 
     /// In bytes, as [`Region::size`].

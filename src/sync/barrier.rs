@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::round::{Round, BREAKS_MASK, COUNT_MAX};
 use super::table::{Slot, MARK};
 use super::wait;
@@ -112,7 +112,8 @@ impl Party<'_> {
         }
         let barrier = Barrier { state, offset, made };
         let refused = || format!("cannot be a member of the barrier at offset {offset}");
-        barrier.member().map_err(|code| Error::new(code, refused()))?;
+        let joined = state.slot_with(Patience::until(Deadline::NEVER));
+        joined.and_then(|_| barrier.member()).map_err(|code| Error::new(code, refused()))?;
         Ok(barrier)
     }
 
@@ -207,6 +208,7 @@ impl<'p> Barrier<'p> {
     /// The same until a deadline: ETIMEDOUT, and it is as if this thread had never waited. One that is over tries
     /// once.
     pub fn wait_until(&self, deadline: Deadline) -> Result<Passed, Code> {
+        self.state.slot_with(Patience::until(deadline))?;
         let member = self.member()?;
         let seen = self.state.changes();
         while !self.tell_of_the_dead(&member, deadline) {

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::mutex::{Locked, Mutex};
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::settle::Looks;
 use super::wait::{self, Wake};
 use crate::deadline::Deadline;
@@ -167,7 +167,7 @@ impl Condvar<'_> {
     pub fn wait_until(&self, mutex: &Mutex<'_>, deadline: Deadline) -> Result<Locked, Code> {
         let word = self.word()?;
         // A child made by fork joins here, or fails while it can.
-        self.state.slot()?;
+        self.state.slot_with(Patience::until(deadline))?;
         let changes = self.state.changes();
         let seen = add(word);
         if let Err(code) = mutex.unlock() {

@@ -7,7 +7,7 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::nodes::Node;
 use super::private::{Held, Lock};
@@ -41,6 +41,8 @@ pub(super) struct Keeper {
     /// How many nodes are on its list.
     pub count: AtomicU32,
     thread: AtomicUsize,
+    /// Of `presence`; null: none.
+    pub page: AtomicPtr<u8>,
     /// In the table.
     pub slot: AtomicU32,
     unused: u32,

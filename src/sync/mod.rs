@@ -25,7 +25,7 @@
 //! first uses the party. A child made by vfork must not use it.
 //!
 //! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
-//! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
+//! here), `settle` (until a dead process has ended), `presence` (for those who do not see it), `pending` (no wake-up dies with a thread), `wait`, `object`
 //! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name;
 //! `steps` is for tests.
 
@@ -42,6 +42,7 @@ mod once;
 mod party;
 mod pending;
 mod port;
+mod presence;
 mod private;
 mod reads;
 mod round;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::lock::{self, Caller, Refused, Slept, Taken, Words, TM};
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::pending::Pending;
 use super::wait;
 use super::watcher::{Turn, Until, Watch};
@@ -169,7 +169,7 @@ impl<'p> Mutex<'p> {
     /// Locks if nobody has it; else EAGAIN, and the watch's descriptor becomes readable when it is worth another
     /// try, with the same watch.
     pub fn lock_watch(&self, watch: &Watch) -> Result<Locked, Code> {
-        let (own, words) = (self.own()?, self.words());
+        let (own, words) = (self.own(Patience::brief())?, self.words());
         let has_waited = watch.has_waited(words.word)?;
         let thread = Thread::new(self.state, Deadline::after(DEATH));
         match lock::lock_or_mark(words, own, has_waited, &thread) {
@@ -218,8 +218,8 @@ impl<'p> Mutex<'p> {
     }
 
     /// The keeper's number by which this process owns it.
-    fn own(&self) -> Result<u32, Code> {
-        self.state.keeper_of(self.offset, &KIND)
+    fn own(&self, patience: Patience) -> Result<u32, Code> {
+        self.state.keeper_of(self.offset, &KIND, patience)
     }
 
     /// EINVAL where there is no mutex.
@@ -237,7 +237,7 @@ impl<'p> Mutex<'p> {
     #[cold]
     #[inline(never)]
     fn lock_slow(&self, deadline: Deadline) -> Result<Locked, Code> {
-        let own = self.own()?;
+        let own = self.own(Patience::until(deadline))?;
         let (node, words) = (self.state.node(self.offset), self.words());
         if words.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node) {
             return Err(Errno::EDEADLK.into());
@@ -249,7 +249,7 @@ impl<'p> Mutex<'p> {
     #[cold]
     #[inline(never)]
     fn try_slow(&self) -> Result<Locked, Code> {
-        let own = self.own()?;
+        let own = self.own(Patience::brief())?;
         let now = Deadline::after(std::time::Duration::ZERO);
         let taken = lock::try_lock(self.words(), own, &Thread::new(self.state, now));
         self.got(taken, Errno::EBUSY)

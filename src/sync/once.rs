@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::lock::{self, Refused, Taken, TM};
 use super::mutex::{Thread, DEATH};
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::watcher::{Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
@@ -121,7 +121,7 @@ impl Once<'_> {
     #[cold]
     #[inline(never)]
     fn begin_slow(&self, deadline: Deadline) -> Result<Begun, Code> {
-        let own = self.state.keeper_of(self.offset, &KIND)?;
+        let own = self.state.keeper_of(self.offset, &KIND, Patience::until(deadline))?;
         let (node, shared) = (self.state.node(self.offset), shared(self.state, self.offset));
         let words = shared.head.words();
         if words.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node) {
@@ -143,7 +143,7 @@ impl Once<'_> {
             watch.cancel()?;
             return Ok(Begun::Done);
         }
-        let own = self.state.keeper_of(self.offset, &KIND)?;
+        let own = self.state.keeper_of(self.offset, &KIND, Patience::brief())?;
         let (node, words) = (self.state.node(self.offset), shared(self.state, self.offset).head.words());
         if words.word.load(Ordering::Relaxed) & TM == own && self.state.is_holder(node) {
             return Err(Errno::EDEADLK.into());

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{null_mut, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::barrier;
 use super::keeper::{Control, Keeper, NODES_MAX};
@@ -12,7 +13,7 @@ use super::nodes::{Node, Nodes};
 use super::object::{Head, Kind};
 use super::settle::Identity;
 use super::steps::step;
-use super::table::{Header, Shape, Slot, Table, MAGIC, MARK};
+use super::table::{Header, Shape, Slot, Table, EXTRA, MAGIC, MARK, PRESENCE};
 use super::wait::{self, Wake};
 use super::watcher;
 use crate::deadline::Deadline;
@@ -134,7 +135,7 @@ impl<'r> Party<'r> {
             limit: AtomicUsize::new(region.size()),
             flags: options.flags,
             // SAFETY: it is inside the region, which stays.
-            table: unsafe { Table::new(start, shape) },
+            table: unsafe { Table::new(region, start, shape) },
             table_offset: offset,
             nodes,
             region: NonNull::from(&**region),
@@ -143,7 +144,7 @@ impl<'r> Party<'r> {
         let joined = {
             let control = state.control();
             let _held = control.hold();
-            state.new_keeper(control).map(drop)
+            state.new_keeper(control, Patience::until(Deadline::NEVER)).map(drop)
         };
         match joined {
             Ok(()) => Ok(Party(NonNull::from(Box::leak(state)), PhantomData)),
@@ -257,9 +258,6 @@ impl fmt::Debug for Party<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// In a slot's flags: of a process that has another slot, too.
-const EXTRA: u32 = 1;
 
 /// The table's shape, its own or the wanted one.
 ///
@@ -426,7 +424,7 @@ impl State {
     /// The number of the keeper that has this word on its list, which it now has if it had not. For a word that
     /// begins an object of this kind: EINVAL where there is none.
     #[cold]
-    pub(super) fn enlist(&self, offset: usize, kind: &Kind) -> Result<u32, Code> {
+    pub(super) fn enlist(&self, offset: usize, kind: &Kind, patience: Patience) -> Result<u32, Code> {
         // SAFETY: inside the region, and aligned; all fields are atomic.
         let head = unsafe { &*self.at::<Head>(offset) };
         if !head.is(kind, self.table_from(offset)) {
@@ -442,7 +440,7 @@ impl State {
         let last = keepers.checked_sub(1).map(|last| &control.keeper[last as usize]);
         let keeper = match last.filter(|keeper| keeper.count.load(Ordering::Relaxed) < NODES_MAX) {
             Some(keeper) => keeper,
-            None => self.new_keeper(control).map_err(|error| error.code())?,
+            None => self.new_keeper(control, patience).map_err(|error| error.code())?,
         };
         self.nodes.open(offset)?;
         step("enlist.opened");
@@ -454,16 +452,16 @@ impl State {
     }
 
     /// The same for a word that is on a list already, most of the time.
-    pub(super) fn keeper_of(&self, offset: usize, kind: &Kind) -> Result<u32, Code> {
+    pub(super) fn keeper_of(&self, offset: usize, kind: &Kind, patience: Patience) -> Result<u32, Code> {
         match self.node(offset).tid() {
-            0 => self.enlist(offset, kind),
+            0 => self.enlist(offset, kind, patience),
             own => Ok(own),
         }
     }
 
     /// One more keeper, with a slot of its own. Under the control's lock. The first of a process, in a child
     /// made by fork too, is how it joins.
-    fn new_keeper<'a>(&'a self, control: &'a Control) -> Result<&'a Keeper> {
+    fn new_keeper<'a>(&'a self, control: &'a Control, patience: Patience) -> Result<&'a Keeper> {
         let count = control.keepers.load(Ordering::Relaxed);
         let refused = |why: &str| Err(Error::new(Errno::ENOLCK, why));
         let Some(keeper) = control.keeper.get(count as usize) else {
@@ -483,14 +481,16 @@ impl State {
                 started => started.during(|| "cannot start the keeper".to_string())?,
             };
             step("join.started");
-            let claimed = self.claim(keeper, tid, own, if count > 0 { EXTRA } else { 0 });
+            let flags = if count > 0 { EXTRA } else { 0 };
+            let claimed = self.claim(keeper, tid, own, flags, patience.until);
             let slot = match claimed {
                 Ok(Some(slot)) => slot,
                 failed => {
                     keeper.stop();
                     failed?;
                     let slots = self.table.shape.slots;
-                    return refused(&format!("all {slots} slots are taken"));
+                    let code = if wait::is_over(patience.until) { patience.late } else { Errno::ENOLCK };
+                    return Err(Error::new(code, format!("all {slots} slots are taken")));
                 }
             };
             // In another PID namespace a process can have the same number; whoever sees that takes another.
@@ -507,10 +507,17 @@ impl State {
         refused("other PID namespaces have keepers of the same numbers, again and again")
     }
 
-    /// Takes a free slot, or one whose owner died: None where there is none.
-    fn claim(&self, keeper: &Keeper, tid: u32, own: Identity, flags: u32) -> Result<Option<u32>> {
-        let now = Deadline::after(std::time::Duration::ZERO);
-        for (patience, is_last) in [(now, false), (Deadline::after(LONG_DEATH), true)] {
+    /// Takes a free slot, or one whose owner died: None where there is none by the deadline.
+    fn claim(
+        &self,
+        keeper: &Keeper,
+        tid: u32,
+        own: Identity,
+        flags: u32,
+        deadline: Deadline,
+    ) -> Result<Option<u32>> {
+        let now = Deadline::after(Duration::ZERO);
+        for (patience, is_last) in [(now, false), (deadline.or_after(LONG_DEATH), true)] {
             for index in 0..self.table.shape.slots {
                 let slot = self.table.slot(index);
                 if slot.owner().is_some() && !(is_last && self.table.is_abandoned(index)) {
@@ -521,8 +528,7 @@ impl State {
                     continue;
                 }
                 if slot.is_dead() {
-                    self.table.note_death(index);
-                    let settled = slot.settle(own.namespace, patience);
+                    let settled = self.table.settle_one(index, own.namespace, patience);
                     if !settled || !barrier::tell_everywhere(self, index) {
                         continue;
                     }
@@ -549,7 +555,11 @@ impl State {
                     self.table.cell(index, cell).store(0, Ordering::Release);
                 });
                 step("claim.cells");
-                slot.flags.store(flags, Ordering::Relaxed);
+                let page = self.table.begin_presence(index, slot.claims().wrapping_add(1));
+                keeper.page.store(page.map_or(null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+                let present = if page.is_some() { PRESENCE } else { 0 };
+                slot.flags.store(flags | present, Ordering::Release);
+                step("claim.present");
                 slot.identify(own, tid);
                 step("claim.identified");
                 self.table.note_used(index);
@@ -567,6 +577,9 @@ impl State {
         let slot: &Slot = self.table.slot(index);
         slot.forget_identity();
         step("leave.forgot");
+        if let Some(page) = NonNull::new(keeper.page.swap(null_mut(), Ordering::Relaxed)) {
+            self.table.end_presence(page);
+        }
         let had = slot.word.swap(0, Ordering::AcqRel);
         step("leave.freed");
         keeper.stop();
@@ -622,11 +635,15 @@ impl State {
 
     /// This process's slot. In a child made by fork it is a new one, and this takes it.
     pub(super) fn slot(&self) -> Result<u32, Code> {
+        self.slot_with(Patience::brief())
+    }
+
+    pub(super) fn slot_with(&self, patience: Patience) -> Result<u32, Code> {
         let control = self.control();
         if control.keepers.load(Ordering::Acquire) == 0 {
             let _held = control.hold();
             if control.keepers.load(Ordering::Relaxed) == 0 {
-                self.new_keeper(control).map_err(|error| error.code())?;
+                self.new_keeper(control, patience).map_err(|error| error.code())?;
             }
         }
         Ok(control.keeper[0].slot.load(Ordering::Relaxed))
@@ -660,7 +677,8 @@ impl State {
         seen: u32,
         deadline: Deadline,
     ) -> Result<Wake, Code> {
-        Ok(wait::watch(&self.table, self.slot()?, (part, value), is_so, seen, deadline))
+        let own = self.slot_with(Patience::until(deadline))?;
+        Ok(wait::watch(&self.table, own, (part, value), is_so, seen, deadline))
     }
 
     /// Waits until all processes that are marked dead have stopped to write; false where the deadline is over
@@ -687,4 +705,25 @@ impl State {
 const TID_TRIES: u32 = 100;
 
 /// How long joining waits for a slot whose process is about to end, where no other is free.
-const LONG_DEATH: std::time::Duration = std::time::Duration::from_secs(1);
+const LONG_DEATH: Duration = Duration::from_secs(1);
+
+/// The same for a call that does not wait.
+const BRIEF: Duration = Duration::from_millis(2);
+
+/// How long the first use in a child made by fork, which joins then, waits for a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    until: Deadline,
+    /// What it answers where that is over.
+    late: Errno,
+}
+
+impl Patience {
+    pub(super) fn until(deadline: Deadline) -> Patience {
+        Patience { until: deadline, late: Errno::ETIMEDOUT }
+    }
+
+    pub(super) fn brief() -> Patience {
+        Patience { until: Deadline::after(BRIEF), late: Errno::ENOLCK }
+    }
+}

@@ -45,7 +45,7 @@ use super::lock::{self, Caller, Refused, Taken, Words, OD, TM};
 use super::mutex::{Locked, Thread};
 use super::nodes::Node;
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::reads;
 use super::table::MARK;
 use crate::deadline::Deadline;
@@ -379,10 +379,10 @@ impl<'p> RwLock<'p> {
     }
 
     /// The keeper's number by which this process owns the word, and the cell in which it counts.
-    fn own(&self) -> Result<(u32, u32), Code> {
+    fn own(&self, patience: Patience) -> Result<(u32, u32), Code> {
         let (state, node) = (self.state, self.state.node(self.offset));
         let tid = match node.tid() {
-            0 => state.enlist(self.offset, &KIND)?,
+            0 => state.enlist(self.offset, &KIND, patience)?,
             tid => tid,
         };
         let cell = match cell_number(node) {
@@ -395,7 +395,8 @@ impl<'p> RwLock<'p> {
                 }
                 let elsewhere = if state.any_thread() { ELSEWHERE } else { 0 };
                 // Another thread may have done it, and gone on.
-                let (number, own) = ((cell + 1) | elsewhere, state.table().cell(state.slot()?, cell));
+                let (number, own) =
+                    ((cell + 1) | elsewhere, state.table().cell(state.slot_with(patience)?, cell));
                 node.cell.store(std::ptr::from_ref(own) as usize, Ordering::Release);
                 let _ = node.own.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed);
                 cell
@@ -427,7 +428,7 @@ impl<'p> RwLock<'p> {
     #[cold]
     #[inline(never)]
     fn read_slow(&self, deadline: Deadline) -> Result<Locked, Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::until(deadline))?;
         if let Some(read) = self.read_again(own)? {
             return Ok(read);
         }
@@ -439,7 +440,7 @@ impl<'p> RwLock<'p> {
     #[cold]
     #[inline(never)]
     fn try_read_slow(&self) -> Result<Locked, Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         if self.state.is_holder(self.state.node(self.offset)) {
             return Err(Errno::EBUSY.into());
         }
@@ -511,7 +512,7 @@ impl<'p> RwLock<'p> {
     #[cold]
     #[inline(never)]
     fn write_slow(&self, deadline: Deadline) -> Result<Locked, Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::until(deadline))?;
         self.check_for_writing(own)?;
         let caller = Thread::new(self.state, deadline);
         let taken = self.take(own, &caller, true).map_err(|refused| self.code(refused, Errno::ETIMEDOUT))?;
@@ -532,7 +533,7 @@ impl<'p> RwLock<'p> {
     #[cold]
     #[inline(never)]
     fn try_write_slow(&self) -> Result<Locked, Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         if reader(self.state, cell).is_some() {
             return Err(Errno::EBUSY.into());
         }

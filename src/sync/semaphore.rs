@@ -47,7 +47,7 @@ use std::time::Duration;
 use super::lock::{self, Taken, Words, W};
 use super::mutex::Thread;
 use super::object::{Head, Kind};
-use super::party::{Party, State};
+use super::party::{Party, Patience, State};
 use super::pending::Pending;
 use super::settle::Looks;
 use super::wait;
@@ -78,8 +78,10 @@ const BELOW: u64 = u32::MAX as u64;
 /// Looks at a word that others change all the time.
 const TRIES: u32 = 100;
 
-/// How long who takes or tries waits for another who takes: that is a few instructions, if it runs.
+/// How long who takes or tries waits for another who takes: that is a few instructions, if it runs. Who waits by a
+/// descriptor does not; and is to try again so soon.
 const BRIEF: Duration = Duration::from_millis(10);
+const RETRY: Duration = Duration::from_millis(1);
 
 bitflags::bitflags! {
     /// What a semaphore is to be: SHMKIT_SEMAPHORE_… of the header.
@@ -459,13 +461,13 @@ impl Tracked<'_> {
         u64::from(self.capacity).saturating_sub(had) as u32
     }
 
-    /// What `look` finds, while nobody else takes a unit. ETIMEDOUT where somebody else takes for long.
-    fn locked<T>(&self, own: u32, look: impl FnOnce() -> T) -> Result<T, Code> {
+    /// What `look` finds, while nobody else takes a unit. ETIMEDOUT where somebody else takes for so long.
+    fn locked<T>(&self, own: u32, patience: Duration, look: impl FnOnce() -> T) -> Result<T, Code> {
         // There is nothing that could not be recovered; and the head's own state is the gate.
         let recoverable = AtomicU32::new(0);
         let words = Words { word: &self.head.word, state: &recoverable };
         if !lock::try_fast(words, own) {
-            let thread = Thread::hasty(self.state, Deadline::after(BRIEF));
+            let thread = Thread::hasty(self.state, Deadline::after(patience));
             let taken = lock::lock(words, own, &thread).map_err(|_| Errno::ETIMEDOUT)?;
             if taken == Taken::OwnerDied {
                 let _ = lock::consistent(words, own);
@@ -479,8 +481,15 @@ impl Tracked<'_> {
     }
 
     /// Takes a unit, if there is one. Where there is none, one who waits has the gate closed.
-    fn take(&self, own: u32, cell: &AtomicU32, waits: bool, slept: bool) -> Result<bool, Code> {
-        self.locked(own, || {
+    fn take(
+        &self,
+        own: u32,
+        cell: &AtomicU32,
+        patience: Duration,
+        waits: bool,
+        slept: bool,
+    ) -> Result<bool, Code> {
+        self.locked(own, patience, || {
             if self.free() == 0 {
                 if !waits {
                     return false;
@@ -509,20 +518,20 @@ impl Tracked<'_> {
     }
 
     /// The keeper's number by which this process takes, and the cell in which it counts.
-    fn own(&self) -> Result<(u32, &AtomicU32), Code> {
-        let slot = self.state.slot()?;
-        let own = self.state.keeper_of(self.offset, &TRACKED)?;
+    fn own(&self, patience: Patience) -> Result<(u32, &AtomicU32), Code> {
+        let slot = self.state.slot_with(patience)?;
+        let own = self.state.keeper_of(self.offset, &TRACKED, patience)?;
         Ok((own, self.state.table().cell(slot, self.cell)))
     }
 
     fn wait(&self, deadline: Deadline) -> Result<(), Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::until(deadline))?;
         let mut looks = Looks::default();
         let mut slept = false;
         loop {
             let changes = self.state.changes();
             let (_, until) = looks.until(self.state, deadline);
-            let taken = self.take(own, cell, true, slept);
+            let taken = self.take(own, cell, BRIEF, true, slept);
             if taken == Ok(true) {
                 return Ok(());
             }
@@ -541,17 +550,17 @@ impl Tracked<'_> {
     }
 
     fn wait_watch(&self, watch: &Watch) -> Result<(), Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         let slept = watch.has_waited(self.gate())?;
         let changes = self.state.changes();
         let (_, mut again) = Looks::default().until(self.state, Deadline::NEVER);
-        match self.take(own, cell, true, slept) {
+        match self.take(own, cell, Duration::ZERO, true, slept) {
             Ok(true) => return watch.done(),
             Ok(false) => {}
             // Somebody who takes was stopped: the gate may be open.
             Err(_) => {
                 self.gate().store(W, Ordering::SeqCst);
-                again = Deadline::after(BRIEF);
+                again = Deadline::after(RETRY);
             }
         }
         watch.arm_in(self.state, (self.gate(), Until::Not(W), Turn::One), changes, again)?;
@@ -559,10 +568,10 @@ impl Tracked<'_> {
     }
 
     fn try_wait(&self) -> Result<(), Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         // So that the units of the dead are there.
         Looks::default().until(self.state, Deadline::NEVER);
-        match self.take(own, cell, false, false) {
+        match self.take(own, cell, BRIEF, false, false) {
             Ok(true) => Ok(()),
             _ => Err(Errno::EAGAIN.into()),
         }

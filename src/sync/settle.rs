@@ -1,7 +1,8 @@
 //! A process ends thread by thread: the keeper may be gone, and its locks free, while another thread is still
 //! in the middle of a long read(2) into the region. So whoever takes a dead owner's lock waits until all threads
 //! of the process are on their way out, and then marks the slot. That the process has ended as a whole is not
-//! waited for: to take down a large one's memory takes long.
+//! waited for where /proc tells of its threads: to take down a large one's memory takes long. Where it does not,
+//! the process's presence ends with its memory (`presence`).
 //!
 //! What a slot says of its process is a peer's claim. It decides how long we look, which has an end, and
 //! nothing else.
@@ -16,7 +17,7 @@ use super::steps::step;
 use super::table::{Slot, Table};
 use super::wait::is_over;
 use crate::deadline::Deadline;
-use crate::sys::{self, futex, process, Errno};
+use crate::sys::{self, clock, futex, process, Errno};
 
 /// A process, as a slot tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +30,15 @@ pub(super) struct Identity {
 /// Where nothing can be seen of the process: longer than a large read(2) takes.
 const BLIND: Duration = Duration::from_millis(200);
 
+/// Where it can be seen that it is there: longer than to take down its memory takes. Another process that was
+/// made with the same memory (CLONE_VM) may stay.
+const PRESENT: Duration = Duration::from_secs(10);
+
 /// How long we look without a pause.
 const SOON: Duration = Duration::from_micros(200);
 
-/// How often we look then.
+/// How long we pause at first where each look takes nothing from others, and then.
+const SHORT: Duration = Duration::from_micros(20);
 const SLICE: Duration = Duration::from_millis(1);
 
 impl Identity {
@@ -40,69 +46,6 @@ impl Identity {
         let pid = sys::own_process() as u32;
         let start = process::standing("self").ok().flatten().map_or(0, |standing| standing.start);
         Identity { pid, namespace: process::own_pid_namespace(), start }
-    }
-
-    /// Waits until no thread of the process, which has begun to die, can write any more. `keeper` is the one
-    /// that we know to be on its way out.
-    fn has_stopped(self, keeper: u32, own_namespace: u64, deadline: Deadline) -> bool {
-        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return true };
-        if self.namespace != own_namespace || own_namespace == 0 {
-            return blindly(deadline);
-        }
-        // This program has come into its place.
-        if pid == sys::own_process() {
-            return true;
-        }
-        let descriptor = match process::descriptor(pid) {
-            Err(Errno::ESRCH | Errno::EINVAL) => return true,
-            descriptor => descriptor.ok(),
-        };
-        // A small process ends sooner than /proc tells of it, or than we would be awake again.
-        let soon = Deadline::after(SOON);
-        while let (Some(descriptor), false) = (&descriptor, is_over(soon)) {
-            if process::ends_within(descriptor, Duration::ZERO) {
-                return true;
-            }
-            std::thread::yield_now();
-        }
-        loop {
-            match self.may_write(keeper, descriptor.as_ref()) {
-                Some(true) => {}
-                Some(false) => return true,
-                None => return blindly(deadline),
-            }
-            let left = deadline.left().unwrap_or(Duration::MAX);
-            if left.is_zero() {
-                return false;
-            }
-            match &descriptor {
-                Some(descriptor) if process::ends_within(descriptor, left.min(SLICE)) => return true,
-                Some(_) => {}
-                None => std::thread::sleep(left.min(SLICE)),
-            }
-        }
-    }
-
-    /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
-    fn may_write(self, keeper: u32, descriptor: Option<&OwnedFd>) -> Option<bool> {
-        let number = process::number_in_proc(self.pid, descriptor)?;
-        match process::standing(number) {
-            Ok(Some(standing)) if standing.start == self.start => {
-                // Mostly the first thread and the keeper are all that there is. A keeper that is still there now
-                // was among those counted; its number is known where /proc has our numbers.
-                let has_keeper = || number == self.pid && process::has_thread(number, keeper);
-                if standing.exiting && (standing.threads <= 1 || standing.threads == 2 && has_keeper()) {
-                    return Some(false);
-                }
-            }
-            // Another one has its number.
-            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return Some(false),
-            _ if !process::exists(self.pid as libc::pid_t) => return Some(false),
-            _ => return None,
-        }
-        // All threads of the old program have a SIGKILL to come until they have stopped; one that executes a new
-        // program has not.
-        process::is_being_killed(number)
     }
 
     /// Whether the process has surely ended as a whole.
@@ -126,17 +69,122 @@ impl Identity {
     }
 }
 
-fn blindly(deadline: Deadline) -> bool {
-    match deadline.left() {
-        Some(left) if left < BLIND => {
-            std::thread::sleep(left);
-            false
+/// The process of a dead slot, as somebody has found it.
+struct Dying<'a> {
+    table: &'a Table,
+    index: u32,
+    process: Identity,
+    /// What the slot has of it, with its claim.
+    identity: u64,
+    /// When that was: it had begun to die by then.
+    found_ns: i64,
+}
+
+impl Dying<'_> {
+    /// Waits until its process has stopped, and says so in the slot.
+    fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
+        if !self.has_stopped(own_namespace, deadline) {
+            return false;
         }
-        _ => {
-            std::thread::sleep(BLIND);
-            true
+        step("settle.stopped");
+        let (word, settled) = (&self.table.slot(self.index).identity, self.identity & !u64::from(u32::MAX));
+        let _ = word.compare_exchange(self.identity, settled, Ordering::AcqRel, Ordering::Relaxed);
+        step("settle.marked");
+        true
+    }
+
+    /// Waits until no thread of the process can write any more.
+    fn has_stopped(&self, own_namespace: u64, deadline: Deadline) -> bool {
+        let process = self.process;
+        let Ok(pid) = libc::pid_t::try_from(process.pid) else { return true };
+        if process.namespace != own_namespace || own_namespace == 0 {
+            return self.has_stopped_unseen(deadline);
+        }
+        // This program has come into its place.
+        if pid == sys::own_process() {
+            return true;
+        }
+        let descriptor = match process::descriptor(pid) {
+            Err(Errno::ESRCH | Errno::EINVAL) => return true,
+            descriptor => descriptor.ok(),
+        };
+        // A small process ends sooner than /proc tells of it, or than we would be awake again.
+        let soon = Deadline::after(SOON);
+        while let (Some(descriptor), false) = (&descriptor, is_over(soon)) {
+            if process::ends_within(descriptor, Duration::ZERO) {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        loop {
+            match self.may_write(descriptor.as_ref()) {
+                Some(true) => {}
+                Some(false) => return true,
+                None => return self.has_stopped_unseen(deadline),
+            }
+            let left = deadline.left().unwrap_or(Duration::MAX);
+            if left.is_zero() {
+                return false;
+            }
+            match &descriptor {
+                Some(descriptor) if process::ends_within(descriptor, left.min(SLICE)) => return true,
+                Some(_) => {}
+                None => std::thread::sleep(left.min(SLICE)),
+            }
         }
     }
+
+    /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
+    fn may_write(&self, descriptor: Option<&OwnedFd>) -> Option<bool> {
+        let Identity { pid, start, .. } = self.process;
+        // The one that we know to be on its way out.
+        let keeper = self.table.slot(self.index).tid.load(Ordering::Relaxed);
+        let number = process::number_in_proc(pid, descriptor)?;
+        match process::standing(number) {
+            Ok(Some(standing)) if standing.start == start => {
+                // Mostly the first thread and the keeper are all that there is. A keeper that is still there now
+                // was among those counted; its number is known where /proc has our numbers.
+                let has_keeper = || number == pid && process::has_thread(number, keeper);
+                if standing.exiting && (standing.threads <= 1 || standing.threads == 2 && has_keeper()) {
+                    return Some(false);
+                }
+            }
+            // Another one has its number.
+            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return Some(false),
+            _ if !process::exists(pid as libc::pid_t) => return Some(false),
+            _ => return None,
+        }
+        // All threads of the old program have a SIGKILL to come until they have stopped; one that executes a new
+        // program has not.
+        process::is_being_killed(number)
+    }
+
+    /// The same where /proc does not tell.
+    fn has_stopped_unseen(&self, deadline: Deadline) -> bool {
+        let mut pause = SHORT;
+        loop {
+            let patience = match self.table.is_present(self.index, claim_of(self.identity)) {
+                Some(false) => return true,
+                Some(true) => PRESENT,
+                None => BLIND,
+            };
+            let waited = clock::monotonic_ns().saturating_sub(self.found_ns).max(0) as u64;
+            let rest = patience.saturating_sub(Duration::from_nanos(waited));
+            if rest.is_zero() {
+                return true;
+            }
+            let left = deadline.left().unwrap_or(Duration::MAX);
+            if left.is_zero() {
+                return false;
+            }
+            std::thread::sleep(pause.min(rest).min(left));
+            pause = (2 * pause).min(SLICE);
+        }
+    }
+}
+
+fn claim_of(identity: u64) -> u32 {
+    (identity >> 32) as u32
 }
 
 /// What one waits for who has to know that the dead have ended, and has something else to wait for.
@@ -170,7 +218,7 @@ impl Slot {
 
     /// Only by whoever has just claimed it.
     pub(super) fn identify(&self, own: Identity, tid: u32) {
-        let claim = (self.identity.load(Ordering::Acquire) >> 32) as u32;
+        let claim = self.claims();
         self.tid.store(tid, Ordering::Relaxed);
         self.namespace.store(own.namespace, Ordering::Relaxed);
         self.start.store(own.start, Ordering::Relaxed);
@@ -202,21 +250,6 @@ impl Slot {
         let is_one = pid != 0 && self.identity.load(Ordering::Acquire) == claim;
         is_one.then_some((Identity { pid, namespace, start }, claim))
     }
-
-    /// Of a dead slot: waits until its process has ended, and says so in the slot.
-    pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
-        // None: somebody else has waited.
-        let Some((process, identity)) = self.identity() else { return true };
-        let keeper = self.tid.load(Ordering::Relaxed);
-        if !process.has_stopped(keeper, own_namespace, deadline) {
-            return false;
-        }
-        step("settle.stopped");
-        let settled = identity & !u64::from(u32::MAX);
-        let _ = self.identity.compare_exchange(identity, settled, Ordering::AcqRel, Ordering::Relaxed);
-        step("settle.marked");
-        true
-    }
 }
 
 impl Table {
@@ -230,7 +263,7 @@ impl Table {
             return true;
         }
         let dead = seen & W | OD;
-        let marked = slot.identity().is_some_and(|(process, _)| process.has_ended())
+        let marked = self.has_ended(index)
             && slot.word.compare_exchange(seen, dead, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if marked {
             self.note_death(index);
@@ -238,16 +271,46 @@ impl Table {
         marked
     }
 
-    /// Waits until all who are marked dead have ended.
+    /// Whether the process of a slot has surely ended as a whole.
+    fn has_ended(&self, index: u32) -> bool {
+        let slot = self.slot(index);
+        let Some((process, identity)) = slot.identity() else { return false };
+        let ended = match self.is_present(index, claim_of(identity)) {
+            Some(true) => false,
+            Some(false) if process.namespace != process::own_pid_namespace() => true,
+            _ => process.has_ended(),
+        };
+        // One that leaves says so before it is not present any more.
+        ended && slot.identity.load(Ordering::Acquire) == identity
+    }
+
+    /// [`Table::is_abandoned`] for whoever waits for more than one of them; not for each wait, but after a while.
+    pub(super) fn mark_abandoned(&self) {
+        for index in 0..self.used() {
+            self.is_abandoned(index);
+        }
+    }
+
+    /// Waits until all who are marked dead by now have stopped: at once for all of whom nothing can be seen.
     pub(super) fn settle(&self, own_namespace: u64, deadline: Deadline) -> bool {
-        (0..self.used()).all(|index| {
-            let slot = self.slot(index);
-            if !slot.is_dead() {
-                return true;
-            }
-            self.note_death(index);
-            step("settle.noted");
-            slot.settle(own_namespace, deadline)
-        })
+        let dying: Vec<_> = (0..self.used()).filter_map(|index| self.dying(index)).collect();
+        dying.iter().all(|dying| dying.settle(own_namespace, deadline))
+    }
+
+    /// The same for one of them.
+    pub(super) fn settle_one(&self, index: u32, own_namespace: u64, deadline: Deadline) -> bool {
+        self.dying(index).is_none_or(|dying| dying.settle(own_namespace, deadline))
+    }
+
+    /// None for one who is not dead, or for whom somebody has waited already.
+    fn dying(&self, index: u32) -> Option<Dying<'_>> {
+        let slot = self.slot(index);
+        if !slot.is_dead() {
+            return None;
+        }
+        self.note_death(index);
+        step("settle.noted");
+        let (process, identity) = slot.identity()?;
+        Some(Dying { table: self, index, process, identity, found_ns: clock::monotonic_ns() })
     }
 }

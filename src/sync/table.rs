@@ -23,6 +23,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::lock::{OD, TM, W};
+use crate::region;
 use crate::sys::futex;
 
 #[repr(C)]
@@ -48,7 +49,7 @@ pub(super) struct Slot {
     pub namespace: AtomicU64,
     pub start: AtomicU64,
     pub counted: AtomicU32,
-    /// 1: one more keeper of a process that has a slot already.
+    /// [`EXTRA`], [`PRESENCE`]: as long as `identity` tells of a process.
     pub flags: AtomicU32,
     reserved: [u64; 3],
 }
@@ -63,6 +64,11 @@ const CELLS_MAX: u32 = 4096;
 
 /// In a cell that says something of its process, and is no reason to stay.
 pub(super) const MARK: u32 = 1 << 31;
+
+/// In a slot's flags: of a process that has another slot, too.
+pub(super) const EXTRA: u32 = 1;
+/// And: of a process that shows that it is there, as `presence` says.
+pub(super) const PRESENCE: u32 = 2;
 
 /// How a table is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,19 +113,22 @@ impl Shape {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Table {
+    /// In which it lies.
+    region: *const region::State,
     start: *const u8,
     pub shape: Shape,
 }
 
 impl Table {
     /// # Safety
-    /// `shape.size()` bytes at `start`, 8-aligned, stay mapped for writing as long as this is used.
-    pub(super) unsafe fn new(start: *const u8, shape: Shape) -> Table {
-        Table { start, shape }
+    /// `shape.size()` bytes of the region at `start`, 8-aligned, stay mapped for writing as long as this is used.
+    pub(super) unsafe fn new(region: &region::State, start: *const u8, shape: Shape) -> Table {
+        Table { region, start, shape }
     }
 
     /// No table, in zeros.
-    pub(super) const NONE: Table = Table { start: std::ptr::null(), shape: Shape { slots: 0, cells: 0 } };
+    pub(super) const NONE: Table =
+        Table { region: std::ptr::null(), start: std::ptr::null(), shape: Shape { slots: 0, cells: 0 } };
 
     /// None for [`Table::NONE`].
     pub(super) fn get(&self) -> Option<&Table> {
@@ -128,6 +137,11 @@ impl Table {
 
     pub(super) fn is(&self, other: &Table) -> bool {
         self.start == other.start
+    }
+
+    pub(super) fn region(&self) -> &region::State {
+        // SAFETY: new()'s promise.
+        unsafe { &*self.region }
     }
 
     pub(super) fn changes(&self) -> u32 {
@@ -195,7 +209,7 @@ impl Table {
     /// Makes sure that a death is in `changes`.
     pub(super) fn note_death(&self, index: u32) {
         let slot = self.slot(index);
-        let claim = (slot.identity.load(Ordering::Acquire) >> 32) as u32;
+        let claim = slot.claims();
         let counted = slot.counted.load(Ordering::Acquire);
         if counted != claim {
             // First: whoever dies between the two has at least told. Told twice is no harm.
@@ -224,6 +238,11 @@ impl Slot {
     pub(super) fn owner(&self) -> Option<u32> {
         let tid = self.word.load(Ordering::Acquire) & TM;
         (tid != 0).then_some(tid)
+    }
+
+    /// How often it was claimed, the last time included.
+    pub(super) fn claims(&self) -> u32 {
+        (self.identity.load(Ordering::Acquire) >> 32) as u32
     }
 
     pub(super) fn is_dead(&self) -> bool {

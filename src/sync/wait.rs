@@ -106,6 +106,7 @@ pub(super) fn watch(
 ) -> Wake {
     let changes = &table.header().changes;
     let mut first = true;
+    let mut look_ns = clock::monotonic_ns() + SLICE_NS;
     loop {
         table.scan();
         if changes.load(Ordering::Acquire) != seen {
@@ -141,6 +142,10 @@ pub(super) fn watch(
             Ok(0) => return Wake::Word,
             Err(Errno::ENOSYS | Errno::EPERM) => WITHOUT_WAITV.store(true, Ordering::Relaxed),
             _ if is_over(deadline) => return Wake::TimedOut,
+            Err(Errno::ETIMEDOUT) if clock::monotonic_ns() >= look_ns => {
+                table.mark_abandoned();
+                look_ns = clock::monotonic_ns() + SLICE_NS;
+            }
             _ => {}
         }
     }

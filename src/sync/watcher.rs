@@ -378,13 +378,17 @@ impl Parties {
         Parties { parties: [(Table::NONE, 0); WATCHES], count: 0 }
     }
 
-    /// One that was not there is looked through for those who died.
-    fn add(&mut self, besides: &Besides) {
+    /// One that was not there is looked through for those who died, now and then also where the kernel does not say
+    /// so.
+    fn add(&mut self, besides: &Besides, looks: bool) {
         let Some(table) = besides.table.get() else { return };
         if !self.parties[..self.count].iter().any(|(other, _)| other.is(table)) {
             self.parties[self.count] = (*table, table.changes());
             self.count += 1;
             table.scan();
+            if looks {
+                table.mark_abandoned();
+            }
         }
     }
 
@@ -601,6 +605,7 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
     // For which watches the kernel had this thread in its queues.
     let mut waited = [(0, 0, std::ptr::null()); WATCHES];
     let mut count = 0;
+    let mut looked_ns = clock::monotonic_ns();
     loop {
         let mut inner = shard.hold();
         for &(index, watch, word) in &waited[..count] {
@@ -621,6 +626,10 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
         count = 0;
         let mut parties = Parties::new();
         let now_ns = clock::monotonic_ns();
+        let looks = now_ns - looked_ns >= SLICE_NS;
+        if looks {
+            looked_ns = now_ns;
+        }
         let mut until_ns = i64::MAX;
         for index in 0..WATCHES {
             let Slot { watch, word: at, until, state, since_ns, besides, .. } = inner.slots[index];
@@ -630,7 +639,7 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
             // SAFETY (protocol): a party is not left while a watch waits for a word of its region.
             let word = unsafe { &*at };
             // Before: its deaths are in the changes.
-            parties.add(&besides);
+            parties.add(&besides, looks);
             let seen = until.look(word);
             let lasts = until.lasts(seen) && besides.last(now_ns);
             if !lasts || until.can_be_forged() && now_ns - since_ns >= SLICE_NS {

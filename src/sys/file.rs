@@ -237,8 +237,8 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>) -> Result<()> {
     Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) }).map(drop)
 }
 
-/// A lock on the byte behind the last that a file can have, so that it is in nobody's way. An open file
-/// holds it: it ends with the last descriptor.
+/// A lock on a byte of a file, behind its end, so that it is in nobody's way. An open file holds it: it ends with
+/// the last descriptor, and the last mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
     Shared,
@@ -246,23 +246,22 @@ pub(crate) enum Hold {
     Exclusive,
 }
 
+/// The byte behind the last that a file can have.
+pub(crate) const LAST: libc::off_t = libc::off_t::MAX;
+
 /// Takes the lock, or answers EAGAIN.
-pub(crate) fn hold(fd: BorrowedFd<'_>, hold: Hold) -> Result<()> {
-    let kind = match hold {
-        Hold::Shared => libc::F_RDLCK,
-        Hold::Exclusive => libc::F_WRLCK,
-    };
-    fcntl::fcntl(fd, FcntlArg::F_OFD_SETLK(&byte_behind_all(kind))).map(drop)
+pub(crate) fn hold(fd: BorrowedFd<'_>, byte: libc::off_t, hold: Hold) -> Result<()> {
+    fcntl::fcntl(fd, FcntlArg::F_OFD_SETLK(&lock(byte, kind(hold)))).map(drop)
 }
 
 /// Ends [`hold`] at once, whoever else has the same open file.
-pub(crate) fn let_go(fd: BorrowedFd<'_>) -> Result<()> {
-    fcntl::fcntl(fd, FcntlArg::F_OFD_SETLK(&byte_behind_all(libc::F_UNLCK))).map(drop)
+pub(crate) fn let_go(fd: BorrowedFd<'_>, byte: libc::off_t) -> Result<()> {
+    fcntl::fcntl(fd, FcntlArg::F_OFD_SETLK(&lock(byte, libc::F_UNLCK))).map(drop)
 }
 
-/// What other open files hold.
-pub(crate) fn held(fd: BorrowedFd<'_>) -> Result<Option<Hold>> {
-    let mut lock = byte_behind_all(libc::F_WRLCK);
+/// What other open files hold that is in the way of this.
+pub(crate) fn held(fd: BorrowedFd<'_>, byte: libc::off_t, hold: Hold) -> Result<Option<Hold>> {
+    let mut lock = lock(byte, kind(hold));
     fcntl::fcntl(fd, FcntlArg::F_OFD_GETLK(&mut lock))?;
     Ok(match c_int::from(lock.l_type) {
         libc::F_UNLCK => None,
@@ -271,9 +270,16 @@ pub(crate) fn held(fd: BorrowedFd<'_>) -> Result<Option<Hold>> {
     })
 }
 
-fn byte_behind_all(kind: c_int) -> libc::flock {
+fn kind(hold: Hold) -> c_int {
+    match hold {
+        Hold::Shared => libc::F_RDLCK,
+        Hold::Exclusive => libc::F_WRLCK,
+    }
+}
+
+fn lock(byte: libc::off_t, kind: c_int) -> libc::flock {
     let (l_type, l_whence) = (kind as libc::c_short, libc::SEEK_SET as libc::c_short);
-    libc::flock { l_type, l_whence, l_start: libc::off_t::MAX, l_len: 1, l_pid: 0 }
+    libc::flock { l_type, l_whence, l_start: byte, l_len: 1, l_pid: 0 }
 }
 
 /// `close(2)` with its result.

@@ -33,6 +33,11 @@ impl Room {
         [TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC].contains(&self.kind)
     }
 
+    /// Whether locks on its files are this kernel's alone: of others another machine or process may be asked.
+    pub fn has_own_locks(&self) -> bool {
+        self.in_memory() || [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC].contains(&self.kind)
+    }
+
     /// The name that the kernel mounts it by, of those that we know by number.
     pub fn kind_name(&self) -> Option<&'static str> {
         Some(match self.kind {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::{Locked, Party, PartyOptions};
+use shmkit::sync::{Locked, Party, PartyOptions, SemaphoreFlags, Wake, Watch};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
@@ -142,13 +142,85 @@ fn equal_numbers_in_two_pid_namespaces() {
     });
 }
 
+/// What /proc does not tell across PID namespaces, a lock of the process does. Others keep the processors from the last
+/// read for a little longer than whoever sees nothing waits.
+#[test]
+fn a_dead_owner_elsewhere_does_not_write() {
+    own_process!(60, || {
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let (busy, go) = (Line::new(), Line::new());
+        let _others: Vec<_> = (0..processors)
+            .map(|_| {
+                fork(|| loop {
+                    go.hear();
+                    busy.tell(1);
+                    let until = monotonic_ns() + 215_000_000;
+                    while monotonic_ns() < until {}
+                })
+            })
+            .collect();
+        let start = |body: &dyn Fn()| {
+            let place = fork_elsewhere(|| {
+                good(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) });
+                body();
+            });
+            place.map(|place| (place.pid, place.outer))
+        };
+        super::mutex::dead_owners_do_not_write(start, || {
+            (0..processors).for_each(|_| go.tell(1));
+            (0..processors).for_each(|_| assert_eq!(busy.hear(), 1));
+        });
+    });
+}
+
+/// What shows that a process is there is its own: a child that it leaves behind does not have it, nor does it take
+/// a descriptor.
+#[test]
+fn a_child_of_a_dead_owner_does_not_stand_for_it() {
+    own_process!(30, || {
+        let region = region();
+        let (held, go, took, end) = (Line::new(), Line::new(), Line::new(), Line::new());
+        let other = fork_elsewhere(|| {
+            let party = join(&region);
+            let mutex = party.mutex(FIRST).unwrap();
+            took.tell(0);
+            go.hear();
+            let before = monotonic_ns();
+            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+            took.tell(monotonic_ns() - before);
+            sleep_for_ever();
+        });
+        let Some(other) = other else { return };
+        assert_eq!(took.hear(), 0);
+        let owner = fork(|| {
+            let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+            let before = descriptors();
+            let party = join(&region);
+            assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+            assert_eq!(descriptors(), before);
+            if good(unsafe { libc::fork() }) == 0 {
+                held.tell(1);
+                end.hear();
+                unsafe { libc::_exit(0) };
+            }
+            sleep_for_ever();
+        });
+        held.hear();
+        owner.slay();
+        go.tell(1);
+        assert!(took.hear() < 5_000_000_000);
+        end.tell(1);
+        other.slay();
+    });
+}
+
 /// Where /proc is that of another namespace, the numbers there are those of other processes.
 #[test]
 fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
     own_process!(30, || {
         let done = Line::new();
         let place = fork_elsewhere(|| {
-            super::mutex::dead_owners_do_not_write();
+            super::mutex::dead_owners_do_not_write(super::mutex::start, || {});
             done.tell(1);
         });
         if let Some(place) = place {
@@ -319,6 +391,114 @@ fn an_owner_whose_list_was_not_walked_is_found_dead() {
     });
 }
 
+/// Also where /proc does not tell of it.
+#[test]
+fn an_owner_elsewhere_whose_list_was_not_walked_is_found_dead() {
+    own_process!(20, || {
+        let region = region();
+        let holds = Line::new();
+        let owner = fork_elsewhere(|| {
+            let party = join(&region);
+            assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+            lose_nodes();
+            holds.tell(1);
+            sleep_for_ever();
+        });
+        let Some(owner) = owner else { return };
+        holds.hear();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        assert_eq!(errno_of(mutex.lock_until(in_time(1200))), Some(libc::ETIMEDOUT), "it lives");
+        owner.slay();
+        assert_eq!(mutex.lock_until(in_time(10_000)), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+    });
+}
+
+/// What a member does before its list is lost, and how another one hears of its death.
+type Finding = (fn(&Party<'_>), fn(&Party<'_>));
+
+#[test]
+fn all_who_wait_find_a_member_whose_list_was_not_walked() {
+    const FINDINGS: [Finding; 6] = [
+        (
+            |_| {},
+            |party| {
+                let (word, seen) = (AtomicU32::new(0), party.changes());
+                assert_eq!(party.wait(&word, 0, seen, Deadline::NEVER), Ok(Wake::Party));
+            },
+        ),
+        (
+            |party| assert_eq!(party.rwlock(FIRST).unwrap().read(), Ok(Locked::Clean)),
+            |party| {
+                let lock = party.rwlock(FIRST).unwrap();
+                assert_eq!(lock.write(), Ok(Locked::Clean));
+                lock.unlock().unwrap();
+            },
+        ),
+        (
+            |party| assert_eq!(party.rwlock(FIRST).unwrap().read(), Ok(Locked::Clean)),
+            |party| {
+                let (lock, watch) = (party.rwlock(FIRST).unwrap(), Watch::new().unwrap());
+                retry(&watch, || lock.write_watch(&watch));
+                lock.unlock().unwrap();
+            },
+        ),
+        (
+            |party| assert!(party.barrier(FIRST, 2).is_ok()),
+            |party| {
+                let barrier = party.barrier(FIRST, 2).unwrap();
+                let end = barrier.wait().unwrap_err();
+                assert_eq!(end.raw(), shmkit::error::SHMKIT_E_PEER_DIED);
+            },
+        ),
+        (
+            |party| party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap().wait().unwrap(),
+            |party| {
+                let semaphore = party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap();
+                assert_eq!(semaphore.wait(), Ok(()));
+                semaphore.post().unwrap();
+            },
+        ),
+        (
+            |party| party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap().wait().unwrap(),
+            |party| {
+                let semaphore = party.semaphore(FIRST, 1, SemaphoreFlags::TRACKED).unwrap();
+                let watch = Watch::new().unwrap();
+                retry(&watch, || semaphore.wait_watch(&watch));
+                semaphore.post().unwrap();
+            },
+        ),
+    ];
+    own_process!(120, || {
+        for (does, finds) in FINDINGS {
+            let (region, done) = (region(), Line::new());
+            let member = fork_beside_threads(|| {
+                let party = join(&region);
+                does(&party);
+                lose_nodes();
+                done.tell(1);
+                sleep_for_ever();
+            });
+            done.hear();
+            let party = join(&region);
+            member.slay();
+            finds(&party);
+        }
+    });
+}
+
+/// Tries whenever the descriptor is readable, until it is done.
+fn retry<T>(watch: &Watch, mut attempt: impl FnMut() -> Result<T, shmkit::Code>) {
+    use std::os::fd::{AsFd, AsRawFd};
+    while let Err(code) = attempt() {
+        assert_eq!(code.errno(), Some(libc::EAGAIN));
+        let mut ready = libc::pollfd { fd: watch.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        assert_eq!(good(unsafe { libc::poll(&mut ready, 1, -1) }), 1);
+    }
+}
+
 #[test]
 fn the_place_of_an_owner_whose_list_was_not_walked_is_free() {
     own_process!(20, || {
@@ -365,7 +545,8 @@ fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
         let region = region();
         let party = join(&region);
         let mutex = party.mutex(FIRST).unwrap();
-        let slot = |index: usize, at: usize| unsafe { region.as_ptr().add(TABLE + 64 + index * 64 + at) };
+        let first_slot = TABLE + 64 + 32 * size_of::<u64>();
+        let slot = |index: usize, at: usize| unsafe { region.as_ptr().add(first_slot + index * 64 + at) };
         let number = |index, at| unsafe { AtomicU32::from_ptr(slot(index, at).cast()) };
         let large = |index, at| unsafe { AtomicU64::from_ptr(slot(index, at).cast()) };
         unsafe { AtomicU32::from_ptr(region.as_ptr().add(TABLE + 20).cast()) }.store(64, Ordering::SeqCst);
@@ -379,10 +560,33 @@ fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
         assert_eq!(errno_of(mutex.try_lock()), Some(libc::EBUSY));
         assert_eq!(errno_of(mutex.lock_until(in_time(50))), Some(libc::ETIMEDOUT));
         assert!(monotonic_ns() - before < 5_000_000_000);
-        // Nobody has been told, so the next one is.
-        (1..64).for_each(|index| number(index, 0).store(0, Ordering::SeqCst));
+        // Nobody has been told, so the next one is; and who waits for all of them waits once.
+        let before = monotonic_ns();
         assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        assert!(monotonic_ns() - before < 5_000_000_000);
         mutex.consistent().unwrap();
         mutex.unlock().unwrap();
+    });
+}
+
+/// In a child made by fork, which joins when it first locks, and finds a slot only once its dead owner has stopped.
+#[test]
+fn the_first_use_in_a_child_obeys_the_deadline() {
+    own_process!(20, || {
+        let region = region();
+        let options = PartyOptions { slots: 2, ..PartyOptions::default() };
+        let party = Party::join(&region, TABLE, &options).unwrap();
+        let mutex = party.mutex(FIRST).unwrap();
+        // Of a process that nobody can see.
+        let slot = TABLE + 64 + 32 * size_of::<u64>() + 64;
+        let at = |at: usize| unsafe { region.as_ptr().add(slot + at) };
+        unsafe { AtomicU64::from_ptr(at(8).cast()) }.store(1 << 32 | 1, Ordering::SeqCst);
+        unsafe { AtomicU32::from_ptr(at(0).cast()) }.store(1 << 30, Ordering::SeqCst);
+        super::in_child(|| {
+            assert_eq!(errno_of(mutex.try_lock()), Some(libc::ENOLCK));
+            assert_eq!(errno_of(mutex.lock_until(in_time(10))), Some(libc::ETIMEDOUT));
+            assert_eq!(mutex.lock_until(in_time(10_000)), Ok(Locked::Clean));
+            mutex.unlock().unwrap();
+        });
     });
 }

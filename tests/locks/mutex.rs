@@ -296,11 +296,19 @@ fn a_table_of_another_party_is_refused() {
 
 #[test]
 fn a_dead_owner_does_not_write_any_more() {
-    own_process!(20, dead_owners_do_not_write);
+    own_process!(60, || dead_owners_do_not_write(start, || {}));
+}
+
+/// A process, its number here and who ends with it; None where it cannot be made.
+pub(super) type Started = Option<(libc::pid_t, Child)>;
+
+pub(super) fn start(body: &dyn Fn()) -> Started {
+    let child = fork(body);
+    Some((child.pid(), child))
 }
 
 /// A large `read(2)` into the region goes on for a while after its process was killed.
-pub(super) fn dead_owners_do_not_write() {
+pub(super) fn dead_owners_do_not_write(start: impl Fn(&dyn Fn()) -> Started, before_death: impl Fn()) {
     const WINDOW: usize = 8 << 20;
     const ROUNDS: usize = 5;
     let region = Region::create("window", FIRST + WINDOW, &Default::default()).unwrap();
@@ -311,26 +319,28 @@ pub(super) fn dead_owners_do_not_write() {
     good(unsafe { libc::ftruncate(source, 64 << 30) });
     for _ in 0..ROUNDS {
         let holds = Line::new();
-        let writer = fork(|| {
+        let writer = start(&|| {
             let party = join(&region);
             assert!(party.mutex(FIRST).unwrap().lock().is_ok());
             holds.tell(1);
-            let start = window() as usize;
+            let at = window() as usize;
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    let vector = libc::iovec { iov_base: start as *mut _, iov_len: length };
+                    let vector = libc::iovec { iov_base: at as *mut _, iov_len: length };
                     let vectors = [vector; 100];
                     while unsafe { libc::preadv(source, vectors.as_ptr(), 100, 0) } > 0 {}
                 });
             });
         });
+        let Some((pid, writer)) = writer else { break };
         holds.hear();
         let last = || unsafe { AtomicU8::from_ptr(window().add(length - 1)) };
         last().store(1, Ordering::Relaxed);
         while last().load(Ordering::Relaxed) != 0 {
             std::thread::yield_now();
         }
-        writer.kill(libc::SIGKILL);
+        before_death();
+        good(unsafe { libc::kill(pid, libc::SIGKILL) });
         let party = join(&region);
         let mutex = party.mutex(FIRST).unwrap();
         assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));

@@ -202,12 +202,13 @@ fn soon() -> Deadline {
     Deadline::after(Duration::from_millis(1))
 }
 
-/// The slots of the dead tell of another namespace from here on.
+/// The slots of the dead tell of another namespace from here on, and that nothing shows whether they are there.
 fn forget_where_the_dead_are(region: &Region) {
     for slot in 0..64 {
         let at = |offset: usize| unsafe { region.as_ptr().add(TABLE + 64 + slot * 64 + offset) };
         if unsafe { AtomicU32::from_ptr(at(0).cast()) }.load(Ordering::SeqCst) & (OD | TM) == OD {
             unsafe { std::sync::atomic::AtomicU64::from_ptr(at(16).cast()) }.fetch_add(1, Ordering::SeqCst);
+            unsafe { AtomicU32::from_ptr(at(36).cast()) }.fetch_and(!2, Ordering::SeqCst);
         }
     }
 }

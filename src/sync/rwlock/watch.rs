@@ -9,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sync::lock::{self, Caller, Refused, Slept, Taken, OD, TM};
 use crate::sync::mutex::{Locked, Thread, DEATH};
+use crate::sync::party::Patience;
 use crate::sync::pending::Pending;
 use crate::sync::watcher::{Hold, Turn, Until, Watch};
 use crate::sys::{futex, Errno};
@@ -17,7 +18,7 @@ impl RwLock<'_> {
     /// Locks for reading as [`RwLock::try_read`] does; else EAGAIN, and the watch's descriptor becomes readable
     /// when it is worth another try, with the same watch.
     pub fn read_watch(&self, watch: &Watch) -> Result<Locked, Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         let caller = Thread::new(self.state, Deadline::after(DEATH));
         if let Some(taken) = self.take_back(own, watch)? {
             return self.drain_watch(own, cell, taken, watch);
@@ -41,7 +42,7 @@ impl RwLock<'_> {
     /// it is worth another try, with the same watch. Where only readers are in the way new ones wait from then
     /// on, until the watch has got the lock, or is given up.
     pub fn write_watch(&self, watch: &Watch) -> Result<Locked, Code> {
-        let (own, cell) = self.own()?;
+        let (own, cell) = self.own(Patience::brief())?;
         let caller = Thread::new(self.state, Deadline::after(DEATH));
         let taken = match self.take_back(own, watch)? {
             Some(taken) => taken,
