@@ -148,6 +148,8 @@ extern "C" fn keep(keeper: *mut c_void) -> *mut c_void {
     // SAFETY: whoever stops the thread waits for its end. It has no mutexes of the C library.
     let listed = unsafe { futex::set_robust_list(keeper.list.get()) };
     keeper.tid.store(thread::number(), Ordering::Relaxed);
+    // All threads of a process that is killed wake at once: this one's end is waited for.
+    thread::take_short_turns();
     let ready = listed.map_or_else(|errno| -(errno as i32) as u32, |()| RUNS);
     keeper.ready.store(ready, Ordering::Release);
     let _ = futex::wake(&keeper.ready, 1);

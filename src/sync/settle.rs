@@ -17,6 +17,7 @@ use super::steps::step;
 use super::table::{Slot, Table};
 use super::wait::is_over;
 use crate::deadline::Deadline;
+use crate::sys::process::Standing;
 use crate::sys::{self, clock, futex, process, Errno};
 
 /// A process, as a slot tells of it.
@@ -104,6 +105,10 @@ impl Dying<'_> {
         if pid == sys::own_process() {
             return true;
         }
+        // Mostly one look tells. Where the numbers in /proc are another PID namespace's, the start is another.
+        if matches!(process::standing(pid), Ok(Some(standing)) if self.is_all(&standing)) {
+            return true;
+        }
         let descriptor = match process::descriptor(pid) {
             Err(Errno::ESRCH | Errno::EINVAL) => return true,
             descriptor => descriptor.ok(),
@@ -137,15 +142,10 @@ impl Dying<'_> {
     /// Whether the process is still there, and a thread of it has not stopped; None where that cannot be seen.
     fn may_write(&self, descriptor: Option<&OwnedFd>) -> Option<bool> {
         let Identity { pid, start, .. } = self.process;
-        // The one that we know to be on its way out.
-        let keeper = self.table.slot(self.index).tid.load(Ordering::Relaxed);
         let number = process::number_in_proc(pid, descriptor)?;
         match process::standing(number) {
             Ok(Some(standing)) if standing.start == start => {
-                // Mostly the first thread and the keeper are all that there is. A keeper that is still there now
-                // was among those counted; its number is known where /proc has our numbers.
-                let has_keeper = || number == pid && process::has_thread(number, keeper);
-                if standing.exiting && (standing.threads <= 1 || standing.threads == 2 && has_keeper()) {
+                if self.is_all(&standing) {
                     return Some(false);
                 }
             }
@@ -157,6 +157,16 @@ impl Dying<'_> {
         // All threads of the old program have a SIGKILL to come until they have stopped; one that executes a new
         // program has not.
         process::is_being_killed(number)
+    }
+
+    /// Whether the first thread and the keeper are all that there is, as mostly, and both are on their way out. A
+    /// keeper that is still there now was among those counted.
+    fn is_all(&self, standing: &Standing) -> bool {
+        let keeper = self.table.slot(self.index).tid.load(Ordering::Relaxed);
+        standing.start == self.process.start
+            && standing.exiting
+            && (standing.threads <= 1
+                || standing.threads == 2 && process::has_thread(self.process.pid, keeper))
     }
 
     /// The same where /proc does not tell.

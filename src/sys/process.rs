@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::fcntl::{open, OFlag};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::Mode;
-use nix::unistd::{access, read, AccessFlags};
+use nix::unistd::read;
 
 use super::{uninterrupted, Errno, Result};
 
@@ -84,13 +84,16 @@ fn stat(path: &str) -> Result<Option<Standing>> {
     Ok(Some(Standing { start, exiting, threads }))
 }
 
-/// Whether the process still has this thread. Both by their numbers in /proc, as below.
+/// Whether the process still has this thread, by our numbers.
 pub(crate) fn has_thread(pid: u32, thread: u32) -> bool {
-    access(format!("/proc/{pid}/task/{thread}").as_str(), AccessFlags::F_OK).is_ok()
+    // SAFETY (kernel): signal 0 does nothing.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, 0) };
+    sent == 0 || Errno::last() == Errno::EPERM
 }
 
-/// Whether a thread of the process has a SIGKILL to come and is not on its way out yet: it may be in the middle
-/// of a system call that goes on writing. False for a process that is gone; None where /proc does not tell.
+/// Whether a thread of the process, by its number in /proc, has a SIGKILL to come and is not on its way out yet: it
+/// may be in the middle of a system call that goes on writing. False for a process that is gone; None where /proc
+/// does not tell.
 pub(crate) fn is_being_killed(pid: u32) -> Option<bool> {
     let tasks = match std::fs::read_dir(format!("/proc/{pid}/task")) {
         Ok(tasks) => tasks,
