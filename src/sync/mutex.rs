@@ -8,7 +8,7 @@ use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::pending::Pending;
 use super::wait;
-use super::watcher::{Turn, Until, Watch};
+use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sys::{futex, thread, Errno};
@@ -174,11 +174,11 @@ impl<'p> Mutex<'p> {
         let thread = Thread::new(self.state, Deadline::after(DEATH));
         match lock::lock_or_mark(words, own, has_waited, &thread) {
             None | Some(Err(Refused::Busy)) => {
-                watch.arm(words.word, Until::Free, Turn::One)?;
+                watch.arm((words.word, Until::Free, Turn::One), Besides::NOTHING)?;
                 Err(Errno::EAGAIN.into())
             }
             Some(taken) => {
-                watch.done()?;
+                watch.done(words.word)?;
                 self.got(taken, Errno::EAGAIN)
             }
         }

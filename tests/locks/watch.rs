@@ -242,6 +242,40 @@ fn who_is_killed_once_it_was_woken_leaves_it_to_the_next() {
     });
 }
 
+/// Whoever was woken for one lock, and then gets another with the same watch, leaves the first to the next.
+#[test]
+fn a_watch_that_gets_another_lock_gives_up_the_first() {
+    own_process!(20, || {
+        let region = region();
+        in_time(|| {
+            let (go, took, armed, end) = (Line::new(), Line::new(), Line::new(), Line::new());
+            let owner = holder(&region, &go);
+            let watcher = fork(|| {
+                let party = join(&region);
+                let (mutex, other) = (party.mutex(FIRST).unwrap(), party.mutex(FIRST + 64).unwrap());
+                let watch = Watch::new().unwrap();
+                assert_eq!(mutex.lock_watch(&watch).unwrap_err().raw(), EAGAIN);
+                await_queue(&watch);
+                armed.tell(1);
+                assert!(is_readable_within(&watch, -1));
+                assert_eq!(other.lock_watch(&watch), Ok(Locked::Clean));
+                other.unlock().unwrap();
+                end.hear();
+            });
+            armed.hear();
+            let sleeper = sleeper(&region, &took);
+            let before = monotonic_ns();
+            go.tell(1);
+            let took_ns = took.hear() - before;
+            end.tell(1);
+            for child in [owner, watcher, sleeper] {
+                child.join();
+            }
+            took_ns
+        });
+    });
+}
+
 #[test]
 fn more_watches_than_the_kernel_takes_words() {
     own_process!(20, || {
