@@ -60,12 +60,14 @@ pub(super) fn high_half(word: &AtomicU64) -> &AtomicU32 {
     half(word, usize::from(cfg!(target_endian = "little")))
 }
 
-/// What a word's upper half is, of which this is the address: by a look at the whole.
-pub(super) fn load_high(half: &AtomicU32) -> u32 {
+/// The word of which this is the upper half.
+///
+/// # Safety
+/// [`high_half`] has made it.
+pub(super) unsafe fn whole_of_high(half: &AtomicU32) -> &AtomicU64 {
     let index = usize::from(cfg!(target_endian = "little"));
-    // SAFETY: high_half() has made it of such a word.
-    let word = unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) };
-    (word.load(Ordering::Acquire) >> 32) as u32
+    // SAFETY: the caller's promise.
+    unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) }
 }
 
 fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {

@@ -45,7 +45,8 @@ impl Until {
     /// What the word is.
     pub fn look(self, word: &AtomicU32) -> u32 {
         match self {
-            Until::UpperNot(_) => wait::load_high(word),
+            // SAFETY: who waits for that has made it by high_half().
+            Until::UpperNot(_) => (unsafe { wait::whole_of_high(word) }.load(Ordering::Acquire) >> 32) as u32,
             _ => word.load(Ordering::Acquire),
         }
     }
