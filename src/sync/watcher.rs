@@ -166,6 +166,13 @@ impl Watch {
         Ok(slot.state != IDLE && slot.word == word)
     }
 
+    /// The same, and whether its user holds something with the other word.
+    pub(super) fn has_waited_holding(&self, word: &AtomicU32, held: &AtomicU32) -> Result<bool, Code> {
+        let inner = self.hold()?;
+        let slot = &inner.slots[self.index];
+        Ok(slot.state != IDLE && slot.word == word && slot.besides.hold.is_of(held))
+    }
+
     /// The descriptor becomes readable when that has come to pass, or what comes besides; at once if it has.
     pub(super) fn arm(
         &self,
@@ -356,6 +363,24 @@ impl Guard<'_> {
             pend(list, slot.word);
         }
         event::signal(slot.descriptor());
+        self.share(index);
+    }
+
+    /// A signal that this slot gets is none of the others'.
+    fn share(&mut self, index: usize) {
+        let Slot { word, until, .. } = self.slots[index];
+        let Until::Signalled(seen) = until else { return };
+        // SAFETY (protocol): a party is not left while a watch waits for a word of its region.
+        if until.lasts(until.look(unsafe { &*word })) {
+            return;
+        }
+        let next = seen.wrapping_add(1);
+        for slot in self.slots.iter_mut() {
+            if slot.state == ARMED && slot.word == word && slot.until == until {
+                slot.until = Until::Signalled(next);
+                slot.besides.hold.own = next;
+            }
+        }
     }
 
     /// The slot waits for nothing any more; if its user has given up, another sleeper gets the wake-up that may
@@ -475,7 +500,10 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
         let mut parties = Parties::new();
         let now_ns = clock::monotonic_ns();
         let mut until_ns = i64::MAX;
-        for index in 0..WATCHES {
+        // Who has waited longest is the first, here and in the kernel's queues.
+        let mut order: [usize; WATCHES] = std::array::from_fn(|index| index);
+        order.sort_unstable_by_key(|&index| inner.slots[index].since_ns);
+        for index in order {
             let Slot { watch, word: at, until, state, since_ns, besides, .. } = inner.slots[index];
             if state != ARMED || inner.is_behind(index, now_ns) {
                 continue;

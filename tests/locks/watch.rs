@@ -199,11 +199,17 @@ fn who_gives_up_passes_the_wake_up_on() {
 
 /// Waits until the thread of this process's watches sleeps for them.
 fn await_queue(_: &Watch) {
+    await_queue_of(std::process::id() as libc::pid_t);
+}
+
+/// The same for another process.
+pub fn await_queue_of(pid: libc::pid_t) {
     let sleeps = |task: std::fs::DirEntry| {
         let call = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
         call.starts_with(&format!("{} ", libc::SYS_futex_waitv))
     };
-    while !std::fs::read_dir("/proc/self/task").unwrap().any(|task| sleeps(task.unwrap())) {
+    let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    while !tasks().any(|task| sleeps(task.unwrap())) {
         std::thread::yield_now();
     }
 }

@@ -11,7 +11,7 @@ use crate::sync::wait;
 use crate::sys::futex::{Expected, WAITV_MAX};
 
 /// What a watch waits for. Zeros, as which a slot begins, are valid.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Until {
     /// The word has another value.
@@ -22,6 +22,9 @@ pub enum Until {
     Set(u32),
     /// The word is the upper half of one of 64 bits, and has another value.
     UpperNot(u32),
+    /// The word is the lower half of one of 64 bits, and has another value: a count of wake-ups, each for one who
+    /// waits.
+    Signalled(u32),
 }
 
 /// How many a wake-up of the word wakes.
@@ -36,7 +39,7 @@ impl Until {
     /// Whether to wait on. Where W is gone a waker would not see us: to be tried again.
     pub fn lasts(self, seen: u32) -> bool {
         match self {
-            Until::Not(value) | Until::UpperNot(value) => seen == value,
+            Until::Not(value) | Until::UpperNot(value) | Until::Signalled(value) => seen == value,
             Until::Free => seen & W != 0 && seen & TM != 0,
             Until::Set(bit) => seen & W != 0 && seen & bit == 0,
         }
@@ -47,6 +50,8 @@ impl Until {
         match self {
             // SAFETY: who waits for that has made it by high_half().
             Until::UpperNot(_) => (unsafe { wait::whole_of_high(word) }.load(Ordering::Acquire) >> 32) as u32,
+            // SAFETY: the same with low_half().
+            Until::Signalled(_) => unsafe { wait::whole_of_low(word) }.load(Ordering::Acquire) as u32,
             _ => word.load(Ordering::Acquire),
         }
     }
