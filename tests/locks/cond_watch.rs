@@ -145,9 +145,11 @@ fn who_gives_up_takes_no_signal_along() {
             let (mutex, cond) = objects(&party);
             let watch = Watch::new().unwrap();
             begin(&cond, &mutex, &watch);
+            await_queue_of(std::process::id() as libc::pid_t);
             heir.go();
             await_waiters(&region, 2);
             // The kernel wakes the older one, which is here.
+            await_queue_of(heir.child.pid());
             let before = monotonic_ns();
             match way {
                 0 => {
@@ -276,6 +278,7 @@ fn a_signal_does_not_die_with_a_watch() {
                 let heir = if by_watch { watching_taker(&region) } else { taker(&region) };
                 heir.go();
                 await_waiters(&region, 2);
+                await_queue_of(heir.child.pid());
                 let party = join(&region);
                 put_one(&region, &party);
                 // Whoever has joined has woken it, too, perhaps.
