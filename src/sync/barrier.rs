@@ -23,11 +23,14 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::mutex::DEATH;
 use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::round::{Round, BREAKS_MASK, COUNT_MAX};
+use super::settle::LOOK;
 use super::table::{Slot, MARK};
 use super::wait;
+use super::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result, SHMKIT_E_PEER_DIED};
 use crate::sys::{futex, Errno};
@@ -135,11 +138,9 @@ fn round(state: &State, offset: usize) -> &AtomicU64 {
     unsafe { &*state.at::<AtomicU64>(offset) }
 }
 
-/// The upper half of the word, for the kernel, and for a look at what it was.
+/// For the kernel, and for a look at what it was: all processors that we know read a half as well.
 fn stamp(round: &AtomicU64) -> &AtomicU32 {
-    let upper = if cfg!(target_endian = "big") { 0 } else { 1 };
-    // SAFETY: inside the word, which all processors that we know read in halves as well.
-    unsafe { AtomicU32::from_ptr(round.as_ptr().cast::<u32>().add(upper)) }
+    wait::high_half(round)
 }
 
 fn wake_all(round: &AtomicU64) {
@@ -214,35 +215,62 @@ impl<'p> Barrier<'p> {
                 return Err(Errno::ETIMEDOUT.into());
             }
         }
-        let round = member.round;
-        let mut tries = 0;
-        let stamp = loop {
-            let seen = Round(round.load(Ordering::Acquire));
-            if member.has_news(seen) {
-                return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
-            }
-            let is_last = seen.arrived() + 1 >= member.count;
-            let next = if is_last { seen.end(false) } else { seen.arrive() };
-            if round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                if !is_last {
-                    break seen.stamp();
-                }
-                if seen.arrived() > 0 {
-                    wake_all(round);
-                }
-                return Ok(Passed::Serial);
-            }
-            tries += 1;
-            if tries > TRIES && wait::is_over(deadline) {
-                return Err(Errno::ETIMEDOUT.into());
-            }
-        };
-        let broken = self.wait_for_the_others(&member, stamp, seen, deadline)?;
-        if broken {
-            member.has_news(Round(round.load(Ordering::Acquire)));
-            return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
+        match member.arrive(deadline)? {
+            None => Ok(Passed::Serial),
+            Some(arrived) => member.passed(self.wait_for_the_others(&member, arrived, seen, deadline)?),
         }
-        Ok(Passed::Other)
+    }
+
+    /// [`Barrier::wait`] where the others are there; else EAGAIN, and this has arrived. The watch's descriptor
+    /// becomes readable when the round may have ended: the next call with the same watch goes on with the arrival.
+    /// Who gives up calls [`Barrier::cancel_watch`].
+    pub fn wait_watch(&self, watch: &Watch) -> Result<Passed, Code> {
+        let member = self.member()?;
+        let stamp = stamp(member.round);
+        let arrived = watch.take_hold(stamp)?.map(|besides| besides.hold.own);
+        let seen = self.state.changes();
+        let soon = Deadline::after(DEATH);
+        let told = self.tell_of_the_dead(&member, soon);
+        let arrived = match arrived {
+            None if told => match member.arrive(soon) {
+                Ok(None) => {
+                    watch.done(stamp)?;
+                    return Ok(Passed::Serial);
+                }
+                Ok(arrived) => arrived,
+                Err(code) if code.errno() == Some(libc::ETIMEDOUT) => None,
+                Err(code) => {
+                    watch.done(stamp)?;
+                    return Err(code);
+                }
+            },
+            arrived => arrived,
+        };
+        let now = Round(member.round.load(Ordering::Acquire));
+        if let Some(broken) = arrived.and_then(|arrived| now.was_broken(arrived)) {
+            return member.passed(broken);
+        }
+        let hold = arrived.map_or(Hold::NOTHING, |own| Hold { word: stamp, own, give_back: Some(give_back) });
+        // Until it has arrived, or the dead have ended, there is more than the round to wait for.
+        let again = if told && arrived.is_some() { Deadline::NEVER } else { Deadline::after(LOOK) };
+        let until = Until::UpperNot(arrived.unwrap_or(now.stamp()));
+        let besides = Besides::changes(self.state, seen).until(again).holding(hold);
+        watch.arm((stamp, until, Turn::All), besides)?;
+        Err(Errno::EAGAIN.into())
+    }
+
+    /// Gives up a wait by this watch: ECANCELED, and it is as if this had never arrived. Unless the round has ended:
+    /// then what [`Barrier::wait_watch`] would have answered.
+    pub fn cancel_watch(&self, watch: &Watch) -> Result<Passed, Code> {
+        let member = self.member()?;
+        let stamp = stamp(member.round);
+        match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, besides.hold.own)) {
+            Some(broken) => member.passed(broken),
+            None => {
+                watch.done(stamp)?;
+                Err(Errno::ECANCELED.into())
+            }
+        }
     }
 
     /// EINVAL where there is no barrier.
@@ -303,14 +331,14 @@ impl<'p> Barrier<'p> {
             }
             // In every round, whatever a peer does to the word.
             if wait::is_over(deadline) {
-                return member.take_back(arrived);
+                return take_back(round, arrived).ok_or(Errno::ETIMEDOUT.into());
             }
             if !told {
                 continue;
             }
             seen = now;
             if let Err(code) = self.state.watch(stamp(round), arrived, seen, deadline) {
-                let _ = member.take_back(arrived);
+                take_back(round, arrived);
                 return Err(code);
             }
         }
@@ -318,6 +346,38 @@ impl<'p> Barrier<'p> {
 }
 
 impl Member<'_> {
+    /// One more has come: the stamp of the round that it waits for, or None for the last one, who has ended it.
+    fn arrive(&self, deadline: Deadline) -> Result<Option<u32>, Code> {
+        let mut tries = 0;
+        loop {
+            let seen = Round(self.round.load(Ordering::Acquire));
+            if self.has_news(seen) {
+                return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
+            }
+            let is_last = seen.arrived() + 1 >= self.count;
+            let next = if is_last { seen.end(false) } else { seen.arrive() };
+            if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                if is_last && seen.arrived() > 0 {
+                    wake_all(self.round);
+                }
+                return Ok((!is_last).then_some(seen.stamp()));
+            }
+            tries += 1;
+            if tries > TRIES && wait::is_over(deadline) {
+                return Err(Errno::ETIMEDOUT.into());
+            }
+        }
+    }
+
+    /// The round of one who was not the last has ended.
+    fn passed(&self, broken: bool) -> Result<Passed, Code> {
+        if !broken {
+            return Ok(Passed::Other);
+        }
+        self.has_news(Round(self.round.load(Ordering::Acquire)));
+        Err(Code::from_raw(SHMKIT_E_PEER_DIED))
+    }
+
     /// Whether there were breaks of which this process has not heard; now it has.
     fn has_news(&self, now: Round) -> bool {
         let heard = self.own.load(Ordering::Relaxed) >> BREAKS_SHIFT & BREAKS_MASK;
@@ -331,21 +391,28 @@ impl Member<'_> {
     fn hear(&self, now: Round) {
         self.own.store(MARK | now.breaks() << BREAKS_SHIFT | self.claim, Ordering::Release);
     }
+}
 
-    /// The deadline is over: this thread has not arrived, unless the round has ended meanwhile.
-    fn take_back(&self, arrived: u32) -> Result<bool, Code> {
-        for _ in 0..TRIES {
-            let seen = Round(self.round.load(Ordering::Acquire));
-            if let Some(broken) = seen.was_broken(arrived) {
-                return Ok(broken);
-            }
-            let Some(next) = seen.take_back() else { break };
-            if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                break;
-            }
+/// One who gives up has not arrived; unless the round has ended meanwhile: whether it was broken.
+fn take_back(round: &AtomicU64, arrived: u32) -> Option<bool> {
+    for _ in 0..TRIES {
+        let seen = Round(round.load(Ordering::Acquire));
+        if let Some(broken) = seen.was_broken(arrived) {
+            return Some(broken);
         }
-        Err(Errno::ETIMEDOUT.into())
+        let next = seen.take_back()?;
+        if round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            break;
+        }
     }
+    None
+}
+
+/// # Safety
+/// The stamp is a barrier's that is mapped.
+unsafe fn give_back(stamp: *const AtomicU32, arrived: u32) {
+    // SAFETY: the caller's promise.
+    take_back(unsafe { wait::whole_of_high(&*stamp) }, arrived);
 }
 
 impl fmt::Debug for Barrier<'_> {

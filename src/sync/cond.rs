@@ -2,7 +2,7 @@
 //!
 //! | bits of `word` | meaning | written by | after a crash |
 //! |---|---|---|---|
-//! | 0…31 | sequence: another number after each signal that somebody could wait for | who signals | – |
+//! | 0…31 | sequence: how many of those who waited were signalled for | + as many as `waiting` becomes less, who signals | – |
 //! | 32…55 | waiting: how many have begun to wait and nobody has signalled for, or more | +1 who waits, −1 who signals or gives up, 0 who signals to all | too many: each costs one later signal a system call for nothing |
 //! | 56…63 | `C`: so that one look tells that a condition is there, and nobody waits | the first initialiser | – |
 //!
@@ -23,18 +23,24 @@
 //! - A wake-up that goes to one who came later (the kernel prefers threads of real-time priority) is seen when the
 //!   slice of the wait is over, by the sequence.
 //!
+//! Who waits by a descriptor does so in two parts, between which it can give up: for a signal, and for the mutex.
+//! Of the watches of a process each signal wakes one, the oldest (`watcher`), which has it until it has the mutex;
+//! if it gives up before that it signals again. The others go on as if they had begun after that signal, for
+//! which `waiting` counts them still.
+//!
 //! The sequence comes round after 2^32 signals: one who is stopped between its last look at the word and its
 //! sleep for exactly so many would miss them.
 
 use std::fmt;
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::mutex::{Locked, Mutex};
 use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::settle::Looks;
 use super::wait::{self, Wake};
+use super::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -147,6 +153,38 @@ fn withdraw(word: &AtomicU64, seen: u32) -> bool {
     word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
 }
 
+/// Lets one of those who wait go, or all.
+fn signal(word: &AtomicU64, count: i32) {
+    let signalled = |now: u64| {
+        let waiting = now & WAITERS;
+        let these = if count == 1 { waiting.min(WAITER) } else { waiting };
+        let sequence = sequence(now).wrapping_add((these >> 32) as u32);
+        waits(now).then_some(MARK | (waiting - these) | u64::from(sequence))
+    };
+    if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, signalled).is_ok() {
+        let _ = futex::wake(wait::low_half(word), count);
+    }
+}
+
+/// # Safety
+/// The half is the lower one of a condition's word that is mapped.
+unsafe fn give_back(half: *const AtomicU32, seen: u32) {
+    // SAFETY: the caller's promise.
+    let word = unsafe { wait::whole_of_low(&*half) };
+    if !withdraw(word, seen) {
+        signal(word, 1);
+    }
+}
+
+/// For one who was signalled for, and gives up.
+///
+/// # Safety
+/// As for [`give_back`].
+unsafe fn signal_another(half: *const AtomicU32, _: u32) {
+    // SAFETY: the caller's promise.
+    signal(unsafe { wait::whole_of_low(&*half) }, 1);
+}
+
 impl Condvar<'_> {
     /// Whether [`Party::condvar`] made it, rather than found it.
     pub fn made(&self) -> bool {
@@ -183,6 +221,51 @@ impl Condvar<'_> {
         }
     }
 
+    /// Lets the mutex go, and answers EAGAIN: the watch's descriptor becomes readable when it is worth to call again,
+    /// with the same watch. Once notified the calls try to lock the mutex, and the last one answers as
+    /// [`Mutex::lock`]; all before that EAGAIN, without the mutex. Any other failure is the first call's, and has
+    /// changed nothing.
+    ///
+    /// Who gives up cancels the watch: then the mutex is not locked, and another one is notified in its place.
+    pub fn wait_watch(&self, mutex: &Mutex<'_>, watch: &Watch) -> Result<Locked, Code> {
+        let word = self.word()?;
+        let half = wait::low_half(word);
+        let relock = || {
+            let hold = Hold { word: half, own: 0, give_back: Some(signal_another) };
+            mutex.lock_watch_holding(watch, hold)
+        };
+        if watch.has_waited_holding(mutex.word(), half)? {
+            return relock();
+        }
+        let has_begun = watch.take_hold(half)?;
+        let (seen, changes) = match has_begun {
+            Some(besides) => (besides.hold.own, besides.changes),
+            None => {
+                self.state.slot()?;
+                let changes = self.state.changes();
+                (add(word), changes)
+            }
+        };
+        let is_signalled = sequence(word.load(Ordering::Relaxed)) != seen;
+        if has_begun.is_some() && (is_signalled || self.state.changes() != changes) {
+            if !is_signalled {
+                withdraw(word, seen);
+            }
+            return relock();
+        }
+        let (_, until) = Looks::default().until(self.state, Deadline::NEVER);
+        let hold = Hold { word: half, own: seen, give_back: Some(give_back) };
+        let besides = Besides::changes(self.state, changes).until(until).holding(hold);
+        watch.arm((half, Until::Signalled(seen), Turn::All), besides)?;
+        if has_begun.is_none() {
+            if let Err(code) = mutex.unlock() {
+                watch.cancel()?;
+                return Err(code);
+            }
+        }
+        Err(Errno::EAGAIN.into())
+    }
+
     fn sleep(&self, word: &AtomicU64, seen: u32, changes: u32, deadline: Deadline) -> Result<Wake, Code> {
         let is_so = || sequence(word.load(Ordering::Relaxed)) == seen;
         let mut looks = Looks::default();
@@ -216,14 +299,7 @@ impl Condvar<'_> {
     #[cold]
     #[inline(never)]
     fn notify(&self, count: i32) -> Result<(), Code> {
-        let word = self.word()?;
-        let signalled = |now: u64| {
-            let left = if count == 1 { (now & WAITERS).checked_sub(WAITER)? } else { 0 };
-            waits(now).then(|| MARK | left | u64::from(sequence(now).wrapping_add(1)))
-        };
-        if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, signalled).is_ok() {
-            let _ = futex::wake(wait::low_half(word), count);
-        }
+        signal(self.word()?, count);
         Ok(())
     }
 

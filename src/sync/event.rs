@@ -22,7 +22,7 @@ use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::pending::Pending;
 use super::wait;
-use super::watcher::{Turn, Until, Watch};
+use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -222,9 +222,10 @@ impl Event<'_> {
             if has_waited && !self.automatic && seen & W != 0 {
                 self.wake_all();
             }
-            return watch.done();
+            return watch.done(word);
         }
-        watch.arm(word, Until::Set(SET), if self.automatic { Turn::One } else { Turn::All })?;
+        let turn = if self.automatic { Turn::One } else { Turn::All };
+        watch.arm((word, Until::Set(SET), turn), Besides::NOTHING)?;
         Err(Errno::EAGAIN.into())
     }
 

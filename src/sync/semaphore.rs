@@ -51,7 +51,7 @@ use super::party::{Party, State};
 use super::pending::Pending;
 use super::settle::Looks;
 use super::wait;
-use super::watcher::{Turn, Until, Watch};
+use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -413,14 +413,14 @@ fn wait_watch(units: &AtomicU64, watch: &Watch) -> Result<(), Code> {
                 if slept && left > 0 {
                     wake(gate);
                 }
-                return watch.done();
+                return watch.done(gate);
             }
             (Ok(_), None) => break,
             (Err(now), _) => seen = now,
         }
     }
     // A gate that is closed says that there is no unit.
-    watch.arm(gate, Until::UpperNot(W), Turn::One)?;
+    watch.arm((gate, Until::UpperNot(W), Turn::One), Besides::NOTHING)?;
     Err(Errno::EAGAIN.into())
 }
 
@@ -546,7 +546,7 @@ impl Tracked<'_> {
         let changes = self.state.changes();
         let (_, mut again) = Looks::default().until(self.state, Deadline::NEVER);
         match self.take(own, cell, true, slept) {
-            Ok(true) => return watch.done(),
+            Ok(true) => return watch.done(self.gate()),
             Ok(false) => {}
             // Somebody who takes was stopped: the gate may be open.
             Err(_) => {
@@ -554,7 +554,8 @@ impl Tracked<'_> {
                 again = Deadline::after(BRIEF);
             }
         }
-        watch.arm_in(self.state, (self.gate(), Until::Not(W), Turn::One), changes, again)?;
+        let besides = Besides::changes(self.state, changes).until(again);
+        watch.arm((self.gate(), Until::Not(W), Turn::One), besides)?;
         Err(Errno::EAGAIN.into())
     }
 

@@ -160,7 +160,7 @@ impl Looks {
 }
 
 /// How soon one looks again.
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 impl Slot {
     /// Whether the process that had it last has ended as a whole, as far as anybody has seen.

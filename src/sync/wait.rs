@@ -66,17 +66,34 @@ pub(super) fn load_low(word: &AtomicU64) -> u32 {
     low_half(word).load(Ordering::Relaxed)
 }
 
-/// What a word's upper half is, of which this is the address: by a look at the whole.
-pub(super) fn load_high(half: &AtomicU32) -> u32 {
-    let index = usize::from(cfg!(target_endian = "little"));
-    // SAFETY: high_half() has made it of such a word.
-    let word = unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) };
-    (word.load(Ordering::Acquire) >> 32) as u32
+/// The word of which this is the upper half.
+///
+/// # Safety
+/// [`high_half`] has made it.
+pub(super) unsafe fn whole_of_high(half: &AtomicU32) -> &AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { whole(half, usize::from(cfg!(target_endian = "little"))) }
+}
+
+/// The same for [`low_half`].
+///
+/// # Safety
+/// That has made it.
+pub(super) unsafe fn whole_of_low(half: &AtomicU32) -> &AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { whole(half, usize::from(cfg!(target_endian = "big"))) }
 }
 
 fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {
     // SAFETY: one half of it, and as long there; no access is made that could be torn from one of the whole.
     unsafe { AtomicU32::from_ptr(word.as_ptr().cast::<u32>().add(index)) }
+}
+
+/// # Safety
+/// [`half`] has made it with this index.
+unsafe fn whole(half: &AtomicU32, index: usize) -> &AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) }
 }
 
 fn slice(deadline: Deadline, slice_ns: i64) -> i64 {

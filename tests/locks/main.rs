@@ -6,6 +6,7 @@ mod support;
 mod event;
 mod barrier;
 mod cond;
+mod cond_watch;
 mod campaign;
 mod history;
 mod hostile;

@@ -10,7 +10,7 @@ use crate::error::{Code, Result};
 use crate::sync::lock::{self, Caller, Refused, Slept, Taken, OD, TM};
 use crate::sync::mutex::{Locked, Thread, DEATH};
 use crate::sync::pending::Pending;
-use crate::sync::watcher::{Hold, Turn, Until, Watch};
+use crate::sync::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::sys::{futex, Errno};
 
 impl RwLock<'_> {
@@ -57,8 +57,8 @@ impl RwLock<'_> {
     fn take_back(&self, own: u32, watch: &Watch) -> Result<Option<Taken>, Code> {
         let shared = self.shared();
         // A peer that writes to the word has taken it from us.
-        let holds =
-            watch.take_hold(&shared.head.word)? && shared.head.word.load(Ordering::Relaxed) & TM == own;
+        let holds = watch.take_hold(&shared.head.word)?.is_some()
+            && shared.head.word.load(Ordering::Relaxed) & TM == own;
         Ok(holds.then(|| taken_of(shared)))
     }
 
@@ -67,11 +67,11 @@ impl RwLock<'_> {
         let has_waited = watch.has_waited(words.word)?;
         match lock::lock_or_mark(words, own, has_waited, caller) {
             None | Some(Err(Refused::Busy)) => {
-                watch.arm(words.word, Until::Free, Turn::One)?;
+                watch.arm((words.word, Until::Free, Turn::One), Besides::NOTHING)?;
                 Err(Errno::EAGAIN.into())
             }
             Some(taken) => {
-                watch.done()?;
+                watch.done(words.word)?;
                 taken.map(|taken| self.found(own, taken)).map_err(|refused| self.code(refused, Errno::EAGAIN))
             }
         }
@@ -91,7 +91,7 @@ impl RwLock<'_> {
         };
         let until = (state.table().cell(slot, cell), Until::Not(count), Turn::All);
         let hold = Hold { word: &shared.head.word, own, give_back: Some(give_back) };
-        watch.arm_holding(state, until, seen, hold)?;
+        watch.arm(until, Besides::changes(state, seen).holding(hold))?;
         Err(Errno::EAGAIN.into())
     }
 }
