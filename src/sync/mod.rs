@@ -24,7 +24,7 @@
 //! nothing; executing another program is a death; a child made by fork owns nothing, and joins by itself when it
 //! first uses the party. A child made by vfork must not use it.
 //!
-//! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
+//! Parts: `lock`, `phase` (the algorithms, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
 //! here), `settle` (until a dead process has ended), `pending` (no wake-up dies with a thread), `wait`, `object`
 //! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name;
 //! `steps` is for tests.
@@ -41,6 +41,7 @@ mod object;
 mod once;
 mod party;
 mod pending;
+mod phase;
 mod port;
 mod private;
 mod reads;

@@ -1,10 +1,10 @@
 //! What the algorithms ask of the machine. A model checker brings a file of its own in the place of this one:
-//! `lock` uses no other atomics, and sleeps and wakes through its `Caller` alone.
+//! `lock` and what stands beside it use no other atomics, and sleep and wake through their callers alone.
 #![forbid(unsafe_code)]
 
 pub(super) use super::steps::step;
 pub(super) use std::hint::spin_loop;
-pub(super) use std::sync::atomic::{AtomicU32, Ordering};
+pub(super) use std::sync::atomic::{compiler_fence, fence, AtomicU32, Ordering};
 
 /// Looks before sleep, with 1, 2, 4, … pauses in between: 127, some microseconds.
 pub(super) const LOOKS: u32 = 7;

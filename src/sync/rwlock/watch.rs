@@ -2,9 +2,9 @@
 //! phase 1, for those who read. Between the calls of the second the watch knows that the word is its user's, and
 //! whoever gives the watch up gives the word back. If the process dies meanwhile, nothing was written.
 
-use std::sync::atomic::{fence, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{read_at_once, reader, write, RwLock, Shared, DRAINS, NOBODY};
+use super::{read_at_once, reader, write, RwLock, Shared};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sync::lock::{self, Caller, Refused, Slept, Taken, OD, TM};
@@ -72,7 +72,9 @@ impl RwLock<'_> {
             }
             Some(taken) => {
                 watch.done(words.word)?;
-                taken.map(|taken| self.found(own, taken)).map_err(|refused| self.code(refused, Errno::EAGAIN))
+                taken
+                    .map(|taken| self.shared().words().found(own, taken))
+                    .map_err(|refused| self.code(refused, Errno::EAGAIN))
             }
         }
     }
@@ -80,13 +82,10 @@ impl RwLock<'_> {
     /// With the word, in which `taken` was found.
     fn drain_watch(&self, own: u32, cell: u32, taken: Taken, watch: &Watch) -> Result<Locked, Code> {
         let (state, shared) = (self.state, self.shared());
-        if taken == Taken::Clean {
-            shared.phase.store(DRAINS, Ordering::SeqCst);
-        }
-        fence(Ordering::SeqCst);
+        shared.words().drain(taken);
         let seen = state.changes();
         let Some((slot, count)) = reader(state, cell) else {
-            write(shared, state.node(self.offset));
+            write(shared.words(), state.node(self.offset));
             return Ok(taken.into());
         };
         let until = (state.table().cell(slot, cell), Until::Not(count), Turn::All);
@@ -111,11 +110,7 @@ unsafe fn give_back(word: *const AtomicU32, own: u32) {
     if shared.head.word.load(Ordering::Relaxed) & TM != own {
         return;
     }
-    let taken = taken_of(shared);
-    if taken == Taken::Clean {
-        shared.phase.store(NOBODY, Ordering::Relaxed);
-    }
-    lock::give_up(shared.head.words(), own, &Giver(Pending::new()), taken);
+    shared.words().give_up(own, &Giver(Pending::new()), taken_of(shared));
 }
 
 /// One who only gives up.
