@@ -28,6 +28,7 @@ use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::round::{Round, BREAKS_MASK, COUNT_MAX};
 use super::settle::LOOK;
+use super::steps::step;
 use super::table::{Slot, MARK};
 use super::wait;
 use super::watcher::{Besides, Hold, Turn, Until, Watch};
@@ -104,6 +105,7 @@ impl Party<'_> {
         let made = state.make(offset, &KIND, || {
             let cell = state.allot(offset, &KIND)?;
             let _ = shared.cell.compare_exchange(0, cell + 1, Ordering::AcqRel, Ordering::Relaxed);
+            step("barrier.cell");
             match shared.count.compare_exchange(0, count, Ordering::AcqRel, Ordering::Acquire) {
                 Err(had) if had != count => Err(others(had)),
                 _ => Ok(()),
@@ -162,14 +164,18 @@ fn tell(round: &AtomicU64, cell: &AtomicU32) -> bool {
         }
         if member & TELLS == 0 {
             swap(member, MARK | TELLS | seen.breaks() << BREAKS_SHIFT | member & CLAIM_MASK);
+            step("barrier.tells");
         } else if member >> BREAKS_SHIFT & BREAKS_MASK != seen.breaks() {
             // Done. Whoever has taken the slot meanwhile has another claim.
             swap(member, 0);
+            step("barrier.told");
             return true;
         } else {
             let next = seen.end(true).0;
             if round.compare_exchange(seen.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                step("barrier.broke");
                 wake_all(round);
+                step("barrier.woke_the_broken");
             }
         }
     }
@@ -341,6 +347,7 @@ impl<'p> Barrier<'p> {
                 take_back(round, arrived);
                 return Err(code);
             }
+            step("barrier.woken");
         }
     }
 }
@@ -357,10 +364,16 @@ impl Member<'_> {
             let is_last = seen.arrived() + 1 >= self.count;
             let next = if is_last { seen.end(false) } else { seen.arrive() };
             if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                if is_last && seen.arrived() > 0 {
-                    wake_all(self.round);
+                if !is_last {
+                    step("barrier.arrived");
+                    return Ok(Some(seen.stamp()));
                 }
-                return Ok((!is_last).then_some(seen.stamp()));
+                step("barrier.ended");
+                if seen.arrived() > 0 {
+                    wake_all(self.round);
+                    step("barrier.woke_all");
+                }
+                return Ok(None);
             }
             tries += 1;
             if tries > TRIES && wait::is_over(deadline) {
@@ -390,6 +403,7 @@ impl Member<'_> {
 
     fn hear(&self, now: Round) {
         self.own.store(MARK | now.breaks() << BREAKS_SHIFT | self.claim, Ordering::Release);
+        step("barrier.heard");
     }
 }
 
@@ -402,6 +416,7 @@ fn take_back(round: &AtomicU64, arrived: u32) -> Option<bool> {
         }
         let next = seen.take_back()?;
         if round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            step("barrier.took_back");
             break;
         }
     }

@@ -39,6 +39,7 @@ use super::mutex::{Locked, Mutex};
 use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::settle::Looks;
+use super::steps::step;
 use super::wait::{self, Wake};
 use super::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::deadline::Deadline;
@@ -162,7 +163,9 @@ fn signal(word: &AtomicU64, count: i32) {
         waits(now).then_some(MARK | (waiting - these) | u64::from(sequence))
     };
     if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, signalled).is_ok() {
+        step("cond.notified");
         let _ = futex::wake(wait::low_half(word), count);
+        step("cond.woke");
     }
 }
 
@@ -208,13 +211,17 @@ impl Condvar<'_> {
         self.state.slot()?;
         let changes = self.state.changes();
         let seen = add(word);
+        step("cond.added");
         if let Err(code) = mutex.unlock() {
             withdraw(word, seen);
             return Err(code);
         }
+        step("cond.unlocked");
         let end = self.sleep(word, seen, changes, deadline);
+        step("cond.woken");
         // Who was woken does not touch it either, so that one of them may give the bytes back.
         let gave_up = end != Ok(Wake::Word) && withdraw(word, seen);
+        step("cond.gone");
         match mutex.lock()? {
             Locked::Clean if gave_up && end == Ok(Wake::TimedOut) => Err(Errno::ETIMEDOUT.into()),
             locked => Ok(locked),

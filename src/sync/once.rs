@@ -16,6 +16,7 @@ use super::lock::{self, Refused, Taken, TM};
 use super::mutex::{Thread, DEATH};
 use super::object::{Head, Kind};
 use super::party::{Party, State};
+use super::steps::step;
 use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
@@ -176,6 +177,7 @@ impl Once<'_> {
             return Begun::Done;
         }
         node.holder.store(thread::identity(), Ordering::Relaxed);
+        step("once.began");
         match taken {
             Taken::Clean => Begun::Run,
             Taken::OwnerDied => Begun::RunAgain,
@@ -196,6 +198,7 @@ impl Once<'_> {
         }
         if done {
             shared.done.store(DONE, Ordering::Release);
+            step("once.done");
         }
         node.holder.store(0, Ordering::Relaxed);
         lock::unlock(words, own, &Thread::new(self.state, Deadline::NEVER)).map_err(|_| Errno::EPERM.into())

@@ -50,6 +50,7 @@ use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::pending::Pending;
 use super::settle::Looks;
+use super::steps::step;
 use super::wait;
 use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
@@ -200,7 +201,11 @@ fn plain(state: &State, at: *const u8) -> Option<&AtomicU64> {
 fn take_at_once(state: &State, at: *const u8) -> bool {
     let units = &shared(state, at).units;
     let seen = wait::load_low(units);
-    seen > FILLED as u32 && swap_below(units, seen, seen - 1, Ordering::Acquire)
+    let taken = seen > FILLED as u32 && swap_below(units, seen, seen - 1, Ordering::Acquire);
+    if taken {
+        step("semaphore.took_at_once");
+    }
+    taken
 }
 
 #[inline(always)]
@@ -208,7 +213,11 @@ fn give_at_once(state: &State, at: *const u8) -> bool {
     let units = &shared(state, at).units;
     let seen = wait::load_low(units);
     // As a signed number FILLED is the least, and the most units are -1.
-    (seen as i32) < -1 && swap_below(units, seen, seen + 1, Ordering::Release)
+    let given = (seen as i32) < -1 && swap_below(units, seen, seen + 1, Ordering::Release);
+    if given {
+        step("semaphore.gave_at_once");
+    }
+    given
 }
 
 #[inline(always)]
@@ -350,8 +359,10 @@ fn wait(units: &AtomicU64, deadline: Deadline) -> Result<(), Code> {
     let gate = wait::high_half(units);
     let pending = Pending::new();
     pending.set(gate);
+    step("semaphore.waits");
     let taken = wait_pending(units, gate, deadline);
     pending.reset();
+    step("semaphore.waited");
     taken
 }
 
@@ -367,8 +378,10 @@ fn wait_pending(units: &AtomicU64, gate: &AtomicU32, deadline: Deadline) -> Resu
         };
         match (swapped, left) {
             (Ok(_), Some(left)) => {
+                step("semaphore.took");
                 if slept && left > 0 {
                     wake(gate);
+                    step("semaphore.woke_next");
                 }
                 return Ok(());
             }
@@ -379,11 +392,14 @@ fn wait_pending(units: &AtomicU64, gate: &AtomicU32, deadline: Deadline) -> Resu
         if wait::is_over(deadline) {
             if slept && gate_of(seen) != W {
                 wake(gate);
+                step("semaphore.left_it");
             }
             return Err(Errno::ETIMEDOUT.into());
         }
         if swapped.is_ok() {
+            step("semaphore.closed");
             wait::sleep(gate, W, deadline);
+            step("semaphore.woken");
             slept = true;
             seen = units.load(Ordering::Relaxed);
         }
@@ -428,12 +444,16 @@ fn post(units: &AtomicU64) -> Result<(), Code> {
     let gate = wait::high_half(units);
     let pending = Pending::new();
     pending.set(gate);
+    step("semaphore.gives");
     let more = |seen: u64| (units_of(seen) < UNITS_MAX).then(|| (seen & BELOW) + 1);
     let given = units.fetch_update(Ordering::Release, Ordering::Relaxed, more);
+    step("semaphore.gave");
     if given.is_ok_and(|seen| gate_of(seen) != 0) {
         wake(gate);
+        step("semaphore.woke");
     }
     pending.reset();
+    step("semaphore.given");
     given.map(drop).map_err(|_| Errno::EOVERFLOW.into())
 }
 
@@ -486,14 +506,17 @@ impl Tracked<'_> {
                     return false;
                 }
                 self.gate().store(W, Ordering::SeqCst);
+                step("tracked.closed");
                 if self.free() == 0 {
                     return false;
                 }
             }
             cell.fetch_add(1, Ordering::SeqCst);
+            step("tracked.took");
             // Whoever has slept cannot know that nobody else does.
             if slept {
                 self.gate().store(W, Ordering::SeqCst);
+                step("tracked.closed_again");
                 if self.free() > 0 {
                     self.open();
                 }
@@ -505,7 +528,9 @@ impl Tracked<'_> {
     /// There is a unit: one who sleeps is to look.
     fn open(&self) {
         self.gate().store(0, Ordering::SeqCst);
+        step("tracked.opened");
         wake(self.gate());
+        step("tracked.woke");
     }
 
     /// The keeper's number by which this process takes, and the cell in which it counts.
@@ -530,11 +555,13 @@ impl Tracked<'_> {
                 // Who has not looked leaves it to another.
                 if slept && taken.is_err() {
                     wake(self.gate());
+                    step("tracked.left_it");
                 }
                 return Err(Errno::ETIMEDOUT.into());
             }
             if taken.is_ok() {
                 self.state.watch(self.gate(), W, changes, until)?;
+                step("tracked.woken");
                 slept = true;
             }
         }
@@ -573,6 +600,7 @@ impl Tracked<'_> {
         let cell = self.state.table().cell(self.state.slot()?, self.cell);
         let less = |has: u32| has.checked_sub(1);
         cell.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less).map_err(|_| Errno::EPERM)?;
+        step("tracked.gave");
         if self.gate().load(Ordering::SeqCst) != 0 {
             self.open();
         }

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::steps;
+use super::steps::{self, step};
 use super::table::Table;
 use crate::deadline::Deadline;
 use crate::sys::futex::{self, Expected, WAITV_MAX};
@@ -97,7 +97,7 @@ unsafe fn whole(half: &AtomicU32, index: usize) -> &AtomicU64 {
 }
 
 fn slice(deadline: Deadline, slice_ns: i64) -> i64 {
-    let end = clock::monotonic_ns().saturating_add(steps::slice_ns(slice_ns));
+    let end = clock::monotonic_ns().saturating_add(slice_ns);
     deadline.ns().map_or(end, |deadline| deadline.min(end))
 }
 
@@ -107,7 +107,7 @@ pub(super) fn is_over(deadline: Deadline) -> bool {
 
 /// Sleeps while the word has this value, for a slice: false when that is over, and the deadline is not.
 pub(super) fn sleep(word: &AtomicU32, value: u32, deadline: Deadline) -> bool {
-    let until = slice(deadline, SLICE_NS);
+    let until = slice(deadline, steps::slice_ns(SLICE_NS));
     futex::wait(word, value, Some(until)) != Err(Errno::ETIMEDOUT) || deadline.ns() == Some(until)
 }
 
@@ -151,9 +151,10 @@ pub(super) fn watch(
                 }
             }
             // More than it takes: the others are looked at in between.
-            let slice_ns = if count == WAITV_MAX { SHORT_SLICE_NS } else { SLICE_NS };
+            let slice_ns = if count == WAITV_MAX { SHORT_SLICE_NS } else { steps::slice_ns(SLICE_NS) };
             futex::wait_any(&words[..count], Some(slice(deadline, slice_ns)))
         };
+        step("watch.woken");
         match woken {
             Ok(0) => return Wake::Word,
             Err(Errno::ENOSYS | Errno::EPERM) => WITHOUT_WAITV.store(true, Ordering::Relaxed),
