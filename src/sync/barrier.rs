@@ -4,18 +4,7 @@
 //! `count`, each from 0 by compare-and-swap, once. It has no owner, and nothing of it is robust.
 //!
 //! A process is a member from when it makes, finds or first uses the barrier until it leaves the party. Its cell
-//! says so, and which breaks it has heard of:
-//!
-//! | cell | meaning | written by | after a crash |
-//! |---|---|---|---|
-//! | 0 | no member | who takes the slot; who leaves; who has told of the death | – |
-//! | MARK, breaks, claim | a member that has heard of so many breaks | its process | the next who comes tells |
-//! | MARK, TELLS, breaks, claim | it died, and breaks the round that has so many breaks | who tells | whoever tells goes on with it |
-//!
-//! To tell of a death is to break a round: all who wait in it are told, and whoever arrives later and finds more
-//! breaks than it has heard of is told then, instead of waiting. The number of breaks in the dead one's cell makes
-//! it one break, however many tell, and whoever of them dies: when the word has another number it is done. The
-//! claim tells a cell from that of the slot's next owner. Who takes a dead slot tells first.
+//! says so, and which breaks it has heard of: `member` has that.
 //!
 //! Sleepers sleep on the word's upper half, and at the same time on all who could die. Who ends a round wakes them
 //! all; if it dies before, its death does, and they see that the round has ended.
@@ -23,10 +12,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::member::{self, take_back, Member, Refused, CLAIM_MASK};
 use super::mutex::DEATH;
 use super::object::{Head, Kind};
 use super::party::{Party, State};
-use super::round::{Round, BREAKS_MASK, COUNT_MAX};
+use super::round::{Round, COUNT_MAX};
 use super::settle::LOOK;
 use super::steps::step;
 use super::table::{Slot, MARK};
@@ -49,17 +39,9 @@ const SIZE: usize = size_of::<Shared>();
 
 static KIND: Kind = Kind { name: "barrier", magic: Kind::magic(b'B'), size: SIZE, blank_from: SIZE };
 
-/// In a cell.
-const TELLS: u32 = 1 << 30;
-const BREAKS_SHIFT: u32 = 16;
-const CLAIM_MASK: u32 = (1 << BREAKS_SHIFT) - 1;
-
 /// Looks before sleep: for those who come at the same moment. Longer would keep others from coming, where there are
 /// fewer processors than they.
 const LOOKS: u32 = 10;
-
-/// Tries before the deadline is looked at.
-const TRIES: u32 = 100;
 
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +57,6 @@ pub struct Barrier<'p> {
     state: &'p State,
     offset: usize,
     made: bool,
-}
-
-/// A barrier as its bytes say, which were read once, and this process's place in it.
-struct Member<'p> {
-    round: &'p AtomicU64,
-    count: u32,
-    cell: u32,
-    own: &'p AtomicU32,
-    claim: u32,
 }
 
 impl Party<'_> {
@@ -153,35 +126,6 @@ fn claim(slot: &Slot) -> u32 {
     (slot.identity.load(Ordering::Acquire) >> 32) as u32 & CLAIM_MASK
 }
 
-/// Breaks a round because of a member that died, whose cell this is. False where the word did not hold still.
-fn tell(round: &AtomicU64, cell: &AtomicU32) -> bool {
-    let swap = |from, to| cell.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-    for _ in 0..TRIES {
-        let seen = Round(round.load(Ordering::Acquire));
-        let member = cell.load(Ordering::Acquire);
-        if member & MARK == 0 {
-            return true;
-        }
-        if member & TELLS == 0 {
-            swap(member, MARK | TELLS | seen.breaks() << BREAKS_SHIFT | member & CLAIM_MASK);
-            step("barrier.tells");
-        } else if member >> BREAKS_SHIFT & BREAKS_MASK != seen.breaks() {
-            // Done. Whoever has taken the slot meanwhile has another claim.
-            swap(member, 0);
-            step("barrier.told");
-            return true;
-        } else {
-            let next = seen.end(true).0;
-            if round.compare_exchange(seen.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                step("barrier.broke");
-                wake_all(round);
-                step("barrier.woke_the_broken");
-            }
-        }
-    }
-    false
-}
-
 /// Tells of a death in all barriers of which a slot's process was a member. False where it could not be told.
 pub(super) fn tell_everywhere(state: &State, slot: u32) -> bool {
     let table = state.table();
@@ -191,7 +135,7 @@ pub(super) fn tell_everywhere(state: &State, slot: u32) -> bool {
             return true;
         }
         match state.object_of(number, &KIND) {
-            Some(offset) => tell(round(state, offset), cell),
+            Some(offset) => member::tell(round(state, offset), cell, wake_all),
             // A peer's bytes.
             None => true,
         }
@@ -221,9 +165,9 @@ impl<'p> Barrier<'p> {
                 return Err(Errno::ETIMEDOUT.into());
             }
         }
-        match member.arrive(deadline)? {
+        match arrive(&member, deadline)? {
             None => Ok(Passed::Serial),
-            Some(arrived) => member.passed(self.wait_for_the_others(&member, arrived, seen, deadline)?),
+            Some(arrived) => passed(&member, self.wait_for_the_others(&member, arrived, seen, deadline)?),
         }
     }
 
@@ -238,7 +182,7 @@ impl<'p> Barrier<'p> {
         let soon = Deadline::after(DEATH);
         let told = self.tell_of_the_dead(&member, soon);
         let arrived = match arrived {
-            None if told => match member.arrive(soon) {
+            None if told => match arrive(&member, soon) {
                 Ok(None) => {
                     watch.done(stamp)?;
                     return Ok(Passed::Serial);
@@ -254,7 +198,7 @@ impl<'p> Barrier<'p> {
         };
         let now = Round(member.round.load(Ordering::Acquire));
         if let Some(broken) = arrived.and_then(|arrived| now.was_broken(arrived)) {
-            return member.passed(broken);
+            return passed(&member, broken);
         }
         let hold = arrived.map_or(Hold::NOTHING, |own| Hold { word: stamp, own, give_back: Some(give_back) });
         // Until it has arrived, or the dead have ended, there is more than the round to wait for.
@@ -271,7 +215,7 @@ impl<'p> Barrier<'p> {
         let member = self.member()?;
         let stamp = stamp(member.round);
         match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, besides.hold.own)) {
-            Some(broken) => member.passed(broken),
+            Some(broken) => passed(&member, broken),
             None => {
                 watch.done(stamp)?;
                 Err(Errno::ECANCELED.into())
@@ -309,7 +253,7 @@ impl<'p> Barrier<'p> {
             if cell.load(Ordering::Acquire) & MARK == 0 || !slot.is_dead() {
                 return true;
             }
-            self.state.settle(deadline) && tell(member.round, cell)
+            self.state.settle(deadline) && member::tell(member.round, cell, wake_all)
         })
     }
 
@@ -352,75 +296,20 @@ impl<'p> Barrier<'p> {
     }
 }
 
-impl Member<'_> {
-    /// One more has come: the stamp of the round that it waits for, or None for the last one, who has ended it.
-    fn arrive(&self, deadline: Deadline) -> Result<Option<u32>, Code> {
-        let mut tries = 0;
-        loop {
-            let seen = Round(self.round.load(Ordering::Acquire));
-            if self.has_news(seen) {
-                return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
-            }
-            let is_last = seen.arrived() + 1 >= self.count;
-            let next = if is_last { seen.end(false) } else { seen.arrive() };
-            if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                if !is_last {
-                    step("barrier.arrived");
-                    return Ok(Some(seen.stamp()));
-                }
-                step("barrier.ended");
-                if seen.arrived() > 0 {
-                    wake_all(self.round);
-                    step("barrier.woke_all");
-                }
-                return Ok(None);
-            }
-            tries += 1;
-            if tries > TRIES && wait::is_over(deadline) {
-                return Err(Errno::ETIMEDOUT.into());
-            }
-        }
-    }
-
-    /// The round of one who was not the last has ended.
-    fn passed(&self, broken: bool) -> Result<Passed, Code> {
-        if !broken {
-            return Ok(Passed::Other);
-        }
-        self.has_news(Round(self.round.load(Ordering::Acquire)));
-        Err(Code::from_raw(SHMKIT_E_PEER_DIED))
-    }
-
-    /// Whether there were breaks of which this process has not heard; now it has.
-    fn has_news(&self, now: Round) -> bool {
-        let heard = self.own.load(Ordering::Relaxed) >> BREAKS_SHIFT & BREAKS_MASK;
-        if heard == now.breaks() {
-            return false;
-        }
-        self.hear(now);
-        true
-    }
-
-    fn hear(&self, now: Round) {
-        self.own.store(MARK | now.breaks() << BREAKS_SHIFT | self.claim, Ordering::Release);
-        step("barrier.heard");
-    }
+fn arrive(member: &Member<'_>, deadline: Deadline) -> Result<Option<u32>, Code> {
+    member.arrive(|| wait::is_over(deadline), wake_all).map_err(|refused| match refused {
+        Refused::PeerDied => Code::from_raw(SHMKIT_E_PEER_DIED),
+        Refused::Late => Errno::ETIMEDOUT.into(),
+    })
 }
 
-/// One who gives up has not arrived; unless the round has ended meanwhile: whether it was broken.
-fn take_back(round: &AtomicU64, arrived: u32) -> Option<bool> {
-    for _ in 0..TRIES {
-        let seen = Round(round.load(Ordering::Acquire));
-        if let Some(broken) = seen.was_broken(arrived) {
-            return Some(broken);
-        }
-        let next = seen.take_back()?;
-        if round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            step("barrier.took_back");
-            break;
-        }
+/// The round of one who was not the last has ended.
+fn passed(member: &Member<'_>, broken: bool) -> Result<Passed, Code> {
+    if !broken {
+        return Ok(Passed::Other);
     }
-    None
+    member.has_news(Round(member.round.load(Ordering::Acquire)));
+    Err(Code::from_raw(SHMKIT_E_PEER_DIED))
 }
 
 /// # Safety

@@ -1,12 +1,6 @@
 //! A condition: those who hold a mutex wait until somebody says that what it guards has changed.
 //!
-//! | bits of `word` | meaning | written by | after a crash |
-//! |---|---|---|---|
-//! | 0…31 | sequence: how many of those who waited were signalled for | + as many as `waiting` becomes less, who signals | – |
-//! | 32…55 | waiting: how many have begun to wait and nobody has signalled for, or more | +1 who waits, −1 who signals or gives up, 0 who signals to all | too many: each costs one later signal a system call for nothing |
-//! | 56…63 | `C`: so that one look tells that a condition is there, and nobody waits | the first initialiser | – |
-//!
-//! All change in one step. Who waits adds itself while it holds the mutex, and sleeps as long as the sequence is
+//! `signals` has the word. Who waits adds itself while it holds the mutex, and sleeps as long as the sequence is
 //! what it was then. Who signals sees nobody waiting, and is done; or counts one off, changes the sequence, and
 //! wakes one. It does not touch the word after that: who was woken may give the bytes back.
 //!
@@ -39,6 +33,7 @@ use super::mutex::{Locked, Mutex};
 use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::settle::Looks;
+use super::signals::{self, add, sequence, withdraw, MARK};
 use super::steps::step;
 use super::wait::{self, Wake};
 use super::watcher::{Besides, Hold, Turn, Until, Watch};
@@ -64,12 +59,6 @@ static KIND: Kind = Kind {
     size: SIZE,
     blank_from: offset_of!(Shared, reserved),
 };
-
-/// One who waits.
-const WAITER: u64 = 1 << 32;
-/// As many as waiting has bits; there are never so many threads.
-const WAITERS: u64 = (1 << 56) - WAITER;
-const MARK: u64 = (b'C' as u64) << 56;
 
 /// A condition of those who use a mutex of the same party. All methods work through any handle on the same 48
 /// bytes.
@@ -129,42 +118,14 @@ fn fill(shared: &Shared) -> Result<()> {
 #[inline(always)]
 fn is_idle(state: &State, at: *const u8) -> bool {
     // The mutex has ordered this after the waiter's step.
-    shared(state, at).word.load(Ordering::Relaxed) >> 32 == MARK >> 32
-}
-
-fn sequence(word: u64) -> u32 {
-    word as u32
-}
-
-fn waits(word: u64) -> bool {
-    word & WAITERS != 0
-}
-
-/// Adds one who waits, and tells what sequence it has seen.
-fn add(word: &AtomicU64) -> u32 {
-    // What dead ones have left does not run over.
-    let more = |now: u64| (now & WAITERS != WAITERS).then(|| now + WAITER);
-    let seen = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-    sequence(seen.unwrap_or_else(|full| full))
-}
-
-/// Takes back what the one added who has seen this sequence: false where there was a signal since.
-fn withdraw(word: &AtomicU64, seen: u32) -> bool {
-    let less = |now: u64| (sequence(now) == seen && waits(now)).then(|| now - WAITER);
-    word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    signals::is_idle(shared(state, at).word.load(Ordering::Relaxed))
 }
 
 /// Lets one of those who wait go, or all.
-fn signal(word: &AtomicU64, count: i32) {
-    let signalled = |now: u64| {
-        let waiting = now & WAITERS;
-        let these = if count == 1 { waiting.min(WAITER) } else { waiting };
-        let sequence = sequence(now).wrapping_add((these >> 32) as u32);
-        waits(now).then_some(MARK | (waiting - these) | u64::from(sequence))
-    };
-    if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, signalled).is_ok() {
+fn signal(word: &AtomicU64, all: bool) {
+    if signals::signal(word, all) {
         step("cond.notified");
-        let _ = futex::wake(wait::low_half(word), count);
+        let _ = futex::wake(wait::low_half(word), if all { i32::MAX } else { 1 });
         step("cond.woke");
     }
 }
@@ -175,7 +136,7 @@ unsafe fn give_back(half: *const AtomicU32, seen: u32) {
     // SAFETY: the caller's promise.
     let word = unsafe { wait::whole_of_low(&*half) };
     if !withdraw(word, seen) {
-        signal(word, 1);
+        signal(word, false);
     }
 }
 
@@ -185,7 +146,7 @@ unsafe fn give_back(half: *const AtomicU32, seen: u32) {
 /// As for [`give_back`].
 unsafe fn signal_another(half: *const AtomicU32, _: u32) {
     // SAFETY: the caller's promise.
-    signal(unsafe { wait::whole_of_low(&*half) }, 1);
+    signal(unsafe { wait::whole_of_low(&*half) }, false);
 }
 
 impl Condvar<'_> {
@@ -290,7 +251,7 @@ impl Condvar<'_> {
     pub fn notify_one(&self) -> Result<(), Code> {
         match is_idle(self.state, self.state.at(self.offset)) {
             true => Ok(()),
-            false => self.notify(1),
+            false => self.notify(false),
         }
     }
 
@@ -299,14 +260,14 @@ impl Condvar<'_> {
     pub fn notify_all(&self) -> Result<(), Code> {
         match is_idle(self.state, self.state.at(self.offset)) {
             true => Ok(()),
-            false => self.notify(i32::MAX),
+            false => self.notify(true),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn notify(&self, count: i32) -> Result<(), Code> {
-        signal(self.word()?, count);
+    fn notify(&self, all: bool) -> Result<(), Code> {
+        signal(self.word()?, all);
         Ok(())
     }
 

@@ -13,14 +13,12 @@
 
 use super::lock::{self, Caller, Taken, OD, TM};
 use super::port::{compiler_fence, fence, step, AtomicU32, Ordering};
+use super::table::MARK;
 use Ordering::{Relaxed, Release, SeqCst};
 
 pub(super) const NOBODY: u32 = 0;
 pub(super) const DRAINS: u32 = 1;
 pub(super) const WRITES: u32 = 2;
-
-/// As many as a cell counts: its highest bit says something else.
-pub(super) const READS_MAX: u32 = u32::MAX >> 1;
 
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
@@ -37,7 +35,7 @@ impl Words<'_> {
         step("rwlock.counted_in");
         if self.lock.word.load(SeqCst) & (TM | OD) == 0
             && lock::is_recoverable(self.lock)
-            && before < READS_MAX
+            && before < MARK - 1
         {
             step("rwlock.reads");
             return true;

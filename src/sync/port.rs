@@ -4,7 +4,7 @@
 
 pub(super) use super::steps::step;
 pub(super) use std::hint::spin_loop;
-pub(super) use std::sync::atomic::{compiler_fence, fence, AtomicU32, Ordering};
+pub(super) use std::sync::atomic::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
 
 /// Looks before sleep, with 1, 2, 4, … pauses in between: 127, some microseconds.
 pub(super) const LOOKS: u32 = 7;

@@ -36,9 +36,10 @@ use super::mutex::{Locked, Thread};
 use super::nodes::Node;
 use super::object::{Head, Kind};
 use super::party::{Party, State};
-use super::phase::{Words, NOBODY, READS_MAX};
+use super::phase::{Words, NOBODY};
 use super::reads;
 use super::steps::step;
+use super::table::MARK;
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sys::{futex, thread, Errno};
@@ -426,7 +427,7 @@ impl<'p> RwLock<'p> {
     fn read_again(&self, own: u32) -> Result<Option<Locked>, Code> {
         let (state, node, shared) = (self.state, self.state.node(self.offset), self.shared());
         let cell = counts_in(node);
-        if cell.load(Ordering::Relaxed) >= READS_MAX {
+        if cell.load(Ordering::Relaxed) >= MARK - 1 {
             return Err(Errno::EAGAIN.into());
         }
         if shared.head.word.load(Ordering::Relaxed) & TM == own && state.is_holder(node) {

@@ -169,6 +169,8 @@ fn a_barrier_at_each_step() {
         });
         each("tells", &|scene| dies_telling(scene, false));
         each("tells others who wait", &|scene| dies_telling(scene, true));
-        seen.assert_all_of(&[include_str!("../../../src/sync/barrier.rs")], &[]);
+        let sources =
+            [include_str!("../../../src/sync/barrier.rs"), include_str!("../../../src/sync/member.rs")];
+        seen.assert_all_of(&sources, &[]);
     });
 }

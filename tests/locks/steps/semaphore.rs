@@ -13,7 +13,8 @@ const TRACKED: SemaphoreFlags = SemaphoreFlags::TRACKED;
 const TAKES: &[&str] = &["semaphore.took", "semaphore.took_at_once"];
 const GIVES: &[&str] = &["semaphore.gave", "semaphore.gave_at_once"];
 
-const SOURCE: &str = include_str!("../../../src/sync/semaphore.rs");
+const SOURCES: &[&str] =
+    &[include_str!("../../../src/sync/semaphore.rs"), include_str!("../../../src/sync/units.rs")];
 
 fn semaphore<'p>(party: &'p Party<'_>, units: u32, flags: SemaphoreFlags) -> Semaphore<'p> {
     party.semaphore(FIRST, units, flags).unwrap()
@@ -155,7 +156,7 @@ fn a_plain_semaphore_at_each_step() {
         each("waits for some, and is overtaken", &|scene| dying_waiter(scene, 3, true));
         each("finds more than it needs", &finds_more);
         // Its deadline is over in the moment in which somebody has opened the gate, and woken it.
-        seen.assert_all_of(&[SOURCE], &["tracked.", "semaphore.left_it"]);
+        seen.assert_all_of(SOURCES, &["tracked.", "semaphore.left_it"]);
     });
 }
 
@@ -312,6 +313,6 @@ fn a_tracked_semaphore_at_each_step() {
             seen.at_each_step(situation.name, |scene| tracked(scene, situation));
         }
         // Its deadline is over while somebody is stopped who takes.
-        seen.assert_all_of(&[SOURCE], &["semaphore.", "tracked.left_it"]);
+        seen.assert_all_of(SOURCES, &["semaphore.", "tracked.left_it"]);
     });
 }
