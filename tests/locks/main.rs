@@ -14,6 +14,7 @@ mod mutex;
 mod named;
 mod once;
 mod party;
+mod readers;
 mod watch;
 mod rwlock;
 mod semaphore;
