@@ -125,9 +125,9 @@ func TestBarrierOfManyGoroutines(t *testing.T) {
 			}()
 		}
 		b.arrived(t, waiters)
-		// A few for the calls of C, and one of the library's for each 126 watches.
+		// Some are for the calls of C that have run at once, and one is the library's for each 126 watches.
 		more := threads() - before
-		check(t, more < 30, "%d goroutines wait, and there are %d more threads", waiters, more)
+		check(t, more < waiters/2, "%d goroutines wait, and there are %d more threads", waiters, more)
 		refused(t, b.party.Leave(), syscall.EBUSY, "Leave")
 		serial, err := barrier.Wait(t.Context())
 		ok(t, err)
