@@ -227,7 +227,7 @@ impl<'p> Barrier<'p> {
     pub fn wait_watch(&self, watch: &Watch) -> Result<Passed, Code> {
         let member = self.member()?;
         let stamp = stamp(member.round);
-        let arrived = watch.take_hold(stamp)?.map(|besides| besides.hold.own);
+        let arrived = watch.take_hold(stamp)?.map(|besides| Round(besides.hold.own));
         let seen = self.state.changes();
         let soon = Deadline::after(DEATH);
         let told = self.tell_of_the_dead(&member, soon);
@@ -250,10 +250,11 @@ impl<'p> Barrier<'p> {
         if let Some(broken) = arrived.and_then(|arrived| now.was_broken(arrived)) {
             return member.passed(broken);
         }
-        let hold = arrived.map_or(Hold::NOTHING, |own| Hold { word: stamp, own, give_back: Some(give_back) });
+        let hold =
+            arrived.map_or(Hold::NOTHING, |Round(own)| Hold { word: stamp, own, give_back: Some(give_back) });
         // Until it has arrived, or the dead have ended, there is more than the round to wait for.
         let again = if told && arrived.is_some() { Deadline::NEVER } else { Deadline::after(LOOK) };
-        let until = Until::UpperNot(arrived.unwrap_or(now.stamp()));
+        let until = Until::UpperNot(arrived.unwrap_or(now).stamp());
         let besides = Besides::changes(self.state, seen).until(again).holding(hold);
         watch.arm((stamp, until, Turn::All), besides)?;
         Err(Errno::EAGAIN.into())
@@ -264,7 +265,7 @@ impl<'p> Barrier<'p> {
     pub fn cancel_watch(&self, watch: &Watch) -> Result<Passed, Code> {
         let member = self.member()?;
         let stamp = stamp(member.round);
-        match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, besides.hold.own)) {
+        match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, Round(besides.hold.own))) {
             Some(broken) => member.passed(broken),
             None => {
                 watch.done(stamp)?;
@@ -311,7 +312,7 @@ impl<'p> Barrier<'p> {
     fn wait_for_the_others(
         &self,
         member: &Member<'_>,
-        arrived: u32,
+        arrived: Round,
         mut seen: u32,
         deadline: Deadline,
     ) -> Result<bool, Code> {
@@ -337,7 +338,7 @@ impl<'p> Barrier<'p> {
                 continue;
             }
             seen = now;
-            if let Err(code) = self.state.watch(stamp(round), arrived, seen, deadline) {
+            if let Err(code) = self.state.watch(stamp(round), arrived.stamp(), seen, deadline) {
                 take_back(round, arrived);
                 return Err(code);
             }
@@ -346,8 +347,8 @@ impl<'p> Barrier<'p> {
 }
 
 impl Member<'_> {
-    /// One more has come: the stamp of the round that it waits for, or None for the last one, who has ended it.
-    fn arrive(&self, deadline: Deadline) -> Result<Option<u32>, Code> {
+    /// One more has come, in this round; None for the last one, who has ended it.
+    fn arrive(&self, deadline: Deadline) -> Result<Option<Round>, Code> {
         let mut tries = 0;
         loop {
             let seen = Round(self.round.load(Ordering::Acquire));
@@ -360,7 +361,7 @@ impl Member<'_> {
                 if is_last && seen.arrived() > 0 {
                     wake_all(self.round);
                 }
-                return Ok((!is_last).then_some(seen.stamp()));
+                return Ok((!is_last).then_some(seen));
             }
             tries += 1;
             if tries > TRIES && wait::is_over(deadline) {
@@ -394,7 +395,7 @@ impl Member<'_> {
 }
 
 /// One who gives up has not arrived; unless the round has ended meanwhile: whether it was broken.
-fn take_back(round: &AtomicU64, arrived: u32) -> Option<bool> {
+fn take_back(round: &AtomicU64, arrived: Round) -> Option<bool> {
     for _ in 0..TRIES {
         let seen = Round(round.load(Ordering::Acquire));
         if let Some(broken) = seen.was_broken(arrived) {
@@ -410,9 +411,9 @@ fn take_back(round: &AtomicU64, arrived: u32) -> Option<bool> {
 
 /// # Safety
 /// The stamp is a barrier's that is mapped.
-unsafe fn give_back(stamp: *const AtomicU32, arrived: u32) {
+unsafe fn give_back(stamp: *const AtomicU32, arrived: u64) {
     // SAFETY: the caller's promise.
-    take_back(unsafe { wait::whole_of_high(&*stamp) }, arrived);
+    take_back(unsafe { wait::whole_of_high(&*stamp) }, Round(arrived));
 }
 
 impl fmt::Debug for Barrier<'_> {

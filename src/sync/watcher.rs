@@ -378,7 +378,7 @@ impl Guard<'_> {
         for slot in self.slots.iter_mut() {
             if slot.state == ARMED && slot.word == word && slot.until == until {
                 slot.until = Until::Signalled(next);
-                slot.besides.hold.own = next;
+                slot.besides.hold.own = next.into();
             }
         }
     }
