@@ -3231,9 +3231,8 @@ int shm_barrier_wait_until(struct shm_party *party,
 /**
  * Goes on if the others are there. If they are not, this has arrived, as one thread more that waits,
  * and the watch's descriptor becomes readable when the round may have ended: see shm_watch_open. Then
- * call again, with the same watch: it goes on with the arrival, and does not arrive again. Let no more
- * than eight rounds pass without a call, or the round counts as one that a death has ended. A death
- * may make a call take 2 ms.
+ * call again, with the same watch: it goes on with the arrival, and does not arrive again. A death may
+ * make a call take 2 ms.
  *
  * shm_barrier_cancel_watch ends the wait before. To use the watch for something else, or to close it,
  * takes the arrival back, too, but tells nobody whether the round had ended.

@@ -177,7 +177,7 @@ impl<'p> Barrier<'p> {
     pub fn wait_watch(&self, watch: &Watch) -> Result<Passed, Code> {
         let member = self.member()?;
         let stamp = stamp(member.round);
-        let arrived = watch.take_hold(stamp)?.map(|besides| besides.hold.own);
+        let arrived = watch.take_hold(stamp)?.map(|besides| Round(besides.hold.own));
         let seen = self.state.changes();
         let soon = Deadline::after(DEATH);
         let told = self.tell_of_the_dead(&member, soon);
@@ -200,10 +200,11 @@ impl<'p> Barrier<'p> {
         if let Some(broken) = arrived.and_then(|arrived| now.was_broken(arrived)) {
             return passed(&member, broken);
         }
-        let hold = arrived.map_or(Hold::NOTHING, |own| Hold { word: stamp, own, give_back: Some(give_back) });
+        let hold =
+            arrived.map_or(Hold::NOTHING, |Round(own)| Hold { word: stamp, own, give_back: Some(give_back) });
         // Until it has arrived, or the dead have ended, there is more than the round to wait for.
         let again = if told && arrived.is_some() { Deadline::NEVER } else { Deadline::after(LOOK) };
-        let until = Until::UpperNot(arrived.unwrap_or(now.stamp()));
+        let until = Until::UpperNot(arrived.unwrap_or(now).stamp());
         let besides = Besides::changes(self.state, seen).until(again).holding(hold);
         watch.arm((stamp, until, Turn::All), besides)?;
         Err(Errno::EAGAIN.into())
@@ -214,7 +215,7 @@ impl<'p> Barrier<'p> {
     pub fn cancel_watch(&self, watch: &Watch) -> Result<Passed, Code> {
         let member = self.member()?;
         let stamp = stamp(member.round);
-        match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, besides.hold.own)) {
+        match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, Round(besides.hold.own))) {
             Some(broken) => passed(&member, broken),
             None => {
                 watch.done(stamp)?;
@@ -261,7 +262,7 @@ impl<'p> Barrier<'p> {
     fn wait_for_the_others(
         &self,
         member: &Member<'_>,
-        arrived: u32,
+        arrived: Round,
         mut seen: u32,
         deadline: Deadline,
     ) -> Result<bool, Code> {
@@ -287,7 +288,7 @@ impl<'p> Barrier<'p> {
                 continue;
             }
             seen = now;
-            if let Err(code) = self.state.watch(stamp(round), arrived, seen, deadline) {
+            if let Err(code) = self.state.watch(stamp(round), arrived.stamp(), seen, deadline) {
                 take_back(round, arrived);
                 return Err(code);
             }
@@ -296,7 +297,7 @@ impl<'p> Barrier<'p> {
     }
 }
 
-fn arrive(member: &Member<'_>, deadline: Deadline) -> Result<Option<u32>, Code> {
+fn arrive(member: &Member<'_>, deadline: Deadline) -> Result<Option<Round>, Code> {
     member.arrive(|| wait::is_over(deadline), wake_all).map_err(|refused| match refused {
         Refused::PeerDied => Code::from_raw(SHMKIT_E_PEER_DIED),
         Refused::Late => Errno::ETIMEDOUT.into(),
@@ -314,9 +315,9 @@ fn passed(member: &Member<'_>, broken: bool) -> Result<Passed, Code> {
 
 /// # Safety
 /// The stamp is a barrier's that is mapped.
-unsafe fn give_back(stamp: *const AtomicU32, arrived: u32) {
+unsafe fn give_back(stamp: *const AtomicU32, arrived: u64) {
     // SAFETY: the caller's promise.
-    take_back(unsafe { wait::whole_of_high(&*stamp) }, arrived);
+    take_back(unsafe { wait::whole_of_high(&*stamp) }, Round(arrived));
 }
 
 impl fmt::Debug for Barrier<'_> {

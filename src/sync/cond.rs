@@ -132,10 +132,10 @@ fn signal(word: &AtomicU64, all: bool) {
 
 /// # Safety
 /// The half is the lower one of a condition's word that is mapped.
-unsafe fn give_back(half: *const AtomicU32, seen: u32) {
+unsafe fn give_back(half: *const AtomicU32, seen: u64) {
     // SAFETY: the caller's promise.
     let word = unsafe { wait::whole_of_low(&*half) };
-    if !withdraw(word, seen) {
+    if !withdraw(word, seen as u32) {
         signal(word, false);
     }
 }
@@ -144,7 +144,7 @@ unsafe fn give_back(half: *const AtomicU32, seen: u32) {
 ///
 /// # Safety
 /// As for [`give_back`].
-unsafe fn signal_another(half: *const AtomicU32, _: u32) {
+unsafe fn signal_another(half: *const AtomicU32, _: u64) {
     // SAFETY: the caller's promise.
     signal(unsafe { wait::whole_of_low(&*half) }, false);
 }
@@ -207,7 +207,7 @@ impl Condvar<'_> {
         }
         let has_begun = watch.take_hold(half)?;
         let (seen, changes) = match has_begun {
-            Some(besides) => (besides.hold.own, besides.changes),
+            Some(besides) => (besides.hold.own as u32, besides.changes),
             None => {
                 self.state.slot()?;
                 let changes = self.state.changes();
@@ -222,7 +222,7 @@ impl Condvar<'_> {
             return relock();
         }
         let (_, until) = Looks::default().until(self.state, Deadline::NEVER);
-        let hold = Hold { word: half, own: seen, give_back: Some(give_back) };
+        let hold = Hold { word: half, own: seen.into(), give_back: Some(give_back) };
         let besides = Besides::changes(self.state, changes).until(until).holding(hold);
         watch.arm((half, Until::Signalled(seen), Turn::All), besides)?;
         if has_begun.is_none() {

@@ -40,13 +40,12 @@ pub(super) enum Refused {
 }
 
 impl Member<'_> {
-    /// One more has come: the stamp of the round that it waits for, or None for the last one, who has ended it.
-    /// `wake_all` wakes those who sleep on the word's upper half.
+    /// One more has come, in this round; None for the last one, who has ended it. `wake_all` wakes those who sleep on the word's upper half.
     pub(super) fn arrive(
         &self,
         is_over: impl Fn() -> bool,
         wake_all: impl Fn(&AtomicU64),
-    ) -> Result<Option<u32>, Refused> {
+    ) -> Result<Option<Round>, Refused> {
         let mut tries = 0;
         loop {
             let seen = Round(self.round.load(Ordering::Acquire));
@@ -58,7 +57,7 @@ impl Member<'_> {
             if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 if !is_last {
                     step("barrier.arrived");
-                    return Ok(Some(seen.stamp()));
+                    return Ok(Some(seen));
                 }
                 step("barrier.ended");
                 if seen.arrived() > 0 {
@@ -120,7 +119,7 @@ pub(super) fn tell(round: &AtomicU64, cell: &AtomicU32, wake_all: impl Fn(&Atomi
 }
 
 /// One who gives up has not arrived; unless the round has ended meanwhile: whether it was broken.
-pub(super) fn take_back(round: &AtomicU64, arrived: u32) -> Option<bool> {
+pub(super) fn take_back(round: &AtomicU64, arrived: Round) -> Option<bool> {
     for _ in 0..TRIES {
         let seen = Round(round.load(Ordering::Acquire));
         if let Some(broken) = seen.was_broken(arrived) {

@@ -5,6 +5,7 @@
 //! no wake-up is lost with it:
 //! - Where one is woken and not all, only the oldest of the watches of one word waits in the kernel (`Turn::One`);
 //!   and while it is FIRED, its user about to try again, the others stay behind it, for a second at most.
+//! - Where the word counts its wake-ups (a condition's), each makes one watch FIRED, the oldest (`Guard::share`).
 //! - A user who gives up passes the wake-up on. If the thread may still be in the kernel's queue for the word,
 //!   the thread does, once it has left that.
 //! - While such a watch is FIRED its word is in the thread's pending slot: if the process dies, the kernel wakes
@@ -378,7 +379,7 @@ impl Guard<'_> {
         for slot in self.slots.iter_mut() {
             if slot.state == ARMED && slot.word == word && slot.until == until {
                 slot.until = Until::Signalled(next);
-                slot.besides.hold.own = next;
+                slot.besides.hold.own = next.into();
             }
         }
     }

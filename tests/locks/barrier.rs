@@ -526,6 +526,16 @@ fn a_round_that_has_ended_is_not_given_up() {
         assert_eq!(other.passes(), 1);
         assert_eq!(raw(barrier.cancel_watch(&watch)), Ok(Passed::Other));
         assert_eq!(raw(barrier.cancel_watch(&watch)), CANCELLED);
+        // Others may go on meanwhile, as long as they like.
+        arrive_by(&barrier, &watch);
+        other.wait();
+        assert_eq!(other.passes(), 1);
+        for _ in 0..20 {
+            other.wait();
+            dies.wait();
+            assert_eq!(other.passes() + dies.passes(), 1);
+        }
+        assert_eq!(raw(barrier.wait_watch(&watch)), Ok(Passed::Other));
         arrive_by(&barrier, &watch);
         dies.child.slay();
         other.wait();

@@ -89,7 +89,7 @@ impl RwLock<'_> {
             return Ok(taken.into());
         };
         let until = (state.table().cell(slot, cell), Until::Not(count), Turn::All);
-        let hold = Hold { word: &shared.head.word, own, give_back: Some(give_back) };
+        let hold = Hold { word: &shared.head.word, own: own.into(), give_back: Some(give_back) };
         watch.arm(until, Besides::changes(state, seen).holding(hold))?;
         Err(Errno::EAGAIN.into())
     }
@@ -104,7 +104,8 @@ fn taken_of(shared: &Shared) -> Taken {
 
 /// # Safety
 /// The word is that of a lock that is mapped.
-unsafe fn give_back(word: *const AtomicU32, own: u32) {
+unsafe fn give_back(word: *const AtomicU32, own: u64) {
+    let own = own as u32;
     // SAFETY: a lock begins with its word; all fields are atomic.
     let shared = unsafe { &*word.cast::<Shared>() };
     if shared.head.word.load(Ordering::Relaxed) & TM != own {

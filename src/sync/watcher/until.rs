@@ -81,9 +81,9 @@ pub struct Besides {
 #[repr(C)]
 pub struct Hold {
     pub word: *const AtomicU32,
-    pub own: u32,
+    pub own: u64,
     /// Called for the word, while that is mapped.
-    pub give_back: Option<unsafe fn(*const AtomicU32, u32)>,
+    pub give_back: Option<unsafe fn(*const AtomicU32, u64)>,
 }
 
 impl Hold {

@@ -105,7 +105,7 @@ impl Shared {
         End::Told
     }
 
-    fn wait_for_the_others(&self, arrived: u32, mut seen: bool, gives_up: bool) -> Option<bool> {
+    fn wait_for_the_others(&self, arrived: Round, mut seen: bool, gives_up: bool) -> Option<bool> {
         loop {
             let now = self.slot.is_dead();
             let told = now == seen || self.tell_of_the_dead();
@@ -119,7 +119,9 @@ impl Shared {
                 continue;
             }
             seen = now;
-            self.slot.watched.wait_while(|| self.now().stamp() == arrived && self.slot.is_dead() == seen);
+            self.slot
+                .watched
+                .wait_while(|| self.now().stamp() == arrived.stamp() && self.slot.is_dead() == seen);
             step("barrier.woken");
         }
     }
@@ -179,7 +181,7 @@ fn dies(preemptions: usize, widow: bool) {
         let dies = died.clone();
         check(preemptions, move || {
             let shared = Shared::new(widow);
-            let first = shared.now().stamp();
+            let first = shared.now();
             let other = passer(&shared, 2, 2);
             let process = shared.process(1);
             let unused = AtomicU32::new(0);
