@@ -147,7 +147,7 @@ campaign:
 	$(need_rust)
 	SHMKIT_DEATHS=$(or $(DEATHS),10000) cargo test --quiet --locked --test locks campaign::
 
-## the lock's algorithm under a model checker: loom
+## the locks' algorithms under a model checker: loom
 loom: check-loom
 
 ## include/shmkit.h, from src/capi
@@ -366,7 +366,7 @@ check-test:
 	cargo test --locked --features steps --test locks -- steps::
 
 check-loom:
-	$(call heading,the lock under a model checker)
+	$(call heading,the locks under a model checker)
 	cargo test --quiet --locked --manifest-path tests/loom/Cargo.toml
 
 check-tool: $(TOOL_ASSETS)

@@ -3053,6 +3053,26 @@ int shm_cond_wait_until(struct shm_party *party,
                         int64_t deadline_ns);
 
 /**
+ * Unlocks the mutex, and lets the watch wait for a signal: -EAGAIN. Its descriptor becomes readable
+ * when there was one: see shm_watch_open. Then call again, with the same watch: now it locks the mutex,
+ * for which the watch may have to wait as well, so that -EAGAIN comes again. The last call returns
+ * what shm_mutex_lock_watch does, with the mutex locked; all before that without it. As after
+ * shm_cond_wait, there may have been no signal.
+ *
+ * shm_watch_cancel ends the wait, with the mutex not locked: lock it then, if need be. Another one
+ * who waits gets the signal that this would have got. A wait that is not ended by one of the two goes
+ * on with the next call, which unlocks nothing.
+ * Returns -EAGAIN the watch waits; or, as the last call, 0, SHMKIT_OWNER_DIED (1: positive), or, without
+ * the mutex, -ENOTRECOVERABLE; or, with nothing changed: -EPERM this process does not own the mutex,
+ * or the watch is another process's; -EINVAL NULL, or not a condition and a mutex of this party;
+ * -ENOLCK, -ENOMEM as shm_cond_wait.
+ */
+int shm_cond_wait_watch(struct shm_party *party,
+                        struct shm_cond *cond,
+                        struct shm_mutex *mutex,
+                        struct shm_watch *watch);
+
+/**
  * Wakes one who waits, if anybody does. The caller need not own the mutex; what is waited for is to
  * be changed by one who does.
  *
@@ -3207,6 +3227,31 @@ int shm_barrier_wait(struct shm_party *party, struct shm_barrier *barrier);
 int shm_barrier_wait_until(struct shm_party *party,
                            struct shm_barrier *barrier,
                            int64_t deadline_ns);
+
+/**
+ * Goes on if the others are there. If they are not, this has arrived, as one thread more that waits,
+ * and the watch's descriptor becomes readable when the round may have ended: see shm_watch_open. Then
+ * call again, with the same watch: it goes on with the arrival, and does not arrive again. A death may
+ * make a call take 2 ms.
+ *
+ * shm_barrier_cancel_watch ends the wait before. To use the watch for something else, or to close it,
+ * takes the arrival back, too, but tells nobody whether the round had ended.
+ * Returns as shm_barrier_wait, and: -EAGAIN the watch waits; -EPERM the watch is another process's.
+ */
+int shm_barrier_wait_watch(struct shm_party *party,
+                           struct shm_barrier *barrier,
+                           struct shm_watch *watch);
+
+/**
+ * Gives up a wait of shm_barrier_wait_watch. Whoever gives up has not waited, for the others either;
+ * unless the round had ended just before: then this says how, as shm_barrier_wait_watch would have.
+ *
+ * Returns -ECANCELED: given up, or the watch did not wait for this barrier; or 0, SHMKIT_E_PEER_DIED:
+ * so the round had ended; or: -EINVAL; -EPERM the watch is another process's.
+ */
+int shm_barrier_cancel_watch(struct shm_party *party,
+                             struct shm_barrier *barrier,
+                             struct shm_watch *watch);
 
 /**
  * Makes it of zeros, or finds that it is one. Every process that uses it may call this, in any order

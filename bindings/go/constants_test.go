@@ -65,17 +65,17 @@ var constants = map[string]any{
 	"SHMKIT_PLACE_PREFERRED":       shmkit.PlacePreferred,
 	"SHMKIT_PLACE_BIND":            shmkit.PlaceBind,
 	"SHMKIT_PLACE_INTERLEAVE":      shmkit.PlaceInterleave,
-	"SHMKIT_PARTY_ANY_THREAD":      1,    // Go has no locks yet
-	"SHMKIT_PARTY_CAN_SHRINK":      2,    // the same
-	"SHMKIT_OWNER_DIED":            1,    // the same
-	"SHMKIT_PARTY_CHANGED":         1,    // the same
-	"SHMKIT_EVENT_AUTO_RESET":      1,    // the same
-	"SHMKIT_NAMED_FIND":            1,    // the same
-	"SHMKIT_NAMED_ANY_OWNER":       2,    // the same
-	"SHMKIT_NAMED_ANY_THREAD":      4,    // the same
-	"SHMKIT_BARRIER_SERIAL":        1,    // the same
-	"SHMKIT_SEMAPHORE_TRACKED":     1,    // the same
-	"SHMKIT_ONCE_RUN":              2,    // the same
+	"SHMKIT_PARTY_ANY_THREAD":      1,    // Join gives it
+	"SHMKIT_PARTY_CAN_SHRINK":      2,    // PartyRiskShrink gives it
+	"SHMKIT_OWNER_DIED":            1,    // the repair function hears of it
+	"SHMKIT_PARTY_CHANGED":         1,    // Go has no shm_party_wait
+	"SHMKIT_EVENT_AUTO_RESET":      1,    // Party.Event gives it
+	"SHMKIT_NAMED_FIND":            1,    // NamedFind gives it
+	"SHMKIT_NAMED_ANY_OWNER":       2,    // NamedAnyOwner gives it
+	"SHMKIT_NAMED_ANY_THREAD":      4,    // OpenMutex and the like give it
+	"SHMKIT_BARRIER_SERIAL":        1,    // Barrier.Wait tells it
+	"SHMKIT_SEMAPHORE_TRACKED":     1,    // Party.Semaphore gives it
+	"SHMKIT_ONCE_RUN":              2,    // Once.Do does it
 	"SHMKIT_SEM_OR_OPEN":           512,  // OrOpen gives it
 	"SHMKIT_SEM_UNDO":              4096, // SysVOp.Undo gives it
 	"SHMKIT_QUEUE_OR_OPEN":         512,  // OrOpen gives it

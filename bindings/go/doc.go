@@ -20,7 +20,7 @@
 // is ErrShrunk.
 //
 // The memory is not Go's: the garbage collector does not look into it, and no pointer may lie there.
-// Neither the order of writes nor locks come with it: use sync/atomic on fields of shared structs.
+// The order of writes does not come with it: use sync/atomic on fields of shared structs, or locks.
 //
 // # Closing
 //
@@ -33,10 +33,17 @@
 // SysVSemaphores and SysVQueue are System V's, by the same keys as its segments. A semaphore that was
 // taken with Undo goes back when its process ends, however it ends.
 //
+// # Locks
+//
+// Region.Join makes the process a member of a Party: of those who share locks in a region, also from C and
+// Rust. There are Mutex, RWMutex, Cond, Semaphore, Barrier, Event and Once. What a process had that dies
+// comes back, and the next one is told. OpenMutex and the like need a name and no region.
+//
 // # Waiting
 //
-// What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread. What waits
-// for a semaphore or a queue tries, with pauses that grow to 4 milliseconds, and holds none either.
+// What waits for a socket waits in Go's netpoller, until its context ends, and holds no thread. So does what
+// waits for a lock of a Party. What waits for a System V semaphore or queue tries, with pauses that grow to
+// 4 milliseconds, and holds none either.
 //
 // # Inspection
 //

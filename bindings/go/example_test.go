@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"shmkit"
 )
@@ -251,4 +253,89 @@ func ExampleRegion_Residency() {
 	// 2 pages, in memory: false
 	// 1 pages, in memory: true
 	// 5 pages, in memory: false
+}
+
+// Two of any processes, here goroutines, wait for each other; the one that is told so does what is to be done once.
+func ExampleBarrier() {
+	region := value(shmkit.Create("board", shmkit.PartySize(0, 0)+shmkit.BarrierSize))
+	defer region.Close()
+	party := value(region.Join(0))
+	defer party.Leave()
+	barrier := value(party.Barrier(shmkit.PartySize(0, 0), 2))
+
+	meet := func() {
+		serial, err := barrier.Wait(context.Background())
+		switch {
+		case errors.Is(err, shmkit.ErrPeerDied):
+			fmt.Println("the other one has died")
+		case err != nil:
+			panic(err)
+		case serial:
+			fmt.Println("both are here")
+		}
+	}
+	var group sync.WaitGroup
+	group.Add(1)
+	go func() {
+		defer group.Done()
+		meet()
+	}()
+	meet()
+	group.Wait()
+	// Output: both are here
+}
+
+// A mailbox of one letter. Who takes it waits until there is one.
+func ExampleCond() {
+	const letterAt = 0 // behind it the party's table, and the locks
+	tableAt := 64
+	mutexAt := tableAt + shmkit.PartySize(0, 0)
+	region := value(shmkit.Create("mailbox", mutexAt+128))
+	defer region.Close()
+	party := value(region.Join(tableAt))
+	defer party.Leave()
+	mutex := value(party.Mutex(mutexAt, func() error { return nil })) // a letter is there or not: nothing is half done
+	filled := value(party.Cond(mutexAt + 64))
+
+	// In any process of the party.
+	go func() {
+		mutex.Lock()
+		defer mutex.Unlock()
+		if err := shmkit.Store(region, letterAt, int64(42)); err != nil {
+			panic(err)
+		}
+		if err := filled.Signal(); err != nil {
+			panic(err)
+		}
+	}()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	mutex.Lock()
+	defer mutex.Unlock()
+	for value(shmkit.Load[int64](region, letterAt)) == 0 {
+		if err := filled.Wait(ctx, mutex); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Println("letter", value(shmkit.Load[int64](region, letterAt)))
+	// Output: letter 42
+}
+
+// A lock that needs a name alone: one of these programs runs at a time, whatever becomes of the others.
+func ExampleOpenMutex() {
+	name := fmt.Sprintf("nightly job %d", os.Getpid())
+	mutex := value(shmkit.OpenMutex(name, func() error {
+		fmt.Println("the last run was killed")
+		return nil
+	}))
+	defer shmkit.UnlinkNamed(name) // no program does so that others use as well
+	defer mutex.Close()
+	if !mutex.TryLock() {
+		fmt.Println("another one is at it")
+		return
+	}
+	defer mutex.Unlock()
+	fmt.Println("at it")
+	// Output: at it
 }

@@ -23,6 +23,8 @@ var (
 	unitsAt   = mutexAt + 192
 	rwmutexAt = mutexAt + 256
 	onceAt    = mutexAt + 320
+	barrierAt = mutexAt + 384
+	condAt    = mutexAt + 448
 	boardSize = mutexAt + 512
 )
 
@@ -196,16 +198,6 @@ func init() {
 			_, err := h.hear()
 			return err
 		})
-	}
-	helpers["lock by name, and wait"] = func(h *helper) error {
-		mutex, err := shmkit.OpenMutex(h.args[0], func() error { return nil }, shmkit.NamedFind())
-		if err != nil {
-			return err
-		}
-		mutex.Lock()
-		h.say("locked")
-		_, err = h.hear()
-		return err
 	}
 	helpers["wait for event"] = func(h *helper) error {
 		b, err := inherited()
@@ -650,63 +642,6 @@ func TestOnceThatFails(t *testing.T) {
 	check(t, b.count(t) == 1, "%d times", b.count(t))
 	_, err = b.party.Once(mutexAt)
 	refused(t, err, syscall.EINVAL, "Once")
-}
-
-func TestNamedLocks(t *testing.T) {
-	nothingLeft(t)
-	name := fmt.Sprintf("shmkit go test %d", os.Getpid())
-	repairs := 0
-	repair := func() error { repairs++; return nil }
-	_, err := shmkit.OpenMutex(name, repair, shmkit.NamedFind())
-	refused(t, err, syscall.ENOENT, "OpenMutex")
-	refused(t, shmkit.UnlinkNamed(name), syscall.ENOENT, "UnlinkNamed")
-	mutex, err := shmkit.OpenMutex(name, repair, shmkit.NamedMode(0o640))
-	ok(t, err)
-	owner := start(t, "lock by name, and wait", nil, name)
-	owner.hears("locked")
-	check(t, !mutex.TryLock(), "locked what another has")
-	got := make(chan error, 1)
-	go func() { got <- mutex.LockContext(t.Context()) }()
-	owner.kill()
-	ok(t, <-got)
-	check(t, repairs == 1, "%d repairs", repairs)
-	refused(t, mutex.Close(), syscall.EBUSY, "Close")
-	mutex.Unlock()
-	check(t, mutex.TryLock(), "nobody has it")
-	mutex.Unlock()
-	_, err = shmkit.OpenEvent(name, false)
-	refused(t, err, syscall.EINVAL, "OpenEvent")
-	ok(t, mutex.Close())
-	ok(t, mutex.Close())
-	// Its memory is gone.
-	refused(t, mutex.LockContext(t.Context()), shmkit.ErrClosed, "LockContext")
-	panics(t, shmkit.ErrClosed, mutex.Unlock)
-	ok(t, shmkit.UnlinkNamed(name))
-
-	event, err := shmkit.OpenEvent(name, false)
-	ok(t, err)
-	same, err := shmkit.OpenEvent(name, false, shmkit.NamedFind(), shmkit.NamedAnyOwner())
-	ok(t, err)
-	go func() { got <- event.Wait(t.Context()) }()
-	ok(t, same.Set())
-	ok(t, <-got)
-	ok(t, same.Close())
-	ok(t, event.Close())
-	refused(t, event.Set(), shmkit.ErrClosed, "Set")
-	ok(t, shmkit.UnlinkNamed(name))
-
-	for what, call := range map[string]func() error{
-		"no name":      func() error { _, err := shmkit.OpenMutex("", repair); return err },
-		"a NUL":        func() error { _, err := shmkit.OpenMutex("a\x00b", repair); return err },
-		"a NUL again":  func() error { return shmkit.UnlinkNamed("a\x00b") },
-		"no repair":    func() error { _, err := shmkit.OpenMutex(name, nil); return err },
-		"a nil option": func() error { _, err := shmkit.OpenEvent(name, true, nil); return err },
-		"a mode":       func() error { _, err := shmkit.OpenEvent(name, true, shmkit.NamedMode(0o1777)); return err },
-	} {
-		t.Run(what, func(t *testing.T) { refused(t, call(), syscall.EINVAL, "") })
-	}
-	b := newBoard(t)
-	refused(t, b.mutex.Close(), syscall.EINVAL, "Close")
 }
 
 // panics fails the test unless the call panics with an error that is this one.

@@ -2,7 +2,7 @@ package shmkit
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -71,8 +71,8 @@ func (m *Mutex) Lock() {
 
 // LockContext locks, unless ctx ends before.
 //
-// Errors: what ended ctx; ENOTRECOVERABLE; what the repair has returned; ErrClosed (the party was left);
-// ENOLCK, ENOMEM, EMFILE.
+// Errors: what ended ctx; ENOTRECOVERABLE (so it is where the repair fails, whose error it matches as well);
+// ErrClosed (the party was left); ENOLCK, ENOMEM, EMFILE.
 func (m *Mutex) LockContext(ctx context.Context) error {
 	if m.lockAtOnce() {
 		return nil
@@ -177,9 +177,18 @@ func (m *Mutex) locked(op string, died bool, err error) error {
 		}
 	}()
 	if err := m.repair(); err != nil {
-		return fmt.Errorf("shmkit: %s: the owner of the lock has died, and what it guards could not be repaired: %w", op, err)
+		return beyondRepair(op, "the owner of the lock has died", err)
 	}
 	err = m.party.call(op, func(party capi.Party) *capi.Failure { return party.MutexConsistent(unsafe.Pointer(m.word)) })
 	repaired = err == nil
 	return err
+}
+
+// beyondRepair is the error of a lock whose repair has failed.
+func beyondRepair(op, what string, why error) error {
+	const errno = syscall.ENOTRECOVERABLE
+	return &Error{
+		Op: op, Code: Code(-int(errno)), Errno: errno, cause: errors.Join(errno, why),
+		Message: what + ", and what it guards could not be repaired: " + why.Error(),
+	}
 }

@@ -71,6 +71,50 @@ func OpenEvent(name string, autoReset bool, options ...NamedOption) (*Event, err
 	return &Event{party: p, at: at}, nil
 }
 
+// OpenRWMutex is OpenMutex, for a lock that many have for reading; repair is what it is for Party.RWMutex.
+// RWMutex.Close ends the use.
+func OpenRWMutex(name string, repair func() error, options ...NamedOption) (*RWMutex, error) {
+	const op = "OpenRWMutex"
+	if repair == nil {
+		return nil, refused(op, syscall.EINVAL, "no function repairs what a dead writer leaves")
+	}
+	p, at, err := openNamed(op, name, options, func(flags, mode uint32) (capi.Party, unsafe.Pointer, *capi.Failure) {
+		return capi.OpenRWLock(name, flags, mode)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &RWMutex{party: p, at: at, repair: repair}, nil
+}
+
+// OpenSemaphore is OpenMutex, for a semaphore; units and tracked are what they are for Party.Semaphore.
+// Semaphore.Close ends the use.
+func OpenSemaphore(name string, units int, tracked bool, options ...NamedOption) (*Semaphore, error) {
+	const op = "OpenSemaphore"
+	kind, err := semaphoreKind(op, units, tracked)
+	if err != nil {
+		return nil, err
+	}
+	p, at, err := openNamed(op, name, options, func(flags, mode uint32) (capi.Party, unsafe.Pointer, *capi.Failure) {
+		return capi.OpenSemaphore(name, uint32(units), kind, flags, mode)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Semaphore{party: p, at: at}, nil
+}
+
+// OpenOnce is OpenMutex, for a once. Once.Close ends the use.
+func OpenOnce(name string, options ...NamedOption) (*Once, error) {
+	p, at, err := openNamed("OpenOnce", name, options, func(flags, mode uint32) (capi.Party, unsafe.Pointer, *capi.Failure) {
+		return capi.OpenOnce(name, flags, mode)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Once{party: p, at: at}, nil
+}
+
 // UnlinkNamed takes a name away, of whatever kind. Who has it open keeps what he has; the next who opens it
 // makes another one.
 //
@@ -89,6 +133,16 @@ func (m *Mutex) Close() error { return m.party.close() }
 
 // Close ends the use of an event that OpenEvent has opened, as Mutex.Close does.
 func (e *Event) Close() error { return e.party.close() }
+
+// Close ends the use of a lock that OpenRWMutex has opened, as Mutex.Close does.
+func (m *RWMutex) Close() error { return m.party.close() }
+
+// Close ends the use of a semaphore that OpenSemaphore has opened, as Mutex.Close does; EBUSY, too, while this
+// process has a unit of a tracked one.
+func (s *Semaphore) Close() error { return s.party.close() }
+
+// Close ends the use of a once that OpenOnce has opened, as Mutex.Close does.
+func (o *Once) Close() error { return o.party.close() }
 
 func openNamed(op, name string, options []NamedOption, open func(flags, mode uint32) (capi.Party, unsafe.Pointer, *capi.Failure)) (*Party, unsafe.Pointer, error) {
 	if err := noNUL(op, "the name", name); err != nil {

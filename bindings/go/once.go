@@ -16,7 +16,7 @@ const OnceSize = 32
 type Once struct {
 	party *Party
 	at    unsafe.Pointer
-	done  *uint32 // 1: done, for ever
+	done  *uint32 // 1: done, for ever; nil: C looks, under the party's lock, as a named one's memory goes with that
 	made  bool
 }
 
@@ -47,7 +47,7 @@ func (o *Once) Created() bool { return o.made }
 // Errors: f's; what ended ctx; ErrClosed (the party was left); ENOLCK, ENOMEM, EMFILE.
 func (o *Once) Do(ctx context.Context, f func() error) error {
 	const op = "Do"
-	if atomic.LoadUint32(o.done) == 1 && !o.party.left.Load() {
+	if o.done != nil && atomic.LoadUint32(o.done) == 1 && !o.party.left.Load() {
 		return nil
 	}
 	ours := false

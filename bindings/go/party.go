@@ -152,6 +152,12 @@ func (p *Party) make(op string, offset, size int, call func(capi.Party, unsafe.P
 
 // wait tries until the answer is not EAGAIN; in between a descriptor tells when that may be. ctx ends it.
 func (p *Party) wait(ctx context.Context, op string, try func(capi.Party, capi.Watch) *capi.Failure) error {
+	return p.waitOr(ctx, op, try, func(_ *watch, err error) error { return err })
+}
+
+// waitOr is wait, for what has more to do where that fails, as by the end of ctx: giveUp makes the answer of the
+// error, with a watch that may still wait.
+func (p *Party) waitOr(ctx context.Context, op string, try func(capi.Party, capi.Watch) *capi.Failure, giveUp func(*watch, error) error) error {
 	if ctx.Err() != nil {
 		return ended(op, ctx)
 	}
@@ -160,6 +166,14 @@ func (p *Party) wait(ctx context.Context, op string, try func(capi.Party, capi.W
 		return err
 	}
 	defer w.giveBack()
+	if err = p.waitBy(ctx, op, w, try); err != nil {
+		return giveUp(w, err)
+	}
+	return err
+}
+
+// waitBy is what wait does with a watch.
+func (p *Party) waitBy(ctx context.Context, op string, w *watch, try func(capi.Party, capi.Watch) *capi.Failure) error {
 	raw, err := w.file.SyscallConn()
 	if err != nil {
 		return caused(op, err)

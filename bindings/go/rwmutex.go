@@ -2,7 +2,6 @@ package shmkit
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -151,7 +150,7 @@ func (m *RWMutex) written(op string, died bool, err error) error {
 		}
 	}()
 	if err := m.repair(); err != nil {
-		return fmt.Errorf("shmkit: %s: a writer of the lock has died, and what it guards could not be repaired: %w", op, err)
+		return beyondRepair(op, "a writer of the lock has died", err)
 	}
 	err = m.party.call(op, func(party capi.Party) *capi.Failure { return party.RWLockConsistent(m.at) })
 	repaired = err == nil

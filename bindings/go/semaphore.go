@@ -32,15 +32,11 @@ type Semaphore struct {
 // ErrClosed.
 func (p *Party) Semaphore(offset, units int, tracked bool) (*Semaphore, error) {
 	const op = "Semaphore"
-	if units < 0 || int64(units) > semaphoreMax {
-		return nil, refused(op, syscall.EINVAL, "%d units: 0 to %d", units, semaphoreMax)
-	}
-	flags := uint32(0)
-	if tracked {
-		flags = capi.SemaphoreTracked
+	flags, err := semaphoreKind(op, units, tracked)
+	if err != nil {
+		return nil, err
 	}
 	s := &Semaphore{party: p}
-	var err error
 	s.at, err = p.make(op, offset, SemaphoreSize, func(party capi.Party, at unsafe.Pointer) (f *capi.Failure) {
 		s.made, f = party.SemaphoreInit(at, uint32(units), flags)
 		return f
@@ -52,6 +48,16 @@ func (p *Party) Semaphore(offset, units int, tracked bool) (*Semaphore, error) {
 }
 
 const semaphoreMax = 1<<31 - 1
+
+func semaphoreKind(op string, units int, tracked bool) (flags uint32, err error) {
+	if units < 0 || int64(units) > semaphoreMax {
+		return 0, refused(op, syscall.EINVAL, "%d units: 0 to %d", units, semaphoreMax)
+	}
+	if tracked {
+		flags = capi.SemaphoreTracked
+	}
+	return flags, nil
+}
 
 // Created tells whether Party.Semaphore made the semaphore, rather than found it.
 func (s *Semaphore) Created() bool { return s.made }

@@ -2,6 +2,7 @@ use std::ffi::c_int;
 
 use super::args::{self, shm_error};
 use super::sync::shm_party;
+use super::watch::shm_watch;
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sync::Passed;
@@ -72,6 +73,37 @@ pub unsafe extern "C" fn shm_barrier_wait_until(
         args::barrier(&party, barrier)?.wait_until(deadline)
     };
     passed(wait())
+}
+
+/// Goes on if the others are there. If they are not, this has arrived, as one thread more that waits,
+/// and the watch's descriptor becomes readable when the round may have ended: see shm_watch_open. Then
+/// call again, with the same watch: it goes on with the arrival, and does not arrive again. A death may
+/// make a call take 2 ms.
+///
+/// shm_barrier_cancel_watch ends the wait before. To use the watch for something else, or to close it,
+/// takes the arrival back, too, but tells nobody whether the round had ended.
+/// Returns as shm_barrier_wait, and: -EAGAIN the watch waits; -EPERM the watch is another process's.
+#[no_mangle]
+pub unsafe extern "C" fn shm_barrier_wait_watch(
+    party: *mut shm_party,
+    barrier: *mut shm_barrier,
+    watch: *mut shm_watch,
+) -> c_int {
+    passed(args::barrier(&party, barrier).and_then(|barrier| barrier.wait_watch(args::watch(&watch)?)))
+}
+
+/// Gives up a wait of shm_barrier_wait_watch. Whoever gives up has not waited, for the others either;
+/// unless the round had ended just before: then this says how, as shm_barrier_wait_watch would have.
+///
+/// Returns -ECANCELED: given up, or the watch did not wait for this barrier; or 0, SHMKIT_E_PEER_DIED:
+/// so the round had ended; or: -EINVAL; -EPERM the watch is another process's.
+#[no_mangle]
+pub unsafe extern "C" fn shm_barrier_cancel_watch(
+    party: *mut shm_party,
+    barrier: *mut shm_barrier,
+    watch: *mut shm_watch,
+) -> c_int {
+    passed(args::barrier(&party, barrier).and_then(|barrier| barrier.cancel_watch(args::watch(&watch)?)))
 }
 
 fn passed(result: Result<Passed, Code>) -> c_int {

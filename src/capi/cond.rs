@@ -2,6 +2,7 @@ use std::ffi::c_int;
 
 use super::args::{self, shm_error};
 use super::sync::{locked, shm_mutex, shm_party};
+use super::watch::shm_watch;
 use crate::deadline::Deadline;
 
 /// A condition in shared memory: zeros, at a multiple of 8, until shm_cond_init.
@@ -64,6 +65,33 @@ pub unsafe extern "C" fn shm_cond_wait_until(
         Ok(deadline) => wait(party, cond, mutex, deadline),
         Err(error) => error.code().raw(),
     }
+}
+
+/// Unlocks the mutex, and lets the watch wait for a signal: -EAGAIN. Its descriptor becomes readable
+/// when there was one: see shm_watch_open. Then call again, with the same watch: now it locks the mutex,
+/// for which the watch may have to wait as well, so that -EAGAIN comes again. The last call returns
+/// what shm_mutex_lock_watch does, with the mutex locked; all before that without it. As after
+/// shm_cond_wait, there may have been no signal.
+///
+/// shm_watch_cancel ends the wait, with the mutex not locked: lock it then, if need be. Another one
+/// who waits gets the signal that this would have got. A wait that is not ended by one of the two goes
+/// on with the next call, which unlocks nothing.
+/// Returns -EAGAIN the watch waits; or, as the last call, 0, SHMKIT_OWNER_DIED (1: positive), or, without
+/// the mutex, -ENOTRECOVERABLE; or, with nothing changed: -EPERM this process does not own the mutex,
+/// or the watch is another process's; -EINVAL NULL, or not a condition and a mutex of this party;
+/// -ENOLCK, -ENOMEM as shm_cond_wait.
+#[no_mangle]
+pub unsafe extern "C" fn shm_cond_wait_watch(
+    party: *mut shm_party,
+    cond: *mut shm_cond,
+    mutex: *mut shm_mutex,
+    watch: *mut shm_watch,
+) -> c_int {
+    let waited = || {
+        let mutex = args::mutex(&party, mutex)?;
+        args::condvar(&party, cond)?.wait_watch(&mutex, args::watch(&watch)?)
+    };
+    locked(waited())
 }
 
 /// Wakes one who waits, if anybody does. The caller need not own the mutex; what is waited for is to

@@ -4,18 +4,7 @@
 //! `count`, each from 0 by compare-and-swap, once. It has no owner, and nothing of it is robust.
 //!
 //! A process is a member from when it makes, finds or first uses the barrier until it leaves the party. Its cell
-//! says so, and which breaks it has heard of:
-//!
-//! | cell | meaning | written by | after a crash |
-//! |---|---|---|---|
-//! | 0 | no member | who takes the slot; who leaves; who has told of the death | – |
-//! | MARK, breaks, claim | a member that has heard of so many breaks | its process | the next who comes tells |
-//! | MARK, TELLS, breaks, claim | it died, and breaks the round that has so many breaks | who tells | whoever tells goes on with it |
-//!
-//! To tell of a death is to break a round: all who wait in it are told, and whoever arrives later and finds more
-//! breaks than it has heard of is told then, instead of waiting. The number of breaks in the dead one's cell makes
-//! it one break, however many tell, and whoever of them dies: when the word has another number it is done. The
-//! claim tells a cell from that of the slot's next owner. Who takes a dead slot tells first.
+//! says so, and which breaks it has heard of: `member` has that.
 //!
 //! Sleepers sleep on the word's upper half, and at the same time on all who could die. Who ends a round wakes them
 //! all; if it dies before, its death does, and they see that the round has ended.
@@ -23,11 +12,16 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::member::{self, take_back, Member, Refused, CLAIM_MASK};
+use super::mutex::DEATH;
 use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
-use super::round::{Round, BREAKS_MASK, COUNT_MAX};
+use super::round::{Round, COUNT_MAX};
+use super::settle::LOOK;
+use super::steps::step;
 use super::table::{Slot, MARK};
 use super::wait;
+use super::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result, SHMKIT_E_PEER_DIED};
 use crate::sys::{futex, Errno};
@@ -45,17 +39,9 @@ const SIZE: usize = size_of::<Shared>();
 
 static KIND: Kind = Kind { name: "barrier", magic: Kind::magic(b'B'), size: SIZE, blank_from: SIZE };
 
-/// In a cell.
-const TELLS: u32 = 1 << 30;
-const BREAKS_SHIFT: u32 = 16;
-const CLAIM_MASK: u32 = (1 << BREAKS_SHIFT) - 1;
-
 /// Looks before sleep: for those who come at the same moment. Longer would keep others from coming, where there are
 /// fewer processors than they.
 const LOOKS: u32 = 10;
-
-/// Tries before the deadline is looked at.
-const TRIES: u32 = 100;
 
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +57,6 @@ pub struct Barrier<'p> {
     state: &'p State,
     offset: usize,
     made: bool,
-}
-
-/// A barrier as its bytes say, which were read once, and this process's place in it.
-struct Member<'p> {
-    round: &'p AtomicU64,
-    count: u32,
-    cell: u32,
-    own: &'p AtomicU32,
-    claim: u32,
 }
 
 impl Party<'_> {
@@ -101,6 +78,7 @@ impl Party<'_> {
         let made = state.make(offset, &KIND, || {
             let cell = state.allot(offset, &KIND)?;
             let _ = shared.cell.compare_exchange(0, cell + 1, Ordering::AcqRel, Ordering::Relaxed);
+            step("barrier.cell");
             match shared.count.compare_exchange(0, count, Ordering::AcqRel, Ordering::Acquire) {
                 Err(had) if had != count => Err(others(had)),
                 _ => Ok(()),
@@ -136,11 +114,9 @@ fn round(state: &State, offset: usize) -> &AtomicU64 {
     unsafe { &*state.at::<AtomicU64>(offset) }
 }
 
-/// The upper half of the word, for the kernel, and for a look at what it was.
+/// For the kernel, and for a look at what it was: all processors that we know read a half as well.
 fn stamp(round: &AtomicU64) -> &AtomicU32 {
-    let upper = if cfg!(target_endian = "big") { 0 } else { 1 };
-    // SAFETY: inside the word, which all processors that we know read in halves as well.
-    unsafe { AtomicU32::from_ptr(round.as_ptr().cast::<u32>().add(upper)) }
+    wait::high_half(round)
 }
 
 fn wake_all(round: &AtomicU64) {
@@ -149,31 +125,6 @@ fn wake_all(round: &AtomicU64) {
 
 fn claim(slot: &Slot) -> u32 {
     (slot.identity.load(Ordering::Acquire) >> 32) as u32 & CLAIM_MASK
-}
-
-/// Breaks a round because of a member that died, whose cell this is. False where the word did not hold still.
-fn tell(round: &AtomicU64, cell: &AtomicU32) -> bool {
-    let swap = |from, to| cell.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-    for _ in 0..TRIES {
-        let seen = Round(round.load(Ordering::Acquire));
-        let member = cell.load(Ordering::Acquire);
-        if member & MARK == 0 {
-            return true;
-        }
-        if member & TELLS == 0 {
-            swap(member, MARK | TELLS | seen.breaks() << BREAKS_SHIFT | member & CLAIM_MASK);
-        } else if member >> BREAKS_SHIFT & BREAKS_MASK != seen.breaks() {
-            // Done. Whoever has taken the slot meanwhile has another claim.
-            swap(member, 0);
-            return true;
-        } else {
-            let next = seen.end(true).0;
-            if round.compare_exchange(seen.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                wake_all(round);
-            }
-        }
-    }
-    false
 }
 
 /// Tells of a death in all barriers of which a slot's process was a member. False where it could not be told.
@@ -185,7 +136,7 @@ pub(super) fn tell_everywhere(state: &State, slot: u32) -> bool {
             return true;
         }
         match state.object_of(number, &KIND) {
-            Some(offset) => tell(round(state, offset), cell),
+            Some(offset) => member::tell(round(state, offset), cell, wake_all),
             // A peer's bytes.
             None => true,
         }
@@ -216,35 +167,63 @@ impl<'p> Barrier<'p> {
                 return Err(Errno::ETIMEDOUT.into());
             }
         }
-        let round = member.round;
-        let mut tries = 0;
-        let stamp = loop {
-            let seen = Round(round.load(Ordering::Acquire));
-            if member.has_news(seen) {
-                return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
-            }
-            let is_last = seen.arrived() + 1 >= member.count;
-            let next = if is_last { seen.end(false) } else { seen.arrive() };
-            if round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                if !is_last {
-                    break seen.stamp();
-                }
-                if seen.arrived() > 0 {
-                    wake_all(round);
-                }
-                return Ok(Passed::Serial);
-            }
-            tries += 1;
-            if tries > TRIES && wait::is_over(deadline) {
-                return Err(Errno::ETIMEDOUT.into());
-            }
-        };
-        let broken = self.wait_for_the_others(&member, stamp, seen, deadline)?;
-        if broken {
-            member.has_news(Round(round.load(Ordering::Acquire)));
-            return Err(Code::from_raw(SHMKIT_E_PEER_DIED));
+        match arrive(&member, deadline)? {
+            None => Ok(Passed::Serial),
+            Some(arrived) => passed(&member, self.wait_for_the_others(&member, arrived, seen, deadline)?),
         }
-        Ok(Passed::Other)
+    }
+
+    /// [`Barrier::wait`] where the others are there; else EAGAIN, and this has arrived. The watch's descriptor
+    /// becomes readable when the round may have ended: the next call with the same watch goes on with the arrival.
+    /// Who gives up calls [`Barrier::cancel_watch`].
+    pub fn wait_watch(&self, watch: &Watch) -> Result<Passed, Code> {
+        let member = self.member()?;
+        let stamp = stamp(member.round);
+        let arrived = watch.take_hold(stamp)?.map(|besides| Round(besides.hold.own));
+        let seen = self.state.changes();
+        let soon = Deadline::after(DEATH);
+        let told = self.tell_of_the_dead(&member, soon);
+        let arrived = match arrived {
+            None if told => match arrive(&member, soon) {
+                Ok(None) => {
+                    watch.done(stamp)?;
+                    return Ok(Passed::Serial);
+                }
+                Ok(arrived) => arrived,
+                Err(code) if code.errno() == Some(libc::ETIMEDOUT) => None,
+                Err(code) => {
+                    watch.done(stamp)?;
+                    return Err(code);
+                }
+            },
+            arrived => arrived,
+        };
+        let now = Round(member.round.load(Ordering::Acquire));
+        if let Some(broken) = arrived.and_then(|arrived| now.was_broken(arrived)) {
+            return passed(&member, broken);
+        }
+        let hold =
+            arrived.map_or(Hold::NOTHING, |Round(own)| Hold { word: stamp, own, give_back: Some(give_back) });
+        // Until it has arrived, or the dead have ended, there is more than the round to wait for.
+        let again = if told && arrived.is_some() { Deadline::NEVER } else { Deadline::after(LOOK) };
+        let until = Until::UpperNot(arrived.unwrap_or(now).stamp());
+        let besides = Besides::changes(self.state, seen).until(again).holding(hold);
+        watch.arm((stamp, until, Turn::All), besides)?;
+        Err(Errno::EAGAIN.into())
+    }
+
+    /// Gives up a wait by this watch: ECANCELED, and it is as if this had never arrived. Unless the round has ended:
+    /// then what [`Barrier::wait_watch`] would have answered.
+    pub fn cancel_watch(&self, watch: &Watch) -> Result<Passed, Code> {
+        let member = self.member()?;
+        let stamp = stamp(member.round);
+        match watch.take_hold(stamp)?.and_then(|besides| take_back(member.round, Round(besides.hold.own))) {
+            Some(broken) => passed(&member, broken),
+            None => {
+                watch.done(stamp)?;
+                Err(Errno::ECANCELED.into())
+            }
+        }
     }
 
     /// EINVAL where there is no barrier.
@@ -277,7 +256,7 @@ impl<'p> Barrier<'p> {
             if cell.load(Ordering::Acquire) & MARK == 0 || !slot.is_dead() {
                 return true;
             }
-            self.state.settle(deadline) && tell(member.round, cell)
+            self.state.settle(deadline) && member::tell(member.round, cell, wake_all)
         })
     }
 
@@ -285,7 +264,7 @@ impl<'p> Barrier<'p> {
     fn wait_for_the_others(
         &self,
         member: &Member<'_>,
-        arrived: u32,
+        arrived: Round,
         mut seen: u32,
         deadline: Deadline,
     ) -> Result<bool, Code> {
@@ -305,49 +284,42 @@ impl<'p> Barrier<'p> {
             }
             // In every round, whatever a peer does to the word.
             if wait::is_over(deadline) {
-                return member.take_back(arrived);
+                return take_back(round, arrived).ok_or(Errno::ETIMEDOUT.into());
             }
             if !told {
                 continue;
             }
             seen = now;
-            if let Err(code) = self.state.watch(stamp(round), arrived, seen, deadline) {
-                let _ = member.take_back(arrived);
+            if let Err(code) = self.state.watch(stamp(round), arrived.stamp(), seen, deadline) {
+                take_back(round, arrived);
                 return Err(code);
             }
+            step("barrier.woken");
         }
     }
 }
 
-impl Member<'_> {
-    /// Whether there were breaks of which this process has not heard; now it has.
-    fn has_news(&self, now: Round) -> bool {
-        let heard = self.own.load(Ordering::Relaxed) >> BREAKS_SHIFT & BREAKS_MASK;
-        if heard == now.breaks() {
-            return false;
-        }
-        self.hear(now);
-        true
-    }
+fn arrive(member: &Member<'_>, deadline: Deadline) -> Result<Option<Round>, Code> {
+    member.arrive(|| wait::is_over(deadline), wake_all).map_err(|refused| match refused {
+        Refused::PeerDied => Code::from_raw(SHMKIT_E_PEER_DIED),
+        Refused::Late => Errno::ETIMEDOUT.into(),
+    })
+}
 
-    fn hear(&self, now: Round) {
-        self.own.store(MARK | now.breaks() << BREAKS_SHIFT | self.claim, Ordering::Release);
+/// The round of one who was not the last has ended.
+fn passed(member: &Member<'_>, broken: bool) -> Result<Passed, Code> {
+    if !broken {
+        return Ok(Passed::Other);
     }
+    member.has_news(Round(member.round.load(Ordering::Acquire)));
+    Err(Code::from_raw(SHMKIT_E_PEER_DIED))
+}
 
-    /// The deadline is over: this thread has not arrived, unless the round has ended meanwhile.
-    fn take_back(&self, arrived: u32) -> Result<bool, Code> {
-        for _ in 0..TRIES {
-            let seen = Round(self.round.load(Ordering::Acquire));
-            if let Some(broken) = seen.was_broken(arrived) {
-                return Ok(broken);
-            }
-            let Some(next) = seen.take_back() else { break };
-            if self.round.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                break;
-            }
-        }
-        Err(Errno::ETIMEDOUT.into())
-    }
+/// # Safety
+/// The stamp is a barrier's that is mapped.
+unsafe fn give_back(stamp: *const AtomicU32, arrived: u64) {
+    // SAFETY: the caller's promise.
+    take_back(unsafe { wait::whole_of_high(&*stamp) }, Round(arrived));
 }
 
 impl fmt::Debug for Barrier<'_> {

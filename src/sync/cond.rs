@@ -1,12 +1,6 @@
 //! A condition: those who hold a mutex wait until somebody says that what it guards has changed.
 //!
-//! | bits of `word` | meaning | written by | after a crash |
-//! |---|---|---|---|
-//! | 0…31 | sequence: another number after each signal that somebody could wait for | who signals | – |
-//! | 32…55 | waiting: how many have begun to wait and nobody has signalled for, or more | +1 who waits, −1 who signals or gives up, 0 who signals to all | too many: each costs one later signal a system call for nothing |
-//! | 56…63 | `C`: so that one look tells that a condition is there, and nobody waits | the first initialiser | – |
-//!
-//! All change in one step. Who waits adds itself while it holds the mutex, and sleeps as long as the sequence is
+//! `signals` has the word. Who waits adds itself while it holds the mutex, and sleeps as long as the sequence is
 //! what it was then. Who signals sees nobody waiting, and is done; or counts one off, changes the sequence, and
 //! wakes one. It does not touch the word after that: who was woken may give the bytes back.
 //!
@@ -23,18 +17,26 @@
 //! - A wake-up that goes to one who came later (the kernel prefers threads of real-time priority) is seen when the
 //!   slice of the wait is over, by the sequence.
 //!
+//! Who waits by a descriptor does so in two parts, between which it can give up: for a signal, and for the mutex.
+//! Of the watches of a process each signal wakes one, the oldest (`watcher`), which has it until it has the mutex;
+//! if it gives up before that it signals again. The others go on as if they had begun after that signal, for
+//! which `waiting` counts them still.
+//!
 //! The sequence comes round after 2^32 signals: one who is stopped between its last look at the word and its
 //! sleep for exactly so many would miss them.
 
 use std::fmt;
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::mutex::{Locked, Mutex};
 use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
 use super::settle::Looks;
+use super::signals::{self, add, sequence, withdraw, MARK};
+use super::steps::step;
 use super::wait::{self, Wake};
+use super::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -57,12 +59,6 @@ static KIND: Kind = Kind {
     size: SIZE,
     blank_from: offset_of!(Shared, reserved),
 };
-
-/// One who waits.
-const WAITER: u64 = 1 << 32;
-/// As many as waiting has bits; there are never so many threads.
-const WAITERS: u64 = (1 << 56) - WAITER;
-const MARK: u64 = (b'C' as u64) << 56;
 
 /// A condition of those who use a mutex of the same party. All methods work through any handle on the same 48
 /// bytes.
@@ -122,29 +118,35 @@ fn fill(shared: &Shared) -> Result<()> {
 #[inline(always)]
 fn is_idle(state: &State, at: *const u8) -> bool {
     // The mutex has ordered this after the waiter's step.
-    shared(state, at).word.load(Ordering::Relaxed) >> 32 == MARK >> 32
+    signals::is_idle(shared(state, at).word.load(Ordering::Relaxed))
 }
 
-fn sequence(word: u64) -> u32 {
-    word as u32
+/// Lets one of those who wait go, or all.
+fn signal(word: &AtomicU64, all: bool) {
+    if signals::signal(word, all) {
+        step("cond.notified");
+        let _ = futex::wake(wait::low_half(word), if all { i32::MAX } else { 1 });
+        step("cond.woke");
+    }
 }
 
-fn waits(word: u64) -> bool {
-    word & WAITERS != 0
+/// # Safety
+/// The half is the lower one of a condition's word that is mapped.
+unsafe fn give_back(half: *const AtomicU32, seen: u64) {
+    // SAFETY: the caller's promise.
+    let word = unsafe { wait::whole_of_low(&*half) };
+    if !withdraw(word, seen as u32) {
+        signal(word, false);
+    }
 }
 
-/// Adds one who waits, and tells what sequence it has seen.
-fn add(word: &AtomicU64) -> u32 {
-    // What dead ones have left does not run over.
-    let more = |now: u64| (now & WAITERS != WAITERS).then(|| now + WAITER);
-    let seen = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-    sequence(seen.unwrap_or_else(|full| full))
-}
-
-/// Takes back what the one added who has seen this sequence: false where there was a signal since.
-fn withdraw(word: &AtomicU64, seen: u32) -> bool {
-    let less = |now: u64| (sequence(now) == seen && waits(now)).then(|| now - WAITER);
-    word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+/// For one who was signalled for, and gives up.
+///
+/// # Safety
+/// As for [`give_back`].
+unsafe fn signal_another(half: *const AtomicU32, _: u64) {
+    // SAFETY: the caller's promise.
+    signal(unsafe { wait::whole_of_low(&*half) }, false);
 }
 
 impl Condvar<'_> {
@@ -170,17 +172,66 @@ impl Condvar<'_> {
         self.state.slot_with(Patience::until(deadline))?;
         let changes = self.state.changes();
         let seen = add(word);
+        step("cond.added");
         if let Err(code) = mutex.unlock() {
             withdraw(word, seen);
             return Err(code);
         }
+        step("cond.unlocked");
         let end = self.sleep(word, seen, changes, deadline);
+        step("cond.woken");
         // Who was woken does not touch it either, so that one of them may give the bytes back.
         let gave_up = end != Ok(Wake::Word) && withdraw(word, seen);
+        step("cond.gone");
         match mutex.lock()? {
             Locked::Clean if gave_up && end == Ok(Wake::TimedOut) => Err(Errno::ETIMEDOUT.into()),
             locked => Ok(locked),
         }
+    }
+
+    /// Lets the mutex go, and answers EAGAIN: the watch's descriptor becomes readable when it is worth to call again,
+    /// with the same watch. Once notified the calls try to lock the mutex, and the last one answers as
+    /// [`Mutex::lock`]; all before that EAGAIN, without the mutex. Any other failure is the first call's, and has
+    /// changed nothing.
+    ///
+    /// Who gives up cancels the watch: then the mutex is not locked, and another one is notified in its place.
+    pub fn wait_watch(&self, mutex: &Mutex<'_>, watch: &Watch) -> Result<Locked, Code> {
+        let word = self.word()?;
+        let half = wait::low_half(word);
+        let relock = || {
+            let hold = Hold { word: half, own: 0, give_back: Some(signal_another) };
+            mutex.lock_watch_holding(watch, hold)
+        };
+        if watch.has_waited_holding(mutex.word(), half)? {
+            return relock();
+        }
+        let has_begun = watch.take_hold(half)?;
+        let (seen, changes) = match has_begun {
+            Some(besides) => (besides.hold.own as u32, besides.changes),
+            None => {
+                self.state.slot()?;
+                let changes = self.state.changes();
+                (add(word), changes)
+            }
+        };
+        let is_signalled = sequence(word.load(Ordering::Relaxed)) != seen;
+        if has_begun.is_some() && (is_signalled || self.state.changes() != changes) {
+            if !is_signalled {
+                withdraw(word, seen);
+            }
+            return relock();
+        }
+        let (_, until) = Looks::default().until(self.state, Deadline::NEVER);
+        let hold = Hold { word: half, own: seen.into(), give_back: Some(give_back) };
+        let besides = Besides::changes(self.state, changes).until(until).holding(hold);
+        watch.arm((half, Until::Signalled(seen), Turn::All), besides)?;
+        if has_begun.is_none() {
+            if let Err(code) = mutex.unlock() {
+                watch.cancel()?;
+                return Err(code);
+            }
+        }
+        Err(Errno::EAGAIN.into())
     }
 
     fn sleep(&self, word: &AtomicU64, seen: u32, changes: u32, deadline: Deadline) -> Result<Wake, Code> {
@@ -200,7 +251,7 @@ impl Condvar<'_> {
     pub fn notify_one(&self) -> Result<(), Code> {
         match is_idle(self.state, self.state.at(self.offset)) {
             true => Ok(()),
-            false => self.notify(1),
+            false => self.notify(false),
         }
     }
 
@@ -209,21 +260,14 @@ impl Condvar<'_> {
     pub fn notify_all(&self) -> Result<(), Code> {
         match is_idle(self.state, self.state.at(self.offset)) {
             true => Ok(()),
-            false => self.notify(i32::MAX),
+            false => self.notify(true),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn notify(&self, count: i32) -> Result<(), Code> {
-        let word = self.word()?;
-        let signalled = |now: u64| {
-            let left = if count == 1 { (now & WAITERS).checked_sub(WAITER)? } else { 0 };
-            waits(now).then(|| MARK | left | u64::from(sequence(now).wrapping_add(1)))
-        };
-        if word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, signalled).is_ok() {
-            let _ = futex::wake(wait::low_half(word), count);
-        }
+    fn notify(&self, all: bool) -> Result<(), Code> {
+        signal(self.word()?, all);
         Ok(())
     }
 

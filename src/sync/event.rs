@@ -21,8 +21,9 @@ use super::lock::W;
 use super::object::{Head, Kind};
 use super::party::{Party, State};
 use super::pending::Pending;
+use super::steps::step;
 use super::wait;
-use super::watcher::{Turn, Until, Watch};
+use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -121,6 +122,8 @@ impl Event<'_> {
         let seen = word.load(Relaxed);
         if seen & W != 0 || word.compare_exchange(seen, seen | SET, Release, Relaxed).is_err() {
             self.set_slow();
+        } else {
+            step("event.set_at_once");
         }
     }
 
@@ -130,26 +133,33 @@ impl Event<'_> {
         let Head { word, state, .. } = self.head;
         let pending = Pending::new();
         pending.set(word);
+        step("event.pended");
         let seen = word.fetch_or(SET, Release);
+        step("event.set");
         // Also where it was set already: whoever did that may have been stopped before it woke anybody.
         if seen & W != 0 && self.automatic {
             if !wake(word, 1) && word.compare_exchange(SET | W, SET, Relaxed, Relaxed).is_ok() {
+                step("event.cleared");
                 // Nobody slept; whoever comes from here on sees that it is set.
                 wake(word, 1);
             }
         } else if seen & W != 0 {
             if seen & SET == 0 {
                 state.fetch_add(1, Release);
+                step("event.counted");
             }
             self.wake_all();
         }
+        step("event.woke");
         pending.reset();
+        step("event.unpended");
     }
 
     /// W goes when nobody can sleep any more, so that the death of whoever was to wake them is noticed.
     fn wake_all(&self) {
         let word = &self.head.word;
         wake(word, i32::MAX);
+        step("event.woke_all");
         let _ = word.compare_exchange(SET | W, SET, Relaxed, Relaxed);
     }
 
@@ -193,7 +203,10 @@ impl Event<'_> {
                 break;
             }
             match word.compare_exchange(seen, seen & !SET, Acquire, Acquire) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    step("event.took_at_once");
+                    return true;
+                }
                 Err(now) => seen = now,
             }
         }
@@ -222,9 +235,10 @@ impl Event<'_> {
             if has_waited && !self.automatic && seen & W != 0 {
                 self.wake_all();
             }
-            return watch.done();
+            return watch.done(word);
         }
-        watch.arm(word, Until::Set(SET), if self.automatic { Turn::One } else { Turn::All })?;
+        let turn = if self.automatic { Turn::One } else { Turn::All };
+        watch.arm((word, Until::Set(SET), turn), Besides::NOTHING)?;
         Err(Errno::EAGAIN.into())
     }
 
@@ -235,8 +249,10 @@ impl Event<'_> {
         let pending = Pending::new();
         let times = self.head.state.load(Acquire);
         pending.set(&self.head.word);
+        step("event.waits");
         let passed = self.sleep(times, deadline);
         pending.reset();
+        step("event.passed");
         passed
     }
 
@@ -250,6 +266,7 @@ impl Event<'_> {
                 if seen & SET != 0
                     && word.compare_exchange(seen, seen & !SET | slept, Acquire, Relaxed).is_ok()
                 {
+                    step("event.took");
                     return true;
                 }
             } else if seen & SET != 0 || state.load(Acquire) != times {
@@ -268,7 +285,9 @@ impl Event<'_> {
             {
                 continue;
             }
+            step("event.marked");
             wait::sleep(word, seen | W, deadline);
+            step("event.woken");
             slept = W;
         }
     }

@@ -24,16 +24,17 @@
 //! nothing; executing another program is a death; a child made by fork owns nothing, and joins by itself when it
 //! first uses the party. A child made by vfork must not use it.
 //!
-//! Parts: `lock` (the algorithm, for `port`), `nodes` and `keeper` (what the kernel reads), `table` (who is
-//! here), `settle` (until a dead process has ended), `presence` (for those who do not see it), `pending` (no wake-up dies with a thread), `wait`, `object`
-//! (zeros become one), `party`; and the objects. `watcher` waits by descriptors, `named` finds objects by a name;
-//! `steps` is for tests.
+//! Parts: `lock`, and `phase`, `member`, `round`, `signals`, `units` (the algorithms, for `port`); `nodes` and `keeper`
+//! (what the kernel reads), `table` (who is here), `settle` (until a dead process has ended), `presence` (for those
+//! who do not see it), `pending` (no wake-up dies with a thread), `wait`, `object` (zeros become one), `party`; and
+//! the objects. `watcher` waits by descriptors, `named` finds objects by a name; `steps` is for tests.
 
 mod event;
 mod barrier;
 mod cond;
 mod keeper;
 mod lock;
+mod member;
 mod mutex;
 mod named;
 mod nodes;
@@ -41,6 +42,7 @@ mod object;
 mod once;
 mod party;
 mod pending;
+mod phase;
 mod port;
 mod presence;
 mod private;
@@ -49,12 +51,14 @@ mod round;
 mod rwlock;
 mod semaphore;
 mod settle;
+mod signals;
 #[cfg(feature = "steps")]
 #[doc(hidden)]
 pub mod steps;
 #[cfg(not(feature = "steps"))]
 mod steps;
 mod table;
+mod units;
 mod wait;
 mod watcher;
 

@@ -8,7 +8,7 @@ use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
 use super::pending::Pending;
 use super::wait;
-use super::watcher::{Turn, Until, Watch};
+use super::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sys::{futex, thread, Errno};
@@ -133,6 +133,10 @@ impl<'p> Mutex<'p> {
         self.made
     }
 
+    pub(super) fn word(&self) -> &'p AtomicU32 {
+        self.words().word
+    }
+
     fn words(&self) -> Words<'p> {
         words(self.state, self.offset)
     }
@@ -169,16 +173,21 @@ impl<'p> Mutex<'p> {
     /// Locks if nobody has it; else EAGAIN, and the watch's descriptor becomes readable when it is worth another
     /// try, with the same watch.
     pub fn lock_watch(&self, watch: &Watch) -> Result<Locked, Code> {
+        self.lock_watch_holding(watch, Hold::NOTHING)
+    }
+
+    /// The same for one who holds something as long as it waits.
+    pub(super) fn lock_watch_holding(&self, watch: &Watch, hold: Hold) -> Result<Locked, Code> {
         let (own, words) = (self.own(Patience::brief())?, self.words());
         let has_waited = watch.has_waited(words.word)?;
         let thread = Thread::new(self.state, Deadline::after(DEATH));
         match lock::lock_or_mark(words, own, has_waited, &thread) {
             None | Some(Err(Refused::Busy)) => {
-                watch.arm(words.word, Until::Free, Turn::One)?;
+                watch.arm((words.word, Until::Free, Turn::One), Besides::NOTHING.holding(hold))?;
                 Err(Errno::EAGAIN.into())
             }
             Some(taken) => {
-                watch.done()?;
+                watch.done(words.word)?;
                 self.got(taken, Errno::EAGAIN)
             }
         }

@@ -16,7 +16,8 @@ use super::lock::{self, Refused, Taken, TM};
 use super::mutex::{Thread, DEATH};
 use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
-use super::watcher::{Turn, Until, Watch};
+use super::steps::step;
+use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sys::{thread, Errno};
@@ -152,11 +153,11 @@ impl Once<'_> {
         let caller = Thread::new(self.state, Deadline::after(DEATH));
         match lock::lock_or_mark(words, own, has_waited, &caller) {
             None | Some(Err(Refused::Busy)) => {
-                watch.arm(words.word, Until::Free, Turn::One)?;
+                watch.arm((words.word, Until::Free, Turn::One), Besides::NOTHING)?;
                 Err(Errno::EAGAIN.into())
             }
             Some(taken) => {
-                watch.done()?;
+                watch.done(words.word)?;
                 let taken = taken.map_err(|_| Errno::ENOTRECOVERABLE)?;
                 Ok(self.begun(own, taken, &caller))
             }
@@ -176,6 +177,7 @@ impl Once<'_> {
             return Begun::Done;
         }
         node.holder.store(thread::identity(), Ordering::Relaxed);
+        step("once.began");
         match taken {
             Taken::Clean => Begun::Run,
             Taken::OwnerDied => Begun::RunAgain,
@@ -196,6 +198,7 @@ impl Once<'_> {
         }
         if done {
             shared.done.store(DONE, Ordering::Release);
+            step("once.done");
         }
         node.holder.store(0, Ordering::Relaxed);
         lock::unlock(words, own, &Thread::new(self.state, Deadline::NEVER)).map_err(|_| Errno::EPERM.into())

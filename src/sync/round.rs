@@ -55,15 +55,17 @@ impl Round {
         Round(u64::from(stamp) << 32 | u64::from(breaks << BREAKS_SHIFT))
     }
 
-    /// Whether the round that had this stamp was broken; None while it lasts. One that is more than eight rounds
-    /// ago counts as broken.
-    pub(super) fn was_broken(self, stamp: u32) -> Option<bool> {
-        if self.stamp() == stamp {
+    /// Whether the round that this was then is broken; None while it lasts. One that is more than eight rounds ago
+    /// counts as broken if any was since.
+    pub(super) fn was_broken(self, then: Round) -> Option<bool> {
+        if self.stamp() == then.stamp() {
             return None;
         }
-        let ago = (self.stamp() >> ENDS).wrapping_sub(stamp >> ENDS) & (u32::MAX >> ENDS);
-        let is_known = (1..=ENDS).contains(&ago);
-        Some(!is_known || self.stamp() >> (ago - 1) & 1 != 0)
+        let ago = (self.stamp() >> ENDS).wrapping_sub(then.stamp() >> ENDS) & (u32::MAX >> ENDS);
+        Some(match ago {
+            1..=ENDS => self.stamp() >> (ago - 1) & 1 != 0,
+            _ => self.breaks() != then.breaks(),
+        })
     }
 }
 
@@ -76,19 +78,21 @@ mod tests {
         // The highest of all.
         for first in [Round(0), Round(u64::MAX << 20)] {
             for broken in [false, true] {
-                assert_eq!(first.was_broken(first.stamp()), None);
-                assert_eq!(first.arrive().was_broken(first.stamp()), None);
+                assert_eq!(first.was_broken(first), None);
+                assert_eq!(first.arrive().was_broken(first), None);
                 let mut now = first.arrive().arrive().end(broken);
                 for _ in 0..8 {
                     assert_eq!(now.arrived(), 0);
-                    assert_eq!(now.was_broken(first.stamp()), Some(broken));
+                    assert_eq!(now.was_broken(first), Some(broken));
                     now = now.end(!broken);
                 }
-                assert_eq!(now.was_broken(first.stamp()), Some(true));
+                assert_eq!(now.was_broken(first), Some(true));
                 let breaks = first.breaks() + if broken { 1 } else { 8 };
                 assert_eq!(now.breaks(), breaks & BREAKS_MASK);
             }
         }
+        let later = (0..20).fold(Round(0), |now, _| now.end(false));
+        assert_eq!(later.was_broken(Round(0)), Some(false));
         assert_eq!(Round(0).take_back(), None);
         assert_eq!(Round(0).arrive().take_back(), Some(Round(0)));
     }

@@ -1,7 +1,7 @@
 //! A lock that many processes have for reading, or one for writing. Whoever dies with it, reader or writer, holds
 //! up nobody; that a writer died is told to the next.
 //!
-//! 56 bytes: a [`Head`], whose word is a lock as in `lock`; `cell`; `phase`; zeros.
+//! 56 bytes: a [`Head`], whose word is a lock as in `lock`; `cell`; `phase`, as in the module of that name; zeros.
 //!
 //! | who | what there is of it | after a crash |
 //! |---|---|---|
@@ -9,17 +9,7 @@
 //! | a writer | the word, and all cells of the living are 0 | kernel: OD |
 //! | a reader that had to wait | the word, for the moment in which it counts itself | kernel: OD |
 //!
-//! | phase | meaning | written by | after a crash |
-//! |---|---|---|---|
-//! | 0 | nobody writes | the owner of the word, before it releases it | – |
-//! | 1 | the owner of the word waits for readers | the owner | with OD: nothing was written, and nobody is told |
-//! | 2 | the owner of the word writes | the owner, before it is told that it can | with OD: the next one is told |
-//!
 //! `cell`: its number in the party's table, and 1; from 0 by compare-and-swap, once.
-//!
-//! A reader counts itself, and then looks at the word; a writer takes the word, and then looks at the cells. All
-//! four are sequentially consistent, so one of both sees the other. A reader that sees an owner takes its count
-//! back. So a taken word stops all new readers, and no stream of them starves a writer.
 //!
 //! Who sleeps where, and why no wake-up is lost:
 //! - A reader that sees an owner takes the word as a writer would (`lock`): it sleeps on it, and is woken, as all
@@ -39,14 +29,16 @@
 mod watch;
 
 use std::fmt;
-use std::sync::atomic::{compiler_fence, fence, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::lock::{self, Caller, Refused, Taken, Words, OD, TM};
+use super::lock::{self, Caller, Refused, Taken, OD, TM};
 use super::mutex::{Locked, Thread};
 use super::nodes::Node;
 use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
+use super::phase::{Words, NOBODY};
 use super::reads;
+use super::steps::step;
 use super::table::MARK;
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
@@ -68,10 +60,6 @@ static KIND: Kind = Kind {
     size: SIZE,
     blank_from: std::mem::offset_of!(Shared, phase),
 };
-
-const NOBODY: u32 = 0;
-const DRAINS: u32 = 1;
-const WRITES: u32 = 2;
 
 /// In a node's `own`, beside the number of the cell and 1: what threads read is given back by others, too.
 const ELSEWHERE: u32 = 1 << 31;
@@ -133,6 +121,13 @@ impl Party<'_> {
     }
 }
 
+impl Shared {
+    #[inline(always)]
+    fn words(&self) -> Words<'_> {
+        Words { lock: self.head.words(), phase: &self.phase }
+    }
+}
+
 /// What is in a region at this offset.
 #[inline(always)]
 fn shared(state: &State, offset: usize) -> &Shared {
@@ -169,33 +164,6 @@ fn note_read(node: &Node) {
     }
 }
 
-/// One more reader in this process's cell, if nobody has the word and none died with it.
-#[inline(always)]
-fn count_in(shared: &Shared, cell: &AtomicU32) -> bool {
-    let before = cell.fetch_add(1, Ordering::SeqCst);
-    if shared.head.word.load(Ordering::SeqCst) & (TM | OD) == 0
-        && lock::is_recoverable(shared.head.words())
-        && before < MARK - 1
-    {
-        return true;
-    }
-    count_out(shared, cell);
-    false
-}
-
-/// False where there was none.
-#[inline(always)]
-fn count_out(shared: &Shared, cell: &AtomicU32) -> bool {
-    let before = cell.fetch_sub(1, Ordering::SeqCst);
-    if before == 0 {
-        cell.fetch_add(1, Ordering::SeqCst);
-    }
-    if shared.phase.load(Ordering::SeqCst) != NOBODY {
-        wake_writer(cell);
-    }
-    before != 0
-}
-
 #[cold]
 fn wake_writer(cell: &AtomicU32) {
     let _ = futex::wake(cell, i32::MAX);
@@ -206,7 +174,9 @@ fn read_at_once(state: &State, offset: usize) -> bool {
     let (node, shared) = (state.node(offset), shared(state, offset));
     let Some(cell) = own_cell(node) else { return false };
     // A look, so that nobody's line is taken where it is in vain.
-    if shared.head.word.load(Ordering::Relaxed) & (TM | OD) != 0 || !count_in(shared, cell) {
+    if shared.head.word.load(Ordering::Relaxed) & (TM | OD) != 0
+        || !shared.words().count_in(cell, wake_writer)
+    {
         return false;
     }
     note_read(node);
@@ -217,31 +187,30 @@ fn read_at_once(state: &State, offset: usize) -> bool {
 fn write_at_once(state: &State, offset: usize) -> bool {
     let (node, shared) = (state.node(offset), shared(state, offset));
     let Some(cell) = cell_number(node) else { return false };
-    let (own, words) = (node.tid(), shared.head.words());
-    if words.word.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+    let (own, words) = (node.tid(), shared.words());
+    if words.lock.word.compare_exchange(0, own, Ordering::SeqCst, Ordering::Relaxed).is_err() {
         return false;
     }
-    if !lock::is_recoverable(words) || reader(state, cell).is_some() {
-        pass_on(state, words, own);
+    step("rwlock.took_at_once");
+    if !lock::is_recoverable(words.lock) || reader(state, cell).is_some() {
+        pass_on(state, words.lock, own);
         return false;
     }
-    write(shared, node);
+    write(words, node);
     true
 }
 
 /// The slow path finds out again why.
 #[cold]
-fn pass_on(state: &State, words: Words<'_>, own: u32) {
+fn pass_on(state: &State, words: lock::Words<'_>, own: u32) {
     lock::give_up(words, own, &Thread::new(state, Deadline::NEVER), Taken::Clean);
 }
 
 /// From here on this process writes.
 #[inline(always)]
-fn write(shared: &Shared, node: &Node) {
+fn write(words: Words<'_>, node: &Node) {
     node.holder.store(thread::identity(), Ordering::Relaxed);
-    shared.phase.store(WRITES, Ordering::Relaxed);
-    // Before all that the caller writes: if it dies, that is the order in which it has happened.
-    compiler_fence(Ordering::SeqCst);
+    words.write();
 }
 
 /// A slot that lives and reads, and what its cell is.
@@ -258,15 +227,15 @@ fn unlock_at_once(state: &State, offset: usize) -> bool {
     if node.holder.load(Ordering::Relaxed) == 0 {
         return read_unlock(shared, node);
     }
-    let (own, words) = (node.tid(), shared.head.words());
-    if words.word.load(Ordering::Relaxed) != own {
+    let (own, words) = (node.tid(), shared.words());
+    if words.lock.word.load(Ordering::Relaxed) != own {
         return false;
     }
     node.holder.store(0, Ordering::Relaxed);
-    shared.phase.store(NOBODY, Ordering::Release);
-    if !lock::unlock_fast(words, own) {
+    words.wrote();
+    if !lock::unlock_fast(words.lock, own) {
         // Somebody waits since the look; or the word was a peer's to write, and is lost.
-        pass_on(state, words, own);
+        pass_on(state, words.lock, own);
     }
     true
 }
@@ -281,7 +250,7 @@ fn read_unlock(shared: &Shared, node: &Node) -> bool {
     if node.own.load(Ordering::Relaxed) & ELSEWHERE == 0 && !reads::remove(known(node)) {
         node.own.fetch_or(ELSEWHERE, Ordering::SeqCst);
     }
-    count_out(shared, cell)
+    shared.words().count_out(cell, wake_writer)
 }
 
 impl<'p> RwLock<'p> {
@@ -407,22 +376,12 @@ impl<'p> RwLock<'p> {
 
     /// Takes the word. Clean, too, where its owner died before it wrote.
     fn take(&self, own: u32, caller: &Thread<'_>, wait: bool) -> Result<Taken, Refused> {
-        let words = self.shared().head.words();
+        let words = self.shared().words();
         let taken = match wait {
-            true => lock::lock(words, own, caller),
-            false => lock::try_lock(words, own, caller),
+            true => lock::lock(words.lock, own, caller),
+            false => lock::try_lock(words.lock, own, caller),
         }?;
-        Ok(self.found(own, taken))
-    }
-
-    /// Whether a writer died with the word that is ours now.
-    fn found(&self, own: u32, taken: Taken) -> Taken {
-        let (shared, words) = (self.shared(), self.shared().head.words());
-        if taken == Taken::OwnerDied && shared.phase.load(Ordering::Relaxed) != WRITES {
-            let _ = lock::consistent(words, own);
-            return Taken::Clean;
-        }
-        taken
+        Ok(words.found(own, taken))
     }
 
     #[cold]
@@ -479,9 +438,10 @@ impl<'p> RwLock<'p> {
             return Ok(None);
         }
         let before = cell.fetch_add(1, Ordering::SeqCst);
+        step("rwlock.counted_again");
         // Given back by another thread, in whatever order: it has said so before it took from the cell.
         if before == 0 || node.own.load(Ordering::SeqCst) & ELSEWHERE != 0 {
-            count_out(shared, cell);
+            shared.words().count_out(cell, wake_writer);
             return Ok(None);
         }
         note_read(node);
@@ -497,15 +457,13 @@ impl<'p> RwLock<'p> {
         caller: &Thread<'_>,
         busy: Errno,
     ) -> Result<Locked, Code> {
-        let (node, shared) = (self.state.node(self.offset), self.shared());
+        let (node, words) = (self.state.node(self.offset), self.shared().words());
         if taken == Taken::OwnerDied {
             return self.write_with_word(own, cell, taken, caller, busy);
         }
-        // Of one that died while it waited for readers.
-        shared.phase.store(NOBODY, Ordering::Relaxed);
-        counts_in(node).fetch_add(1, Ordering::SeqCst);
+        words.count_with_word(counts_in(node));
         note_read(node);
-        lock::give_up(shared.head.words(), own, caller, Taken::Clean);
+        lock::give_up(words.lock, own, caller, Taken::Clean);
         Ok(Locked::Clean)
     }
 
@@ -551,22 +509,15 @@ impl<'p> RwLock<'p> {
         caller: &Thread<'_>,
         busy: Errno,
     ) -> Result<Locked, Code> {
-        let shared = self.shared();
-        // After a writer that died it stays WRITES, until somebody has said that all is well.
-        if taken == Taken::Clean {
-            shared.phase.store(DRAINS, Ordering::SeqCst);
-        }
-        fence(Ordering::SeqCst);
+        let words = self.shared().words();
+        words.drain(taken);
         match self.drain(cell, caller) {
             Ok(true) => {
-                write(shared, self.state.node(self.offset));
+                write(words, self.state.node(self.offset));
                 Ok(taken.into())
             }
             failed => {
-                if taken == Taken::Clean {
-                    shared.phase.store(NOBODY, Ordering::Relaxed);
-                }
-                lock::give_up(shared.head.words(), own, caller, taken);
+                words.give_up(own, caller, taken);
                 Err(failed.err().unwrap_or(busy.into()))
             }
         }
@@ -596,8 +547,8 @@ impl<'p> RwLock<'p> {
     #[inline(never)]
     fn unlock_slow(&self) -> Result<(), Code> {
         self.check()?;
-        let (node, shared) = (self.state.node(self.offset), self.shared());
-        let (own, words) = (node.tid(), shared.head.words());
+        let (node, words) = (self.state.node(self.offset), self.shared().words());
+        let own = node.tid();
         // The node of a lock that was never used can only be read.
         if node.holder.load(Ordering::Relaxed) == 0 {
             return Err(Errno::EPERM.into());
@@ -605,10 +556,10 @@ impl<'p> RwLock<'p> {
         node.holder.store(0, Ordering::Relaxed);
         // Where its writer died, and nobody said that all is well, it stays WRITES: whoever comes before `state` is
         // stored is to be told.
-        if words.word.load(Ordering::Relaxed) & OD == 0 {
-            shared.phase.store(NOBODY, Ordering::Release);
+        if words.lock.word.load(Ordering::Relaxed) & OD == 0 {
+            words.wrote();
         }
-        let unlocked = lock::unlock(words, own, &Thread::new(self.state, Deadline::NEVER));
+        let unlocked = lock::unlock(words.lock, own, &Thread::new(self.state, Deadline::NEVER));
         unlocked.map_err(|refused| self.code(refused, Errno::EPERM))
     }
 

@@ -15,15 +15,7 @@
 //!
 //! # Plain
 //!
-//! | bits of `units` | meaning | written by |
-//! |---|---|---|
-//! | 0…30 | units | −1 who takes, +1 who gives |
-//! | 31 | it was filled in: no later initialiser does it again | the first initialiser |
-//! | 32…63 | the gate | as above |
-//!
-//! All change in one step, so nobody sleeps where there is a unit, and each call is one compare-and-swap where
-//! nobody waits. The low 30 bits of the gate are always 0, and no thread has that number: the thread that waits,
-//! or is about to wake, has the gate in its pending slot, and should it die the kernel wakes the next.
+//! `units` is a word with the gate in it: see the module of that name.
 //!
 //! # Tracked
 //!
@@ -50,8 +42,10 @@ use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
 use super::pending::Pending;
 use super::settle::Looks;
+use super::steps::step;
+use super::units::{self, after_look, gate_of, units_of, FILLED, UNITS_MAX};
 use super::wait;
-use super::watcher::{Turn, Until, Watch};
+use super::watcher::{Besides, Turn, Until, Watch};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Result};
 use crate::sys::{futex, Errno};
@@ -68,12 +62,6 @@ const SIZE: usize = size_of::<Shared>();
 // `units` is looked at when it is filled in.
 static PLAIN: Kind = Kind { name: "semaphore", magic: Kind::magic(b'S'), size: SIZE, blank_from: SIZE };
 static TRACKED: Kind = Kind { name: "tracked semaphore", magic: Kind::magic(b'T'), ..PLAIN };
-
-const FILLED: u64 = 1 << 31;
-const UNITS_MAX: u32 = i32::MAX as u32;
-/// A gate that is closed; the bits below are not the gate's.
-const CLOSED: u64 = (W as u64) << 32;
-const BELOW: u64 = u32::MAX as u64;
 
 /// Looks at a word that others change all the time.
 const TRIES: u32 = 100;
@@ -181,14 +169,6 @@ fn fill(state: &State, offset: usize, kind: &Kind, units: u32) -> Result<()> {
     }
 }
 
-fn units_of(word: u64) -> u32 {
-    word as u32 & UNITS_MAX
-}
-
-fn gate_of(word: u64) -> u32 {
-    (word >> 32) as u32
-}
-
 #[inline(always)]
 fn plain(state: &State, at: *const u8) -> Option<&AtomicU64> {
     let shared = shared(state, at);
@@ -202,7 +182,11 @@ fn plain(state: &State, at: *const u8) -> Option<&AtomicU64> {
 fn take_at_once(state: &State, at: *const u8) -> bool {
     let units = &shared(state, at).units;
     let seen = wait::load_low(units);
-    seen > FILLED as u32 && swap_below(units, seen, seen - 1, Ordering::Acquire)
+    let taken = seen > FILLED as u32 && swap_below(units, seen, seen - 1, Ordering::Acquire);
+    if taken {
+        step("semaphore.took_at_once");
+    }
+    taken
 }
 
 #[inline(always)]
@@ -210,7 +194,11 @@ fn give_at_once(state: &State, at: *const u8) -> bool {
     let units = &shared(state, at).units;
     let seen = wait::load_low(units);
     // As a signed number FILLED is the least, and the most units are -1.
-    (seen as i32) < -1 && swap_below(units, seen, seen + 1, Ordering::Release)
+    let given = (seen as i32) < -1 && swap_below(units, seen, seen + 1, Ordering::Release);
+    if given {
+        step("semaphore.gave_at_once");
+    }
+    given
 }
 
 #[inline(always)]
@@ -302,7 +290,10 @@ impl<'p> Semaphore<'p> {
     #[inline(never)]
     fn wait_slow(&self, deadline: Deadline) -> Result<(), Code> {
         match self.sort()? {
-            Sort::Plain(units) => wait(units, deadline),
+            Sort::Plain(units) => match units::wait(units, &Gate::new(units, deadline)) {
+                true => Ok(()),
+                false => Err(Errno::ETIMEDOUT.into()),
+            },
             Sort::Tracked(tracked) => tracked.wait(deadline),
         }
     }
@@ -311,11 +302,10 @@ impl<'p> Semaphore<'p> {
     #[inline(never)]
     fn try_slow(&self) -> Result<(), Code> {
         match self.sort()? {
-            Sort::Plain(units) => {
-                let less = |seen: u64| (units_of(seen) > 0).then(|| seen - 1);
-                let taken = units.fetch_update(Ordering::Acquire, Ordering::Relaxed, less);
-                taken.map(drop).map_err(|_| Errno::EAGAIN.into())
-            }
+            Sort::Plain(units) => match units::try_wait(units) {
+                true => Ok(()),
+                false => Err(Errno::EAGAIN.into()),
+            },
             Sort::Tracked(tracked) => tracked.try_wait(),
         }
     }
@@ -324,7 +314,10 @@ impl<'p> Semaphore<'p> {
     #[inline(never)]
     fn post_slow(&self) -> Result<(), Code> {
         match self.sort()? {
-            Sort::Plain(units) => post(units),
+            Sort::Plain(units) => match units::post(units, &Gate::new(units, Deadline::NEVER)) {
+                true => Ok(()),
+                false => Err(Errno::EOVERFLOW.into()),
+            },
             Sort::Tracked(tracked) => tracked.post(),
         }
     }
@@ -347,61 +340,39 @@ fn wake(gate: *const AtomicU32) {
     let _ = futex::wake(gate, 1);
 }
 
-/// Of a plain one.
-fn wait(units: &AtomicU64, deadline: Deadline) -> Result<(), Code> {
-    let gate = wait::high_half(units);
-    let pending = Pending::new();
-    pending.set(gate);
-    let taken = wait_pending(units, gate, deadline);
-    pending.reset();
-    taken
+/// A plain one's, for a thread that takes or gives.
+struct Gate<'a> {
+    gate: &'a AtomicU32,
+    deadline: Deadline,
+    pending: Pending,
 }
 
-fn wait_pending(units: &AtomicU64, gate: &AtomicU32, deadline: Deadline) -> Result<(), Code> {
-    // Whoever has slept cannot know that nobody else does.
-    let mut slept = false;
-    let mut seen = units.load(Ordering::Relaxed);
-    loop {
-        let (next, left) = after_look(seen, slept);
-        let swapped = match next == seen {
-            true => Ok(seen),
-            false => units.compare_exchange(seen, next, Ordering::Acquire, Ordering::Relaxed),
-        };
-        match (swapped, left) {
-            (Ok(_), Some(left)) => {
-                if slept && left > 0 {
-                    wake(gate);
-                }
-                return Ok(());
-            }
-            (Ok(_), None) => seen = next,
-            (Err(now), _) => seen = now,
-        }
-        // In every round, whatever a peer does to the word.
-        if wait::is_over(deadline) {
-            if slept && gate_of(seen) != W {
-                wake(gate);
-            }
-            return Err(Errno::ETIMEDOUT.into());
-        }
-        if swapped.is_ok() {
-            wait::sleep(gate, W, deadline);
-            slept = true;
-            seen = units.load(Ordering::Relaxed);
-        }
+impl Gate<'_> {
+    fn new(units: &AtomicU64, deadline: Deadline) -> Gate<'_> {
+        Gate { gate: wait::high_half(units), deadline, pending: Pending::new() }
     }
 }
 
-/// What becomes of a plain one by whoever wants a unit, and how many are left then; None where there is none.
-fn after_look(seen: u64, slept: bool) -> (u64, Option<u32>) {
-    let left = units_of(seen).checked_sub(1);
-    let next = match left {
-        Some(_) if !slept => seen - 1,
-        Some(0) => (seen - 1) & BELOW | CLOSED,
-        Some(_) => (seen - 1) & BELOW,
-        None => seen & BELOW | CLOSED,
-    };
-    (next, left)
+impl units::Caller for Gate<'_> {
+    fn pend(&self) {
+        self.pending.set(self.gate);
+    }
+
+    fn unpend(&self) {
+        self.pending.reset();
+    }
+
+    fn is_over(&self) -> bool {
+        wait::is_over(self.deadline)
+    }
+
+    fn sleep(&self) {
+        wait::sleep(self.gate, W, self.deadline);
+    }
+
+    fn wake(&self) {
+        wake(self.gate);
+    }
 }
 
 fn wait_watch(units: &AtomicU64, watch: &Watch) -> Result<(), Code> {
@@ -415,28 +386,15 @@ fn wait_watch(units: &AtomicU64, watch: &Watch) -> Result<(), Code> {
                 if slept && left > 0 {
                     wake(gate);
                 }
-                return watch.done();
+                return watch.done(gate);
             }
             (Ok(_), None) => break,
             (Err(now), _) => seen = now,
         }
     }
     // A gate that is closed says that there is no unit.
-    watch.arm(gate, Until::UpperNot(W), Turn::One)?;
+    watch.arm((gate, Until::UpperNot(W), Turn::One), Besides::NOTHING)?;
     Err(Errno::EAGAIN.into())
-}
-
-fn post(units: &AtomicU64) -> Result<(), Code> {
-    let gate = wait::high_half(units);
-    let pending = Pending::new();
-    pending.set(gate);
-    let more = |seen: u64| (units_of(seen) < UNITS_MAX).then(|| (seen & BELOW) + 1);
-    let given = units.fetch_update(Ordering::Release, Ordering::Relaxed, more);
-    if given.is_ok_and(|seen| gate_of(seen) != 0) {
-        wake(gate);
-    }
-    pending.reset();
-    given.map(drop).map_err(|_| Errno::EOVERFLOW.into())
 }
 
 struct Tracked<'p> {
@@ -495,14 +453,17 @@ impl Tracked<'_> {
                     return false;
                 }
                 self.gate().store(W, Ordering::SeqCst);
+                step("tracked.closed");
                 if self.free() == 0 {
                     return false;
                 }
             }
             cell.fetch_add(1, Ordering::SeqCst);
+            step("tracked.took");
             // Whoever has slept cannot know that nobody else does.
             if slept {
                 self.gate().store(W, Ordering::SeqCst);
+                step("tracked.closed_again");
                 if self.free() > 0 {
                     self.open();
                 }
@@ -514,7 +475,9 @@ impl Tracked<'_> {
     /// There is a unit: one who sleeps is to look.
     fn open(&self) {
         self.gate().store(0, Ordering::SeqCst);
+        step("tracked.opened");
         wake(self.gate());
+        step("tracked.woke");
     }
 
     /// The keeper's number by which this process takes, and the cell in which it counts.
@@ -539,11 +502,13 @@ impl Tracked<'_> {
                 // Who has not looked leaves it to another.
                 if slept && taken.is_err() {
                     wake(self.gate());
+                    step("tracked.left_it");
                 }
                 return Err(Errno::ETIMEDOUT.into());
             }
             if taken.is_ok() {
                 self.state.watch(self.gate(), W, changes, until)?;
+                step("tracked.woken");
                 slept = true;
             }
         }
@@ -555,7 +520,7 @@ impl Tracked<'_> {
         let changes = self.state.changes();
         let (_, mut again) = Looks::default().until(self.state, Deadline::NEVER);
         match self.take(own, cell, Duration::ZERO, true, slept) {
-            Ok(true) => return watch.done(),
+            Ok(true) => return watch.done(self.gate()),
             Ok(false) => {}
             // Somebody who takes was stopped: the gate may be open.
             Err(_) => {
@@ -563,7 +528,8 @@ impl Tracked<'_> {
                 again = Deadline::after(RETRY);
             }
         }
-        watch.arm_in(self.state, (self.gate(), Until::Not(W), Turn::One), changes, again)?;
+        let besides = Besides::changes(self.state, changes).until(again);
+        watch.arm((self.gate(), Until::Not(W), Turn::One), besides)?;
         Err(Errno::EAGAIN.into())
     }
 
@@ -581,6 +547,7 @@ impl Tracked<'_> {
         let cell = self.state.table().cell(self.state.slot()?, self.cell);
         let less = |has: u32| has.checked_sub(1);
         cell.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less).map_err(|_| Errno::EPERM)?;
+        step("tracked.gave");
         if self.gate().load(Ordering::SeqCst) != 0 {
             self.open();
         }

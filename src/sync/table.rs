@@ -23,6 +23,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::lock::{OD, TM, W};
+use super::steps::step;
 use crate::region;
 use crate::sys::futex;
 
@@ -203,6 +204,7 @@ impl Table {
     pub(super) fn announce(&self) {
         let changes = &self.header().changes;
         changes.fetch_add(1, Ordering::AcqRel);
+        step("changes.counted");
         let _ = futex::wake(changes, i32::MAX);
     }
 

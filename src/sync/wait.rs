@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::steps;
+use super::steps::{self, step};
 use super::table::Table;
 use crate::deadline::Deadline;
 use crate::sys::futex::{self, Expected, WAITV_MAX};
@@ -66,12 +66,22 @@ pub(super) fn load_low(word: &AtomicU64) -> u32 {
     low_half(word).load(Ordering::Relaxed)
 }
 
-/// What a word's upper half is, of which this is the address: by a look at the whole.
-pub(super) fn load_high(half: &AtomicU32) -> u32 {
-    let index = usize::from(cfg!(target_endian = "little"));
-    // SAFETY: high_half() has made it of such a word.
-    let word = unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) };
-    (word.load(Ordering::Acquire) >> 32) as u32
+/// The word of which this is the upper half.
+///
+/// # Safety
+/// [`high_half`] has made it.
+pub(super) unsafe fn whole_of_high(half: &AtomicU32) -> &AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { whole(half, usize::from(cfg!(target_endian = "little"))) }
+}
+
+/// The same for [`low_half`].
+///
+/// # Safety
+/// That has made it.
+pub(super) unsafe fn whole_of_low(half: &AtomicU32) -> &AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { whole(half, usize::from(cfg!(target_endian = "big"))) }
 }
 
 fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {
@@ -79,8 +89,15 @@ fn half(word: &AtomicU64, index: usize) -> &AtomicU32 {
     unsafe { AtomicU32::from_ptr(word.as_ptr().cast::<u32>().add(index)) }
 }
 
+/// # Safety
+/// [`half`] has made it with this index.
+unsafe fn whole(half: &AtomicU32, index: usize) -> &AtomicU64 {
+    // SAFETY: the caller's promise.
+    unsafe { AtomicU64::from_ptr(half.as_ptr().sub(index).cast()) }
+}
+
 fn slice(deadline: Deadline, slice_ns: i64) -> i64 {
-    let end = clock::monotonic_ns().saturating_add(steps::slice_ns(slice_ns));
+    let end = clock::monotonic_ns().saturating_add(slice_ns);
     deadline.ns().map_or(end, |deadline| deadline.min(end))
 }
 
@@ -90,7 +107,7 @@ pub(super) fn is_over(deadline: Deadline) -> bool {
 
 /// Sleeps while the word has this value, for a slice: false when that is over, and the deadline is not.
 pub(super) fn sleep(word: &AtomicU32, value: u32, deadline: Deadline) -> bool {
-    let until = slice(deadline, SLICE_NS);
+    let until = slice(deadline, steps::slice_ns(SLICE_NS));
     futex::wait(word, value, Some(until)) != Err(Errno::ETIMEDOUT) || deadline.ns() == Some(until)
 }
 
@@ -135,9 +152,10 @@ pub(super) fn watch(
                 }
             }
             // More than it takes: the others are looked at in between.
-            let slice_ns = if count == WAITV_MAX { SHORT_SLICE_NS } else { SLICE_NS };
+            let slice_ns = if count == WAITV_MAX { SHORT_SLICE_NS } else { steps::slice_ns(SLICE_NS) };
             futex::wait_any(&words[..count], Some(slice(deadline, slice_ns)))
         };
+        step("watch.woken");
         match woken {
             Ok(0) => return Wake::Word,
             Err(Errno::ENOSYS | Errno::EPERM) => WITHOUT_WAITV.store(true, Ordering::Relaxed),

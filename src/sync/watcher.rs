@@ -5,6 +5,7 @@
 //! no wake-up is lost with it:
 //! - Where one is woken and not all, only the oldest of the watches of one word waits in the kernel (`Turn::One`);
 //!   and while it is FIRED, its user about to try again, the others stay behind it, for a second at most.
+//! - Where the word counts its wake-ups (a condition's), each makes one watch FIRED, the oldest (`Guard::share`).
 //! - A user who gives up passes the wake-up on. If the thread may still be in the kernel's queue for the word,
 //!   the thread does, once it has left that.
 //! - While such a watch is FIRED its word is in the thread's pending slot: if the process dies, the kernel wakes
@@ -25,6 +26,8 @@
 //! free. The thread ends with its last watch. Where there is no futex_waitv it looks at the words in short
 //! slices.
 
+mod until;
+
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::fmt;
@@ -36,15 +39,14 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags};
 
-use super::lock::{TM, W};
-use super::party::{Party, State};
+use super::party::Party;
 use super::private::{Held, Lock};
-use super::table::Table;
 use super::wait::{self, SHORT_SLICE_NS, SLICE_NS};
-use crate::deadline::Deadline;
 use crate::error::{Code, During, Error, Result};
 use crate::sys::futex::{self, Expected, RobustList, WAITV_MAX};
 use crate::sys::{self, clock, event, mmap, thread, Errno};
+use until::Parties;
+pub(super) use until::{Besides, Hold, Turn, Until};
 
 /// One word of a thread's is for us: to tell it that something has changed.
 const WATCHES: usize = WAITV_MAX - 1;
@@ -95,29 +97,6 @@ struct Slot {
     besides: Besides,
 }
 
-/// What a slot waits for besides its word. Zeros are valid.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Besides {
-    /// That somebody joins, leaves or dies in this party, if any; mapped while the slot is ARMED.
-    table: Table,
-    /// What its `changes` were.
-    changes: u32,
-    /// At the latest: to be tried again.
-    until_ns: i64,
-    hold: Hold,
-}
-
-/// What the user of a watch holds while that waits, and gives back when it gives up. Zeros are nothing.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(super) struct Hold {
-    pub word: *const AtomicU32,
-    pub own: u32,
-    /// Called for the word, while that is mapped.
-    pub give_back: Option<unsafe fn(*const AtomicU32, u32)>,
-}
-
 const IDLE: u32 = 0;
 const ARMED: u32 = 1;
 const FIRED: u32 = 2;
@@ -139,53 +118,6 @@ pub struct Watch {
     shard: &'static Shard,
     index: usize,
     number: u64,
-}
-
-/// What a watch waits for. Zeros, as which a slot begins, are valid.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub(super) enum Until {
-    /// The word has another value.
-    Not(u32),
-    /// Nobody owns it.
-    Free,
-    /// This bit is set.
-    Set(u32),
-    /// The word is the upper half of one of 64 bits, and has another value.
-    UpperNot(u32),
-}
-
-/// How many a wake-up of the word wakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Turn {
-    All,
-    One,
-}
-
-impl Until {
-    /// Whether to wait on. Where W is gone a waker would not see us: to be tried again.
-    fn lasts(self, seen: u32) -> bool {
-        match self {
-            Until::Not(value) | Until::UpperNot(value) => seen == value,
-            Until::Free => seen & W != 0 && seen & TM != 0,
-            Until::Set(bit) => seen & W != 0 && seen & bit == 0,
-        }
-    }
-
-    /// What the word is.
-    fn look(self, word: &AtomicU32) -> u32 {
-        match self {
-            Until::UpperNot(_) => wait::load_high(word),
-            _ => word.load(Ordering::Acquire),
-        }
-    }
-
-    /// Whether it is to be tried again after a second, although nothing has changed: the owner may be a number
-    /// that nobody has.
-    fn can_be_forged(self) -> bool {
-        matches!(self, Until::Free)
-    }
 }
 
 impl Watch {
@@ -235,50 +167,19 @@ impl Watch {
         Ok(slot.state != IDLE && slot.word == word)
     }
 
-    /// The descriptor becomes readable when that has come to pass; at once if it has.
-    pub(super) fn arm(&self, word: &AtomicU32, until: Until, turn: Turn) -> Result<(), Code> {
-        self.arm_with(word, until, turn, Besides::NOTHING)
-    }
-
-    /// The same; and when somebody of the party has joined, left or died since `seen`; and at the deadline.
-    pub(super) fn arm_in(
-        &self,
-        state: &State,
-        (word, until, turn): (&AtomicU32, Until, Turn),
-        seen: u32,
-        deadline: Deadline,
-    ) -> Result<(), Code> {
-        let until_ns = deadline.ns().unwrap_or(i64::MAX);
-        let besides = Besides { table: *state.table(), changes: seen, until_ns, ..Besides::NOTHING };
-        self.arm_with(word, until, turn, besides)
-    }
-
-    /// The same for one who holds something meanwhile, which a call with the same watch takes back by
-    /// [`Watch::take_hold`].
-    pub(super) fn arm_holding(
-        &self,
-        state: &State,
-        (word, until, turn): (&AtomicU32, Until, Turn),
-        seen: u32,
-        hold: Hold,
-    ) -> Result<(), Code> {
-        let besides = Besides { table: *state.table(), changes: seen, hold, ..Besides::NOTHING };
-        self.arm_with(word, until, turn, besides)
-    }
-
-    /// Whether its user holds this word. From here on that is the caller's to give back.
-    pub(super) fn take_hold(&self, word: &AtomicU32) -> Result<bool, Code> {
-        let mut inner = self.hold()?;
+    /// The same, and whether its user holds something with the other word.
+    pub(super) fn has_waited_holding(&self, word: &AtomicU32, held: &AtomicU32) -> Result<bool, Code> {
+        let inner = self.hold()?;
         let slot = &inner.slots[self.index];
-        let hold = slot.besides.hold;
-        let holds = slot.state != IDLE && hold.give_back.is_some() && std::ptr::eq(hold.word, word);
-        if holds {
-            inner.end(self.index, false);
-        }
-        Ok(holds)
+        Ok(slot.state != IDLE && slot.word == word && slot.besides.hold.is_of(held))
     }
 
-    fn arm_with(&self, word: &AtomicU32, until: Until, turn: Turn, besides: Besides) -> Result<(), Code> {
+    /// The descriptor becomes readable when that has come to pass, or what comes besides; at once if it has.
+    pub(super) fn arm(
+        &self,
+        (word, until, turn): (&AtomicU32, Until, Turn),
+        besides: Besides,
+    ) -> Result<(), Code> {
         let mut inner = self.hold()?;
         // Of the same word it is a sleeper still.
         let same = std::ptr::eq(inner.slots[self.index].word, word);
@@ -293,10 +194,23 @@ impl Watch {
         Ok(())
     }
 
-    /// What it waited for has come to pass.
-    pub(super) fn done(&self) -> Result<(), Code> {
+    /// What its user holds with this word, and has waited for since. From here on that is the caller's to give
+    /// back.
+    pub(super) fn take_hold(&self, word: &AtomicU32) -> Result<Option<Besides>, Code> {
         let mut inner = self.hold()?;
-        inner.end(self.index, false);
+        let Slot { state, besides, .. } = inner.slots[self.index];
+        let holds = state != IDLE && besides.hold.is_of(word);
+        if holds {
+            inner.end(self.index, false);
+        }
+        Ok(holds.then_some(besides))
+    }
+
+    /// What it waited for with this word has come to pass.
+    pub(super) fn done(&self, word: &AtomicU32) -> Result<(), Code> {
+        let mut inner = self.hold()?;
+        let same = std::ptr::eq(inner.slots[self.index].word, word);
+        inner.end(self.index, !same);
         Ok(())
     }
 }
@@ -338,7 +252,7 @@ impl Party<'_> {
     }
 
     pub(crate) fn watch_word_at(&self, at: *const u8, value: u32, watch: &Watch) -> Result<(), Code> {
-        watch.arm(self.word_known(at)?, Until::Not(value), Turn::All)
+        watch.arm((self.word_known(at)?, Until::Not(value), Turn::All), Besides::NOTHING)
     }
 }
 
@@ -351,63 +265,6 @@ pub(super) fn is_waiting_within(addresses: Range<usize>) -> bool {
             inner.slots.iter().any(|slot| slot.state != IDLE && addresses.contains(&(slot.word as usize)))
         },
     )
-}
-
-impl Besides {
-    const NOTHING: Besides = Besides {
-        table: Table::NONE,
-        changes: 0,
-        until_ns: i64::MAX,
-        hold: Hold { word: std::ptr::null(), own: 0, give_back: None },
-    };
-
-    /// Whether to wait on.
-    fn last(&self, now_ns: i64) -> bool {
-        now_ns < self.until_ns && self.table.get().is_none_or(|table| table.changes() == self.changes)
-    }
-}
-
-/// The parties whose deaths a thread waits for, each with what its `changes` were.
-struct Parties {
-    parties: [(Table, u32); WATCHES],
-    count: usize,
-}
-
-impl Parties {
-    const fn new() -> Parties {
-        Parties { parties: [(Table::NONE, 0); WATCHES], count: 0 }
-    }
-
-    /// One that was not there is looked through for those who died, now and then also where the kernel does not say
-    /// so.
-    fn add(&mut self, besides: &Besides, looks: bool) {
-        let Some(table) = besides.table.get() else { return };
-        if !self.parties[..self.count].iter().any(|(other, _)| other.is(table)) {
-            self.parties[self.count] = (*table, table.changes());
-            self.count += 1;
-            table.scan();
-            if looks {
-                table.mark_abandoned();
-            }
-        }
-    }
-
-    /// Behind so many words, what to wait for; false where it is more than futex_waitv takes.
-    fn expect(&self, words: &mut [Expected; WAITV_MAX], count: &mut usize) -> bool {
-        let mut push = |word: &AtomicU32, value| {
-            let fits = *count < WAITV_MAX;
-            if fits {
-                words[*count] = Expected::new(word, value);
-                *count += 1;
-            }
-            fits
-        };
-        self.parties[..self.count].iter().all(|(table, changes)| {
-            let mut slots = (0..table.used()).map(|index| table.slot(index));
-            push(&table.header().changes, *changes)
-                && slots.all(|slot| slot.watch().is_none_or(|value| push(&slot.word, value)))
-        })
-    }
 }
 
 impl Slot {
@@ -507,6 +364,24 @@ impl Guard<'_> {
             pend(list, slot.word);
         }
         event::signal(slot.descriptor());
+        self.share(index);
+    }
+
+    /// A signal that this slot gets is none of the others'.
+    fn share(&mut self, index: usize) {
+        let Slot { word, until, .. } = self.slots[index];
+        let Until::Signalled(seen) = until else { return };
+        // SAFETY (protocol): a party is not left while a watch waits for a word of its region.
+        if until.lasts(until.look(unsafe { &*word })) {
+            return;
+        }
+        let next = seen.wrapping_add(1);
+        for slot in self.slots.iter_mut() {
+            if slot.state == ARMED && slot.word == word && slot.until == until {
+                slot.until = Until::Signalled(next);
+                slot.besides.hold.own = next.into();
+            }
+        }
     }
 
     /// The slot waits for nothing any more; if its user has given up, another sleeper gets the wake-up that may
@@ -631,7 +506,10 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
             looked_ns = now_ns;
         }
         let mut until_ns = i64::MAX;
-        for index in 0..WATCHES {
+        // Who has waited longest is the first, here and in the kernel's queues.
+        let mut order: [usize; WATCHES] = std::array::from_fn(|index| index);
+        order.sort_unstable_by_key(|&index| inner.slots[index].since_ns);
+        for index in order {
             let Slot { watch, word: at, until, state, since_ns, besides, .. } = inner.slots[index];
             if state != ARMED || inner.is_behind(index, now_ns) {
                 continue;

@@ -2,6 +2,8 @@
  * refuse wrong arguments. */
 #include "test.h"
 
+#include <poll.h>
+
 struct board {
     shm_party_table parties;
     shm_mutex lock;
@@ -47,11 +49,13 @@ static uint64_t outside[8];
 static void bad_conditions(void)
 {
     shm_party *party;
+    shm_watch *watch = NULL;
     shm_cond *cond, *bad[] = {NULL, (shm_cond *)outside, (shm_cond *)UINTPTR_MAX, (shm_cond *)-8};
 
     set_up();
     party = join();
     cond = &board->changed;
+    OK(shm_watch_open(&watch, &error));
     CODE(0, shm_mutex_lock(party, &board->lock));
     for (size_t at = 0; at < COUNT(bad); at++) {
         REFUSED(-EINVAL, "condition", shm_cond_init(party, bad[at], &error));
@@ -60,6 +64,8 @@ static void bad_conditions(void)
         CODE(-EINVAL, shm_cond_signal(party, bad[at]));
         CODE(-EINVAL, shm_cond_broadcast(party, bad[at]));
         CODE(-EINVAL, shm_cond_wait(party, cond, (shm_mutex *)bad[at]));
+        CODE(-EINVAL, shm_cond_wait_watch(party, bad[at], &board->lock, watch));
+        CODE(-EINVAL, shm_cond_wait_watch(party, cond, (shm_mutex *)bad[at], watch));
     }
     REFUSED(-EINVAL, "NULL", shm_cond_init(NULL, cond, &error));
     CODE(-EINVAL, shm_cond_wait(NULL, cond, &board->lock));
@@ -70,6 +76,9 @@ static void bad_conditions(void)
     CODE(-EINVAL, shm_cond_signal(party, (shm_cond *)board->zeros));
     CODE(-EINVAL, shm_cond_broadcast(party, (shm_cond *)board->zeros));
     CODE(-EINVAL, shm_cond_wait(party, cond, (shm_mutex *)board->zeros));
+    CODE(-EINVAL, shm_cond_wait_watch(party, (shm_cond *)board->zeros, &board->lock, watch));
+    CODE(-EINVAL, shm_cond_wait_watch(NULL, cond, &board->lock, watch));
+    CODE(-EINVAL, shm_cond_wait_watch(party, cond, &board->lock, NULL));
     memset(board->zeros, 0xff, sizeof board->zeros);
     REFUSED(-EINVAL, "magic", shm_cond_init(party, (shm_cond *)board->zeros, &error));
     CODE(-EINVAL, shm_cond_signal(party, (shm_cond *)board->zeros));
@@ -84,6 +93,20 @@ static void bad_conditions(void)
     CODE(0, shm_mutex_unlock(party, &board->lock));
     CODE(-EPERM, shm_cond_wait(party, cond, &board->lock));
     CODE(-EPERM, shm_cond_wait_until(party, cond, &board->lock, INT64_MAX));
+    /* From here on: what a watch that gives up passes on can end a wait without a signal. */
+    memset(board->zeros, 0, sizeof board->zeros);
+    CODE(-EINVAL, shm_cond_wait_watch(party, cond, (shm_mutex *)board->zeros, watch));
+    CODE(-EPERM, shm_cond_wait_watch(party, cond, &board->lock, watch));
+    CODE(0, shm_mutex_lock(party, &board->lock));
+    CODE(-EAGAIN, shm_cond_wait_watch(party, cond, &board->lock, watch));
+    CODE(-EBUSY, shm_party_leave(party));
+    CODE(-EAGAIN, shm_cond_wait_watch(party, cond, &board->lock, watch));
+    CODE(0, shm_cond_signal(party, cond));
+    CODE(0, shm_cond_wait_watch(party, cond, &board->lock, watch));
+    CODE(-EAGAIN, shm_cond_wait_watch(party, cond, &board->lock, watch));
+    CODE(0, shm_watch_cancel(watch));
+    CODE(-EPERM, shm_mutex_unlock(party, &board->lock));
+    CODE(0, shm_watch_close(watch));
     tear_down(party);
 }
 
@@ -252,6 +275,42 @@ static void a_condition_and_a_semaphore(void)
     tear_down(party);
 }
 
+/* The same, for a program that waits by descriptors. */
+static void a_condition_by_a_watch(void)
+{
+    struct child child;
+    shm_party *party;
+    shm_watch *watch;
+    struct pollfd wait = {.events = POLLIN};
+    int code = 0;
+
+    set_up();
+    child = child_start(serve, NULL);
+    hear(child.socket);
+    party = join();
+    OK(shm_watch_open(&watch, &error));
+    wait.fd = shm_watch_fd(watch);
+    CODE(0, shm_mutex_lock(party, &board->lock));
+    for (uint64_t round = 1; round <= 1000; round++) {
+        CODE(0, shm_semaphore_post(party, &board->plain));
+        while (board->count < round) {
+            while ((code = shm_cond_wait_watch(party, &board->changed, &board->lock, watch)) == -EAGAIN)
+                CHECK_SYS(poll(&wait, 1, -1));
+            CHECK_EQ(code, 0);
+        }
+    }
+    CODE(-EAGAIN, shm_cond_wait_watch(party, &board->changed, &board->lock, watch));
+    CHECK_SYS(kill(child.pid, SIGKILL));
+    CHECK_EQ(child_end(&child), 128 + SIGKILL);
+    /* Its death ends the wait. */
+    while ((code = shm_cond_wait_watch(party, &board->changed, &board->lock, watch)) == -EAGAIN)
+        CHECK_SYS(poll(&wait, 1, -1));
+    CHECK(code >= 0);
+    CODE(0, shm_mutex_unlock(party, &board->lock));
+    CODE(0, shm_watch_close(watch));
+    tear_down(party);
+}
+
 static void begin_and_take(int socket, void *argument UNUSED)
 {
     shm_party *party = join();
@@ -312,6 +371,7 @@ static void balanced(int socket UNUSED, void *argument UNUSED)
     RUN(bad_semaphores);
     RUN(bad_onces);
     RUN(a_condition_and_a_semaphore);
+    RUN(a_condition_by_a_watch);
     RUN(what_a_dead_process_had);
 }
 

@@ -2,6 +2,8 @@
  * are errors. */
 #include "test.h"
 
+#include <poll.h>
+
 struct board {
     shm_party_table parties;
     shm_rwlock lock, other;
@@ -136,10 +138,13 @@ static void bad_barriers(void)
     set_up();
     party = join();
     barrier = &board->barrier;
+    OK(shm_watch_open(&watch, &error));
     for (size_t at = 0; at < COUNT(bad); at++) {
         REFUSED(-EINVAL, "barrier", shm_barrier_init(party, bad[at], 2, &error));
         CODE(-EINVAL, shm_barrier_wait(party, bad[at]));
         CODE(-EINVAL, shm_barrier_wait_until(party, bad[at], 0));
+        CODE(-EINVAL, shm_barrier_wait_watch(party, bad[at], watch));
+        CODE(-EINVAL, shm_barrier_cancel_watch(party, bad[at], watch));
     }
     REFUSED(-EINVAL, "NULL", shm_barrier_init(NULL, barrier, 2, &error));
     CODE(-EINVAL, shm_barrier_init(NULL, NULL, 0, NULL));
@@ -149,6 +154,10 @@ static void bad_barriers(void)
     CODE(-EINVAL, shm_barrier_wait(party, barrier));
     CODE(-EINVAL, shm_barrier_wait(NULL, barrier));
     CODE(-EINVAL, shm_barrier_wait_until(NULL, barrier, 0));
+    CODE(-EINVAL, shm_barrier_wait_watch(party, barrier, watch));
+    CODE(-EINVAL, shm_barrier_wait_watch(NULL, barrier, watch));
+    CODE(-EINVAL, shm_barrier_cancel_watch(party, barrier, watch));
+    CODE(-EINVAL, shm_barrier_cancel_watch(NULL, barrier, watch));
 
     memset(&board->another, 0xff, sizeof board->another);
     REFUSED(-EINVAL, "magic", shm_barrier_init(party, &board->another, 2, &error));
@@ -159,11 +168,21 @@ static void bad_barriers(void)
     REFUSED(-EINVAL, "for 1048575, not for 2", shm_barrier_init(party, &board->another, 2, &error));
     CODE(-ETIMEDOUT, shm_barrier_wait_until(party, &board->another, 0));
     CODE(-EINVAL, shm_barrier_wait_until(party, &board->another, -1));
+    CODE(-EINVAL, shm_barrier_wait_watch(party, &board->another, NULL));
+    CODE(-EINVAL, shm_barrier_cancel_watch(party, &board->another, NULL));
+    CODE(-ECANCELED, shm_barrier_cancel_watch(party, &board->another, watch));
+    CODE(-EAGAIN, shm_barrier_wait_watch(party, &board->another, watch));
+    CODE(-EBUSY, shm_party_leave(party));
+    CODE(-EAGAIN, shm_barrier_wait_watch(party, &board->another, watch));
+    CODE(-ECANCELED, shm_barrier_cancel_watch(party, &board->another, watch));
+    CODE(-ECANCELED, shm_barrier_cancel_watch(party, &board->another, watch));
     REFUSED(-EINVAL, "magic", shm_rwlock_init(party, (shm_rwlock *)&board->another, &error));
 
     GIVES(1, shm_barrier_init(party, barrier, 1, &error));
     CODE(SHMKIT_BARRIER_SERIAL, shm_barrier_wait(party, barrier));
     CODE(SHMKIT_BARRIER_SERIAL, shm_barrier_wait_until(party, barrier, 0));
+    CODE(SHMKIT_BARRIER_SERIAL, shm_barrier_wait_watch(party, barrier, watch));
+    CODE(0, shm_watch_close(watch));
     CODE(-EINVAL, shm_barrier_wait_until(party, barrier, INT64_MIN));
     tear_down(party);
 }
@@ -302,6 +321,48 @@ static void members_die(void)
     tear_down(party);
 }
 
+/* Calls when the watch's descriptor is readable. */
+static int by_watch(shm_party *party, shm_watch *own)
+{
+    struct pollfd wait = {.fd = shm_watch_fd(own), .events = POLLIN};
+    int code;
+
+    while ((code = shm_barrier_wait_watch(party, &board->barrier, own)) == -EAGAIN)
+        CHECK_SYS(poll(&wait, 1, -1));
+    return code;
+}
+
+static void members_meet_by_watches(void)
+{
+    struct child comes, dies;
+    shm_watch *other;
+    shm_party *party;
+
+    set_up();
+    party = join();
+    GIVES(1, shm_barrier_init(party, &board->barrier, 3, &error));
+    OK(shm_watch_open(&watch, &error));
+    OK(shm_watch_open(&other, &error));
+    comes = child_start(meet_again, NULL);
+    hear(comes.socket);
+    CODE(-EAGAIN, shm_barrier_wait_watch(party, &board->barrier, other));
+    CHECK(by_watch(party, watch) >= 0);
+    CHECK_EQ(child_end(&comes), 0);
+    CHECK(by_watch(party, other) >= 0);
+
+    dies = child_start(meet, board);
+    hear(dies.socket);
+    CODE(-EAGAIN, shm_barrier_wait_watch(party, &board->barrier, other));
+    CODE(-EAGAIN, shm_barrier_wait_watch(party, &board->barrier, watch));
+    slay(&dies);
+    CODE(SHMKIT_E_PEER_DIED, by_watch(party, watch));
+    CODE(SHMKIT_E_PEER_DIED, shm_barrier_cancel_watch(party, &board->barrier, other));
+    CODE(-ETIMEDOUT, shm_barrier_wait_until(party, &board->barrier, 0));
+    CODE(0, shm_watch_close(other));
+    CODE(0, shm_watch_close(watch));
+    tear_down(party);
+}
+
 static void in_child(int socket UNUSED, void *party)
 {
     CODE(-EPERM, shm_rwlock_unlock(party, &board->lock));
@@ -345,6 +406,7 @@ static void balanced(int socket UNUSED, void *argument UNUSED)
     RUN(no_cell_left);
     RUN(readers_and_writers_die);
     RUN(members_die);
+    RUN(members_meet_by_watches);
     RUN(a_child_has_nothing);
 }
 

@@ -2,13 +2,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use shmkit::error::SHMKIT_E_PEER_DIED;
-use shmkit::sync::{self, Barrier, Party, PartyOptions, Passed};
+use shmkit::sync::{self, Barrier, EventFlags, Party, PartyOptions, Passed, Watch};
 use shmkit::{Code, Deadline, Region};
 
 use super::support::*;
+use super::watch::is_readable_within;
 use super::{await_sleep, errno_of, in_child, join, region, soon, FIRST, TABLE};
 
 const PEER_DIED: Result<Passed, i32> = Err(SHMKIT_E_PEER_DIED);
+const CANCELLED: Result<Passed, i32> = Err(-libc::ECANCELED);
+const EAGAIN: i32 = -libc::EAGAIN;
 
 fn raw(passed: Result<Passed, Code>) -> Result<Passed, i32> {
     passed.map_err(Code::raw)
@@ -337,10 +340,13 @@ fn bytes_that_are_forged_without_end_do_not_hold_up_a_deadline() {
             }
         });
         begun.hear();
+        let watch = Watch::new().unwrap();
         let before = monotonic_ns();
         for _ in 0..100 {
             // What it answers is the peer's; that it answers is ours.
             let _ = barrier.wait_until(Deadline::after(Duration::from_millis(2)));
+            let _ = barrier.wait_watch(&watch);
+            let _ = barrier.cancel_watch(&watch);
         }
         assert!(monotonic_ns() - before < 5_000_000_000);
         unsafe { libc::kill(peer, libc::SIGKILL) };
@@ -388,5 +394,248 @@ fn rounds_go_on_over_many_deaths() {
         drop(members);
         assert!(told().load(Ordering::Relaxed) >= DEATHS as u32);
         assert_eq!(wrong().load(Ordering::Relaxed), 0);
+    });
+}
+
+/// Calls until it is worth something, by the descriptor alone.
+fn wait_by(barrier: &Barrier<'_>, watch: &Watch) -> Result<Passed, i32> {
+    loop {
+        match raw(barrier.wait_watch(watch)) {
+            Err(EAGAIN) => assert!(is_readable_within(watch, -1)),
+            end => return end,
+        }
+    }
+}
+
+/// It has arrived, and will not be told for a while.
+#[track_caller]
+fn arrive_by(barrier: &Barrier<'_>, watch: &Watch) {
+    assert_eq!(raw(barrier.wait_watch(watch)), Err(EAGAIN));
+    // Who has joined just before.
+    while is_readable_within(watch, 0) {
+        assert_eq!(raw(barrier.wait_watch(watch)), Err(EAGAIN));
+    }
+}
+
+fn watches_and_sleepers_meet() {
+    let region = region();
+    let other = Member::new(&region, 2);
+    let party = join(&region);
+    let barrier = party.barrier(FIRST, 2).unwrap();
+    let watch = Watch::new().unwrap();
+    for round in 0..20 {
+        match round % 3 {
+            // The watch is the first, or the last, or nobody knows.
+            0 => {
+                arrive_by(&barrier, &watch);
+                // To call again is not to arrive again.
+                assert_eq!(raw(barrier.wait_watch(&watch)), Err(EAGAIN));
+                await_arrivals(&region, 1);
+                other.wait();
+                assert!(is_readable_within(&watch, -1));
+                assert_eq!(raw(barrier.wait_watch(&watch)), Ok(Passed::Other));
+                assert_eq!(other.passes(), 1);
+            }
+            1 => {
+                other.wait();
+                await_arrivals(&region, 1);
+                assert_eq!(raw(barrier.wait_watch(&watch)), Ok(Passed::Serial));
+                assert_eq!(other.passes(), 0);
+            }
+            _ => {
+                other.wait();
+                let own = wait_by(&barrier, &watch).unwrap();
+                assert_eq!(other.passes() + i64::from(own == Passed::Serial), 1);
+            }
+        }
+        assert!(!is_readable_within(&watch, 0));
+        await_arrivals(&region, 0);
+    }
+}
+
+#[test]
+fn watches_and_sleepers_meet_again_and_again() {
+    own_process!(20, watches_and_sleepers_meet);
+}
+
+#[test]
+fn watches_and_sleepers_meet_without_futex_waitv() {
+    own_process!(20, || {
+        sync::pretend_without_waitv(true);
+        watches_and_sleepers_meet();
+        sync::pretend_without_waitv(false);
+    });
+}
+
+#[test]
+fn each_watch_of_a_process_counts() {
+    own_process!(10, || {
+        const COUNT: usize = 200;
+        let region = region();
+        let party = join(&region);
+        let barrier = party.barrier(FIRST, COUNT as u32).unwrap();
+        let watches: Vec<_> = (0..COUNT).map(|_| Watch::new().unwrap()).collect();
+        for _ in 0..3 {
+            let (last, first) = watches.split_last().unwrap();
+            first.iter().for_each(|watch| assert_eq!(raw(barrier.wait_watch(watch)), Err(EAGAIN)));
+            await_arrivals(&region, COUNT as u32 - 1);
+            assert_eq!(raw(barrier.wait_watch(last)), Ok(Passed::Serial));
+            first.iter().for_each(|watch| assert_eq!(wait_by(&barrier, watch), Ok(Passed::Other)));
+        }
+    });
+}
+
+#[test]
+fn a_watch_that_gives_up_has_not_arrived() {
+    own_process!(10, || {
+        let region = region();
+        let other = Member::new(&region, 2);
+        let party = join(&region);
+        let (barrier, event) =
+            (party.barrier(FIRST, 2).unwrap(), party.event(FIRST + 64, EventFlags::empty()));
+        let event = event.unwrap();
+        for way in 0..4 {
+            let watch = Watch::new().unwrap();
+            assert_eq!(raw(barrier.cancel_watch(&watch)), CANCELLED);
+            arrive_by(&barrier, &watch);
+            await_arrivals(&region, 1);
+            match way {
+                0 => assert_eq!(raw(barrier.cancel_watch(&watch)), CANCELLED),
+                1 => watch.cancel().unwrap(),
+                2 => assert_eq!(errno_of(event.wait_watch(&watch)), Some(libc::EAGAIN)),
+                _ => {}
+            }
+            drop(watch);
+            await_arrivals(&region, 0);
+        }
+        assert!(!other.says.is_told());
+    });
+}
+
+/// Whether the round had ended before is told by whoever gives up: then it has.
+#[test]
+fn a_round_that_has_ended_is_not_given_up() {
+    own_process!(10, || {
+        let region = region();
+        let [other, dies] = [(); 2].map(|()| Member::new(&region, 2));
+        let party = join(&region);
+        let barrier = party.barrier(FIRST, 2).unwrap();
+        let watch = Watch::new().unwrap();
+        arrive_by(&barrier, &watch);
+        other.wait();
+        assert_eq!(other.passes(), 1);
+        assert_eq!(raw(barrier.cancel_watch(&watch)), Ok(Passed::Other));
+        assert_eq!(raw(barrier.cancel_watch(&watch)), CANCELLED);
+        // Others may go on meanwhile, as long as they like.
+        arrive_by(&barrier, &watch);
+        other.wait();
+        assert_eq!(other.passes(), 1);
+        for _ in 0..20 {
+            other.wait();
+            dies.wait();
+            assert_eq!(other.passes() + dies.passes(), 1);
+        }
+        assert_eq!(raw(barrier.wait_watch(&watch)), Ok(Passed::Other));
+        arrive_by(&barrier, &watch);
+        dies.child.slay();
+        other.wait();
+        other.is_told();
+        assert_eq!(raw(barrier.cancel_watch(&watch)), PEER_DIED);
+        // It was told once.
+        assert_eq!(raw(barrier.wait_until(past())), Err(-libc::ETIMEDOUT));
+    });
+}
+
+#[test]
+fn a_watch_is_told_of_a_death() {
+    own_process!(10, || {
+        super::in_time(|| {
+            let region = region();
+            let [other, dies] = [(); 2].map(|()| Member::new(&region, 3));
+            let party = join(&region);
+            let barrier = party.barrier(FIRST, 3).unwrap();
+            let watch = Watch::new().unwrap();
+            other.wait();
+            arrive_by(&barrier, &watch);
+            let before = monotonic_ns();
+            dies.child.slay();
+            assert_eq!(wait_by(&barrier, &watch), PEER_DIED);
+            other.is_told();
+            monotonic_ns() - before
+        });
+    });
+}
+
+#[test]
+fn the_death_of_one_who_waits_by_a_watch_is_told() {
+    own_process!(10, || {
+        let region = region();
+        let other = Member::new(&region, 3);
+        let waits = Line::new();
+        let dies = fork(|| {
+            let party = join(&region);
+            let barrier = party.barrier(FIRST, 3).unwrap();
+            let watches = [(); 2].map(|()| Watch::new().unwrap());
+            arrive_by(&barrier, &watches[0]);
+            waits.tell(1);
+            super::stay();
+        });
+        waits.hear();
+        other.wait();
+        await_arrivals(&region, 2);
+        dies.slay();
+        other.is_told();
+        await_arrivals(&region, 0);
+    });
+}
+
+/// One gives up at any moment of a round: it has passed as often as the other.
+#[test]
+fn both_know_how_often_they_have_met() {
+    own_process!(60, || {
+        const ROUNDS: u32 = 3000;
+        let region = region();
+        let met = || unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST + 1024).cast()) };
+        let ends = || unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST + 1028).cast()) };
+        let other = fork(|| {
+            let party = join(&region);
+            let barrier = party.barrier(FIRST, 2).unwrap();
+            // Its partner has its last round when it has told so.
+            while ends().load(Ordering::Acquire) == 0 {
+                let deadline = Deadline::after(Duration::from_millis(1));
+                match raw(barrier.wait_until(deadline)) {
+                    Ok(_) => drop(met().fetch_add(1, Ordering::Relaxed)),
+                    end => assert_eq!(end, Err(-libc::ETIMEDOUT)),
+                }
+            }
+            party.leave().unwrap();
+        });
+        let party = join(&region);
+        let barrier = party.barrier(FIRST, 2).unwrap();
+        let watch = Watch::new().unwrap();
+        let mut chance = Chance::new(11);
+        let mut own = 0;
+        let mut cancelled = 0;
+        while own < ROUNDS {
+            let mut end = raw(barrier.wait_watch(&watch));
+            (0..chance.below(2000)).for_each(|_| std::hint::spin_loop());
+            if end == Err(EAGAIN) {
+                end = match own % 2 {
+                    0 => raw(barrier.cancel_watch(&watch)),
+                    _ => wait_by(&barrier, &watch),
+                };
+            }
+            match end {
+                Ok(_) => own += 1,
+                end => {
+                    assert_eq!(end, CANCELLED);
+                    cancelled += 1;
+                }
+            }
+        }
+        ends().store(1, Ordering::Release);
+        other.join();
+        assert_eq!(met().swap(0, Ordering::Relaxed), own, "and {cancelled} cancelled");
+        ends().store(0, Ordering::Relaxed);
     });
 }

@@ -8,19 +8,19 @@ use super::support::*;
 use super::workers::*;
 use super::{errno_of, join, region, FIRST, TABLE};
 
-const COND: usize = FIRST + 64;
+pub const COND: usize = FIRST + 64;
 const COUNTS: usize = FIRST + 256;
 
 /// A number that the mutex guards.
-fn number(region: &Region, index: usize) -> &AtomicU64 {
+pub fn number(region: &Region, index: usize) -> &AtomicU64 {
     unsafe { AtomicU64::from_ptr(region.as_ptr().add(COUNTS + index * 8).cast()) }
 }
 
-fn objects<'a>(party: &'a Party<'_>) -> (Mutex<'a>, Condvar<'a>) {
+pub fn objects<'a>(party: &'a Party<'_>) -> (Mutex<'a>, Condvar<'a>) {
     (party.mutex(FIRST).unwrap(), party.condvar(COND).unwrap())
 }
 
-fn lock(mutex: &Mutex<'_>) {
+pub fn lock(mutex: &Mutex<'_>) {
     if mutex.lock().unwrap() == Locked::OwnerDied {
         mutex.consistent().unwrap();
     }
@@ -41,14 +41,14 @@ fn take_one(region: &Region, party: &Party<'_>) {
 }
 
 /// One who takes 1 when it is there, and tells.
-fn taker(region: &Region) -> Worker {
+pub fn taker(region: &Region) -> Worker {
     worker(region, |party, told| {
         take_one(region, party);
         told.tell(1);
     })
 }
 
-fn put_one(region: &Region, party: &Party<'_>) {
+pub fn put_one(region: &Region, party: &Party<'_>) {
     let (mutex, cond) = objects(party);
     lock(&mutex);
     number(region, 0).fetch_add(1, Ordering::Relaxed);
@@ -113,13 +113,13 @@ fn what_it_answers() {
 }
 
 /// How many are counted as waiting.
-fn waiters(region: &Region) -> u64 {
+pub fn waiters(region: &Region) -> u64 {
     let word = unsafe { AtomicU64::from_ptr(region.as_ptr().add(COND + 24).cast()) }.load(Ordering::Relaxed);
     word << 8 >> 40
 }
 
 /// Until so many have begun to wait.
-fn await_waiters(region: &Region, count: u64) {
+pub fn await_waiters(region: &Region, count: u64) {
     while waiters(region) < count {
         std::thread::sleep(Duration::from_micros(100));
     }
@@ -209,10 +209,15 @@ fn a_signal_does_not_die_with_a_waiter_without_futex_waitv() {
 }
 
 /// One who has let them begin to wait, sets the number, and is about to wake them.
-fn stopped_notifier(region: &Region, takers: &[Worker], all: bool) -> Option<Child> {
+pub fn stopped_notifier(
+    region: &Region,
+    takers: &[Worker],
+    go_to_sleep: impl Fn(&Worker),
+    all: bool,
+) -> Option<Child> {
     stopped_at_wake(region, |party| {
         let (mutex, cond) = objects(party);
-        takers.iter().for_each(Worker::go_to_sleep);
+        takers.iter().for_each(go_to_sleep);
         await_waiters(region, takers.len() as u64);
         lock(&mutex);
         number(region, 0).store(takers.len() as u64, Ordering::Relaxed);
@@ -228,7 +233,9 @@ fn a_notifier_that_dies_before_it_wakes_is_no_loss() {
             let region = region();
             for all in [false, true] {
                 let takers = [(); 2].map(|()| taker(&region));
-                let Some(notifier) = stopped_notifier(&region, &takers, all) else { return };
+                let Some(notifier) = stopped_notifier(&region, &takers, Worker::go_to_sleep, all) else {
+                    return;
+                };
                 takers.iter().for_each(|taker| assert!(!taker.told.is_told()));
                 notifier.slay();
                 for taker in takers {
@@ -287,7 +294,7 @@ fn who_has_waited_may_use_the_bytes() {
             told.tell(1);
         });
         let waiters = [waiter];
-        let Some(notifier) = stopped_notifier(&region, &waiters, false) else { return };
+        let Some(notifier) = stopped_notifier(&region, &waiters, Worker::go_to_sleep, false) else { return };
         let [waiter] = waiters;
         waiter.told.hear();
         notifier.go_on();

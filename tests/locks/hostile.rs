@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use shmkit::error::SHMKIT_E_PEER_DIED;
 use shmkit::sync::{Locked, Party, PartyOptions, SemaphoreFlags, Wake, Watch};
-use shmkit::{Deadline, Region};
+use shmkit::{Code, Deadline, Region};
 
 use super::support::*;
+use super::watch::is_readable_within;
 use super::{join, region, FIRST, TABLE};
 
 fn word(region: &Region) -> &AtomicU32 {
@@ -228,6 +230,47 @@ fn a_dead_owner_does_not_write_where_proc_tells_of_others() {
             assert!(done.is_told(), "it failed there");
         }
     });
+}
+
+/// Of one that dies where nothing can be seen of it, calls that do not wait hear, too.
+#[test]
+fn a_watch_hears_of_a_death_in_another_pid_namespace() {
+    own_process!(20, || {
+        let region = region();
+        let told = Line::new();
+        let dies = fork_elsewhere(|| {
+            let party = join(&region);
+            let (mutex, barrier) = (party.mutex(FIRST).unwrap(), party.barrier(FIRST + 64, 2).unwrap());
+            assert_eq!(mutex.lock(), Ok(Locked::Clean));
+            assert!(barrier.made());
+            told.tell(1);
+            sleep_for_ever();
+        });
+        let Some(dies) = dies else { return };
+        told.hear();
+        let party = join(&region);
+        let (mutex, barrier) = (party.mutex(FIRST).unwrap(), party.barrier(FIRST + 64, 2).unwrap());
+        let watches = [(); 2].map(|()| Watch::new().unwrap());
+        let at_mutex = || mutex.lock_watch(&watches[0]);
+        let at_barrier = || barrier.wait_watch(&watches[1]);
+        assert_eq!(errno_of(at_mutex()), Some(libc::EAGAIN));
+        assert_eq!(errno_of(at_barrier()), Some(libc::EAGAIN));
+        dies.slay();
+        assert_eq!(answer(&watches[0], at_mutex), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+        assert_eq!(answer(&watches[1], at_barrier).unwrap_err().raw(), SHMKIT_E_PEER_DIED);
+    });
+}
+
+/// What a call answers at last that is made when the watch is readable.
+fn answer<T>(watch: &Watch, call: impl Fn() -> Result<T, Code>) -> Result<T, Code> {
+    loop {
+        match call() {
+            Err(code) if code.errno() == Some(libc::EAGAIN) => assert!(is_readable_within(watch, -1)),
+            answer => return answer,
+        }
+    }
 }
 
 #[test]

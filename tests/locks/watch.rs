@@ -199,11 +199,17 @@ fn who_gives_up_passes_the_wake_up_on() {
 
 /// Waits until the thread of this process's watches sleeps for them.
 fn await_queue(_: &Watch) {
+    await_queue_of(std::process::id() as libc::pid_t);
+}
+
+/// The same for another process.
+pub fn await_queue_of(pid: libc::pid_t) {
     let sleeps = |task: std::fs::DirEntry| {
         let call = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
         call.starts_with(&format!("{} ", libc::SYS_futex_waitv))
     };
-    while !std::fs::read_dir("/proc/self/task").unwrap().any(|task| sleeps(task.unwrap())) {
+    let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    while !tasks().any(|task| sleeps(task.unwrap())) {
         std::thread::yield_now();
     }
 }
@@ -237,6 +243,40 @@ fn who_is_killed_once_it_was_woken_leaves_it_to_the_next() {
             let took_ns = took.hear() - before;
             owner.join();
             sleeper.join();
+            took_ns
+        });
+    });
+}
+
+/// Whoever was woken for one lock, and then gets another with the same watch, leaves the first to the next.
+#[test]
+fn a_watch_that_gets_another_lock_gives_up_the_first() {
+    own_process!(20, || {
+        let region = region();
+        in_time(|| {
+            let (go, took, armed, end) = (Line::new(), Line::new(), Line::new(), Line::new());
+            let owner = holder(&region, &go);
+            let watcher = fork(|| {
+                let party = join(&region);
+                let (mutex, other) = (party.mutex(FIRST).unwrap(), party.mutex(FIRST + 64).unwrap());
+                let watch = Watch::new().unwrap();
+                assert_eq!(mutex.lock_watch(&watch).unwrap_err().raw(), EAGAIN);
+                await_queue(&watch);
+                armed.tell(1);
+                assert!(is_readable_within(&watch, -1));
+                assert_eq!(other.lock_watch(&watch), Ok(Locked::Clean));
+                other.unlock().unwrap();
+                end.hear();
+            });
+            armed.hear();
+            let sleeper = sleeper(&region, &took);
+            let before = monotonic_ns();
+            go.tell(1);
+            let took_ns = took.hear() - before;
+            end.tell(1);
+            for child in [owner, watcher, sleeper] {
+                child.join();
+            }
             took_ns
         });
     });

@@ -53,14 +53,17 @@ pub fn worker(region: &Region, body: impl FnOnce(&Party<'_>, &Line)) -> Worker {
         let party = join(region);
         told.tell(0);
         go.hear();
-        unsafe {
-            let priority = libc::sched_param { sched_priority: 0 };
-            good(libc::sched_setscheduler(0, libc::SCHED_BATCH, &priority));
-        }
+        give_way();
         body(&party, &told);
     });
     assert_eq!(told.hear(), 0);
     Worker { child, go, told }
+}
+
+/// When this process is woken it takes the processor from nobody.
+pub fn give_way() {
+    let priority = libc::sched_param { sched_priority: 0 };
+    good(unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &priority) });
 }
 
 impl Worker {

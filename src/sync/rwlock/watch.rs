@@ -2,16 +2,16 @@
 //! phase 1, for those who read. Between the calls of the second the watch knows that the word is its user's, and
 //! whoever gives the watch up gives the word back. If the process dies meanwhile, nothing was written.
 
-use std::sync::atomic::{fence, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{read_at_once, reader, write, RwLock, Shared, DRAINS, NOBODY};
+use super::{read_at_once, reader, write, RwLock, Shared};
 use crate::deadline::Deadline;
 use crate::error::{Code, Result};
 use crate::sync::lock::{self, Caller, Refused, Slept, Taken, OD, TM};
 use crate::sync::mutex::{Locked, Thread, DEATH};
 use crate::sync::party::Patience;
 use crate::sync::pending::Pending;
-use crate::sync::watcher::{Hold, Turn, Until, Watch};
+use crate::sync::watcher::{Besides, Hold, Turn, Until, Watch};
 use crate::sys::{futex, Errno};
 
 impl RwLock<'_> {
@@ -58,8 +58,8 @@ impl RwLock<'_> {
     fn take_back(&self, own: u32, watch: &Watch) -> Result<Option<Taken>, Code> {
         let shared = self.shared();
         // A peer that writes to the word has taken it from us.
-        let holds =
-            watch.take_hold(&shared.head.word)? && shared.head.word.load(Ordering::Relaxed) & TM == own;
+        let holds = watch.take_hold(&shared.head.word)?.is_some()
+            && shared.head.word.load(Ordering::Relaxed) & TM == own;
         Ok(holds.then(|| taken_of(shared)))
     }
 
@@ -68,12 +68,14 @@ impl RwLock<'_> {
         let has_waited = watch.has_waited(words.word)?;
         match lock::lock_or_mark(words, own, has_waited, caller) {
             None | Some(Err(Refused::Busy)) => {
-                watch.arm(words.word, Until::Free, Turn::One)?;
+                watch.arm((words.word, Until::Free, Turn::One), Besides::NOTHING)?;
                 Err(Errno::EAGAIN.into())
             }
             Some(taken) => {
-                watch.done()?;
-                taken.map(|taken| self.found(own, taken)).map_err(|refused| self.code(refused, Errno::EAGAIN))
+                watch.done(words.word)?;
+                taken
+                    .map(|taken| self.shared().words().found(own, taken))
+                    .map_err(|refused| self.code(refused, Errno::EAGAIN))
             }
         }
     }
@@ -81,18 +83,15 @@ impl RwLock<'_> {
     /// With the word, in which `taken` was found.
     fn drain_watch(&self, own: u32, cell: u32, taken: Taken, watch: &Watch) -> Result<Locked, Code> {
         let (state, shared) = (self.state, self.shared());
-        if taken == Taken::Clean {
-            shared.phase.store(DRAINS, Ordering::SeqCst);
-        }
-        fence(Ordering::SeqCst);
+        shared.words().drain(taken);
         let seen = state.changes();
         let Some((slot, count)) = reader(state, cell) else {
-            write(shared, state.node(self.offset));
+            write(shared.words(), state.node(self.offset));
             return Ok(taken.into());
         };
         let until = (state.table().cell(slot, cell), Until::Not(count), Turn::All);
-        let hold = Hold { word: &shared.head.word, own, give_back: Some(give_back) };
-        watch.arm_holding(state, until, seen, hold)?;
+        let hold = Hold { word: &shared.head.word, own: own.into(), give_back: Some(give_back) };
+        watch.arm(until, Besides::changes(state, seen).holding(hold))?;
         Err(Errno::EAGAIN.into())
     }
 }
@@ -106,17 +105,14 @@ fn taken_of(shared: &Shared) -> Taken {
 
 /// # Safety
 /// The word is that of a lock that is mapped.
-unsafe fn give_back(word: *const AtomicU32, own: u32) {
+unsafe fn give_back(word: *const AtomicU32, own: u64) {
+    let own = own as u32;
     // SAFETY: a lock begins with its word; all fields are atomic.
     let shared = unsafe { &*word.cast::<Shared>() };
     if shared.head.word.load(Ordering::Relaxed) & TM != own {
         return;
     }
-    let taken = taken_of(shared);
-    if taken == Taken::Clean {
-        shared.phase.store(NOBODY, Ordering::Relaxed);
-    }
-    lock::give_up(shared.head.words(), own, &Giver(Pending::new()), taken);
+    shared.words().give_up(own, &Giver(Pending::new()), taken_of(shared));
 }
 
 /// One who only gives up.

@@ -1,4 +1,4 @@
-//! A kernel with one futex, and threads that die.
+//! A kernel with futexes, and threads that die.
 
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -8,7 +8,7 @@ use loom::sync::{Condvar, Mutex};
 use super::lock::{Caller, Slept, OD, TM, W};
 use super::port::{AtomicU32, Ordering};
 
-/// Those who sleep on the word, by tickets: who is not in the queue any more was woken.
+/// Those who sleep on a word, by tickets: who is not in the queue any more was woken.
 pub struct Futex {
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -25,10 +25,11 @@ impl Futex {
         Futex { queue: Mutex::new(Queue::default()), changed: Condvar::new() }
     }
 
-    /// FUTEX_WAIT without an end: a wake-up that is lost is a deadlock, which the checker sees.
-    fn wait(&self, word: &AtomicU32, value: u32) {
+    /// FUTEX_WAIT without an end, as long as the words are as expected: a wake-up that is lost is a deadlock, which
+    /// the checker sees.
+    pub fn wait_while(&self, is_so: impl Fn() -> bool) {
         let mut queue = self.queue.lock().unwrap();
-        if word.load(Ordering::SeqCst) != value {
+        if !is_so() {
             return;
         }
         let ticket = queue.tickets;
@@ -39,7 +40,8 @@ impl Futex {
         }
     }
 
-    fn wake_one(&self) -> bool {
+    /// Whether there was one.
+    pub fn wake_one(&self) -> bool {
         let mut queue = self.queue.lock().unwrap();
         if queue.asleep.is_empty() {
             return false;
@@ -48,12 +50,36 @@ impl Futex {
         self.changed.notify_all();
         true
     }
+
+    pub fn wake_all(&self) {
+        self.queue.lock().unwrap().asleep.clear();
+        self.changed.notify_all();
+    }
+}
+
+/// Whether a process is dead, for those who watch it.
+pub struct Slot {
+    dead: AtomicU32,
+    /// All who watch it, and whatever else they wait for, sleep here.
+    pub watched: Futex,
+}
+
+impl Slot {
+    pub fn new() -> Slot {
+        Slot { dead: AtomicU32::new(0), watched: Futex::new() }
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire) != 0
+    }
 }
 
 /// A thread of a process with one keeper, of this number.
 pub struct Process<'a> {
     pub tid: u32,
     pub futex: &'a Futex,
+    /// The first on the keeper's list.
+    pub slot: Option<&'a Slot>,
     pub pending: Cell<bool>,
     /// How often it sleeps before its deadline is over.
     pub patience: Cell<u32>,
@@ -64,6 +90,8 @@ pub struct Process<'a> {
 loom::thread_local! {
     /// Steps that are left to live.
     static LEFT: Cell<Option<u32>> = Cell::new(None);
+    /// The last step of one that died.
+    static LAST: Cell<&'static str> = Cell::new("");
 }
 
 struct Killed;
@@ -77,17 +105,32 @@ pub enum Death {
     HoldingFromDead,
 }
 
-pub(super) fn step(_name: &'static str) {
+pub(super) fn step(name: &'static str) {
     LEFT.with(|left| match left.get() {
         None => {}
-        Some(0) => resume_unwind(Box::new(Killed)),
+        Some(0) => {
+            LAST.with(|last| last.set(name));
+            resume_unwind(Box::new(Killed))
+        }
         Some(more) => left.set(Some(more - 1)),
     });
 }
 
+/// At which step this thread died.
+pub fn died_at() -> &'static str {
+    LAST.with(Cell::get)
+}
+
 impl<'a> Process<'a> {
     pub fn new(tid: u32, futex: &'a Futex) -> Process<'a> {
-        Process { tid, futex, pending: Cell::new(false), patience: Cell::new(u32::MAX), ended: true }
+        Process {
+            tid,
+            futex,
+            slot: None,
+            pending: Cell::new(false),
+            patience: Cell::new(u32::MAX),
+            ended: true,
+        }
     }
 
     /// Does it, and dies after so many steps: how, if it did. The kernel then looks at the keeper's list and the
@@ -117,11 +160,15 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// handle_futex_death() of a word on the list.
+    /// handle_futex_death() of the words on the list.
     fn walk(&self, word: &AtomicU32) -> Death {
-        let mut seen = word.load(Ordering::SeqCst);
+        if let Some(slot) = self.slot {
+            slot.dead.store(1, Ordering::Release);
+            slot.watched.wake_all();
+        }
+        let mut seen = word.load(Ordering::Acquire);
         while seen & TM == self.tid {
-            match word.compare_exchange(seen, seen & W | OD, Ordering::SeqCst, Ordering::SeqCst) {
+            match word.compare_exchange(seen, seen & W | OD, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     if seen & W != 0 {
                         self.futex.wake_one();
@@ -136,7 +183,7 @@ impl<'a> Process<'a> {
 
     /// The same of a pending slot: it wakes one where nobody owns the word.
     fn look_at_pending(&self, word: &AtomicU32) {
-        if self.pending.get() && word.load(Ordering::SeqCst) & TM == 0 {
+        if self.pending.get() && word.load(Ordering::Acquire) & TM == 0 {
             self.futex.wake_one();
         }
     }
@@ -156,7 +203,7 @@ impl Caller for Process<'_> {
     }
 
     fn sleep(&self, word: &AtomicU32, value: u32) -> Slept {
-        self.futex.wait(word, value);
+        self.futex.wait_while(|| word.load(Ordering::Acquire) == value);
         self.patience.set(self.patience.get() - 1);
         Slept::Woken
     }

@@ -8,8 +8,8 @@ use loom::thread;
 use super::kernel::{Death, Futex, Process};
 use super::lock::{self, Refused, Taken, Words};
 use super::port::AtomicU32;
+use super::{all, check};
 
-/// More of them, and a check takes minutes.
 const PREEMPTIONS: usize = 3;
 
 struct Shared {
@@ -80,17 +80,6 @@ impl Shared {
             Err(other) => panic!("{other:?}"),
         }
     }
-}
-
-fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 20_000;
-    builder.check(model);
-}
-
-fn all(threads: Vec<thread::JoinHandle<()>>) {
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 fn turns(shared: &Arc<Shared>, tids: std::ops::RangeInclusive<u32>) -> Vec<thread::JoinHandle<()>> {

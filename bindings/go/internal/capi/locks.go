@@ -1,6 +1,20 @@
 package capi
 
 /*
+#cgo noescape shm_barrier_cancel_watch
+#cgo nocallback shm_barrier_cancel_watch
+#cgo noescape shm_barrier_init
+#cgo nocallback shm_barrier_init
+#cgo noescape shm_barrier_wait_watch
+#cgo nocallback shm_barrier_wait_watch
+#cgo noescape shm_cond_broadcast
+#cgo nocallback shm_cond_broadcast
+#cgo noescape shm_cond_init
+#cgo nocallback shm_cond_init
+#cgo noescape shm_cond_signal
+#cgo nocallback shm_cond_signal
+#cgo noescape shm_cond_wait_watch
+#cgo nocallback shm_cond_wait_watch
 #cgo noescape shm_event_init
 #cgo nocallback shm_event_init
 #cgo noescape shm_event_is_set
@@ -37,6 +51,8 @@ package capi
 #cgo nocallback shm_once_end
 #cgo noescape shm_once_init
 #cgo nocallback shm_once_init
+#cgo noescape shm_once_open
+#cgo nocallback shm_once_open
 #cgo noescape shm_party_join
 #cgo nocallback shm_party_join
 #cgo noescape shm_party_leave
@@ -45,6 +61,8 @@ package capi
 #cgo nocallback shm_rwlock_consistent
 #cgo noescape shm_rwlock_init
 #cgo nocallback shm_rwlock_init
+#cgo noescape shm_rwlock_open
+#cgo nocallback shm_rwlock_open
 #cgo noescape shm_rwlock_read_watch
 #cgo nocallback shm_rwlock_read_watch
 #cgo noescape shm_rwlock_tryread
@@ -57,6 +75,8 @@ package capi
 #cgo nocallback shm_rwlock_write_watch
 #cgo noescape shm_semaphore_init
 #cgo nocallback shm_semaphore_init
+#cgo noescape shm_semaphore_open
+#cgo nocallback shm_semaphore_open
 #cgo noescape shm_semaphore_post
 #cgo nocallback shm_semaphore_post
 #cgo noescape shm_semaphore_trywait
@@ -269,6 +289,44 @@ func (p Party) OnceEnd(at unsafe.Pointer, done bool) *Failure {
 	return silent(C.shm_once_end(p.party, once(at), how))
 }
 
+func barrier(at unsafe.Pointer) *C.shm_barrier { return (*C.shm_barrier)(at) }
+
+func (p Party) BarrierInit(at unsafe.Pointer, count uint32) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_barrier_init(p.party, barrier(at), C.uint32_t(count), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) BarrierWaitWatch(at unsafe.Pointer, w Watch) (serial bool, f *Failure) {
+	code := C.shm_barrier_wait_watch(p.party, barrier(at), w.watch)
+	return code == C.SHMKIT_BARRIER_SERIAL, silent(code)
+}
+
+// BarrierCancelWatch is ECANCELED, or what BarrierWaitWatch would have answered.
+func (p Party) BarrierCancelWatch(at unsafe.Pointer, w Watch) *Failure {
+	return silent(C.shm_barrier_cancel_watch(p.party, barrier(at), w.watch))
+}
+
+func cond(at unsafe.Pointer) *C.shm_cond { return (*C.shm_cond)(at) }
+
+func (p Party) CondInit(at unsafe.Pointer) (made bool, f *Failure) {
+	var said C.shm_error
+	code := C.shm_cond_init(p.party, cond(at), &said)
+	return code == 1, failed(code, &said)
+}
+
+func (p Party) CondWaitWatch(at, mutexAt unsafe.Pointer, w Watch) (died bool, f *Failure) {
+	return tried(C.shm_cond_wait_watch(p.party, cond(at), mutex(mutexAt), w.watch))
+}
+
+func (p Party) CondSignal(at unsafe.Pointer) *Failure {
+	return silent(C.shm_cond_signal(p.party, cond(at)))
+}
+
+func (p Party) CondBroadcast(at unsafe.Pointer) *Failure {
+	return silent(C.shm_cond_broadcast(p.party, cond(at)))
+}
+
 func namedOptions(flags, mode uint32) C.shm_named_options {
 	return C.shm_named_options{
 		size:  C.uint32_t(unsafe.Sizeof(C.shm_named_options{})),
@@ -294,6 +352,33 @@ func OpenEvent(name string, kind, flags, mode uint32) (Party, unsafe.Pointer, *F
 	var said C.shm_error
 	options := namedOptions(flags, mode)
 	code := C.shm_event_open(text(name), C.uint32_t(kind), &options, &party.party, &at, &said)
+	return party, unsafe.Pointer(at), failed(code, &said)
+}
+
+func OpenRWLock(name string, flags, mode uint32) (Party, unsafe.Pointer, *Failure) {
+	var party Party
+	var at *C.shm_rwlock
+	var said C.shm_error
+	options := namedOptions(flags, mode)
+	code := C.shm_rwlock_open(text(name), &options, &party.party, &at, &said)
+	return party, unsafe.Pointer(at), failed(code, &said)
+}
+
+func OpenSemaphore(name string, units, kind, flags, mode uint32) (Party, unsafe.Pointer, *Failure) {
+	var party Party
+	var at *C.shm_semaphore
+	var said C.shm_error
+	options := namedOptions(flags, mode)
+	code := C.shm_semaphore_open(text(name), C.uint32_t(units), C.uint32_t(kind), &options, &party.party, &at, &said)
+	return party, unsafe.Pointer(at), failed(code, &said)
+}
+
+func OpenOnce(name string, flags, mode uint32) (Party, unsafe.Pointer, *Failure) {
+	var party Party
+	var at *C.shm_once
+	var said C.shm_error
+	options := namedOptions(flags, mode)
+	code := C.shm_once_open(text(name), &options, &party.party, &at, &said)
 	return party, unsafe.Pointer(at), failed(code, &said)
 }
 

@@ -1,17 +1,13 @@
 //! A process dies at each step of what it does with a lock, killed or by executing another program: those who
 //! are left go on, one at a time, and are told of its death once if it had the lock, and never if it had not.
-//!
-//! A wait has no slices here: a wake-up that dies with a process is never made good.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::{steps, Locked, Mutex, Party, PartyOptions};
-use shmkit::{Deadline, Region};
+use shmkit::sync::{Locked, Mutex, PartyOptions};
+use shmkit::Deadline;
 
-use super::support::*;
-use super::{join, region, FIRST, TABLE};
+use super::super::TABLE;
+use super::*;
 
 const OD: u32 = 1 << 30;
 const TM: u32 = OD - 1;
@@ -34,11 +30,11 @@ fn board(region: &Region) -> &Board {
 }
 
 fn word(region: &Region) -> &AtomicU32 {
-    unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST).cast()) }
+    word_at(region, 0)
 }
 
 fn is_spoiled(region: &Region) -> bool {
-    unsafe { AtomicU32::from_ptr(region.as_ptr().add(FIRST + 4).cast()) }.load(Ordering::Relaxed) != 0
+    word_at(region, 4).load(Ordering::Relaxed) != 0
 }
 
 /// One turn of a survivor; `busy` is what it does while it has the lock.
@@ -100,48 +96,6 @@ fn newcomer(region: &Region, go: &Line) -> Child {
     });
     tried.hear();
     child
-}
-
-#[derive(Debug, PartialEq)]
-enum Rest {
-    Stopped,
-    Asleep,
-    Ended,
-}
-
-/// Waits until a child does nothing by itself any more: it has ended, is stopped, or sleeps on the lock.
-fn await_rest(child: &Child, word: &AtomicU32) -> Rest {
-    let asleep = format!("{} {:p} ", libc::SYS_futex, word.as_ptr());
-    loop {
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
-        good(unsafe { libc::waitid(libc::P_PID, child.pid() as libc::id_t, &mut info, flags) });
-        match info.si_code {
-            _ if unsafe { info.si_pid() } == 0 => {}
-            libc::CLD_STOPPED => return Rest::Stopped,
-            _ => return Rest::Ended,
-        }
-        if std::fs::read_to_string(format!("/proc/{}/syscall", child.pid()))
-            .is_ok_and(|call| call.starts_with(&asleep))
-        {
-            return Rest::Asleep;
-        }
-        std::thread::yield_now();
-    }
-}
-
-/// Fails where a child does not come to its end by itself.
-fn ends(child: Child, what: &str) {
-    let pidfd = good(unsafe { libc::syscall(libc::SYS_pidfd_open, child.pid(), 0) });
-    let mut wait = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
-    let ready = good(unsafe { libc::poll(&mut wait, 1, 15_000) });
-    unsafe { libc::close(pidfd) };
-    assert_eq!(ready, 1, "{what}: a survivor hangs");
-    assert_eq!(child.wait(), End::Exit(0), "{what}: a survivor failed");
-}
-
-fn stop() {
-    good(unsafe { libc::raise(libc::SIGSTOP) });
 }
 
 fn stop_and_execute() {
@@ -353,7 +307,7 @@ const SITUATIONS: &[Situation] = &[
 ];
 
 /// The name of the step at which the victim died; None where it came to its end.
-fn die_at(number: usize, situation: &Situation, death: Death, seen: &mut BTreeSet<String>) -> bool {
+fn die_at(number: usize, situation: &Situation, death: Death, seen: &mut Seen) -> bool {
     let region = region();
     let (ready, go, release) = (Line::new(), Line::new(), Line::new());
     let word = word(&region);
@@ -397,19 +351,19 @@ fn die_at(number: usize, situation: &Situation, death: Death, seen: &mut BTreeSe
     let mut survivors: Vec<_> = (0..situation.sleepers)
         .map(|_| {
             let sleeper = survivor(&region);
-            assert_eq!(await_rest(&sleeper, word), Rest::Asleep, "{what}");
+            assert_eq!(await_rest(&sleeper, on(word)), Rest::Asleep, "{what}");
             sleeper
         })
         .collect();
     go.tell(1);
     let ended = loop {
-        match await_rest(&victim, word) {
+        match await_rest(&victim, on(word)) {
             Rest::Ended => break true,
             Rest::Stopped => break false,
             // It gets the lock while another sleeps behind it.
             Rest::Asleep if holder.is_some() => {
                 let sleeper = survivor(&region);
-                await_rest(&sleeper, word);
+                await_rest(&sleeper, on(word));
                 survivors.push(sleeper);
                 release.tell(1);
                 ends(holder.take().unwrap(), &what);
@@ -425,7 +379,7 @@ fn die_at(number: usize, situation: &Situation, death: Death, seen: &mut BTreeSe
     if newcomer.is_some() {
         // It is asleep when the wake-up dies.
         let late = survivor(&region);
-        await_rest(&late, word);
+        await_rest(&late, on(word));
         survivors.push(late);
     }
     let victim = match death {
@@ -458,37 +412,14 @@ fn die_at(number: usize, situation: &Situation, death: Death, seen: &mut BTreeSe
         victim.slay();
     }
     if ended {
-        seen.extend(names.read());
+        seen.0.extend(names.read());
     }
     ended
 }
 
-/// Text that a child leaves.
-struct Memory(Region);
-
-fn memory() -> Memory {
-    Memory(Region::create("names", 1 << 16, &Default::default()).unwrap())
-}
-
-impl Memory {
-    fn write(&self, names: &[&str]) {
-        let text = names.join(" ");
-        self.0.write(8, text.as_bytes()).unwrap();
-        self.0.write(0, &text.len().to_ne_bytes()).unwrap();
-    }
-
-    fn read(&self) -> Vec<String> {
-        let mut length = [0; 8];
-        self.0.read(0, &mut length).unwrap();
-        let mut text = vec![0; usize::from_ne_bytes(length)];
-        self.0.read(8, &mut text).unwrap();
-        String::from_utf8(text).unwrap().split_whitespace().map(str::to_string).collect()
-    }
-}
-
 fn die_at_each_step(death: Death) {
     steps::without_slices(true);
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     for situation in SITUATIONS {
         let mut number = 0;
         while !die_at(number, situation, death, &mut seen) {
@@ -499,26 +430,21 @@ fn die_at_each_step(death: Death) {
         println!("{}: {number} steps", situation.name);
     }
     // Those of joining and leaving are in another test, and a stranger's lock is reclaimed by a slice.
-    let elsewhere = |name: &str| {
-        ["join.", "claim.", "leave.", "keeper.", "table."].iter().any(|area| name.starts_with(area))
-            || name == "wait.reclaimed"
-    };
-    let missed: Vec<_> = all_steps().into_iter().filter(|it| !seen.contains(it) && !elsewhere(it)).collect();
-    assert!(missed.is_empty(), "no situation comes to these: {missed:?}");
+    let elsewhere = [MEMBERSHIP, &["wait.reclaimed"]].concat();
+    seen.assert_all_of(SOURCES, &elsewhere);
 }
 
-/// As the sources have them.
-fn all_steps() -> BTreeSet<String> {
-    let sources = [
-        include_str!("../../src/sync/lock.rs"),
-        include_str!("../../src/sync/keeper.rs"),
-        include_str!("../../src/sync/object.rs"),
-        include_str!("../../src/sync/party.rs"),
-        include_str!("../../src/sync/settle.rs"),
-    ];
-    let names = sources.iter().flat_map(|source| source.split("step(\"").skip(1));
-    names.map(|rest| rest.split_once('"').unwrap().0.to_string()).collect()
-}
+const SOURCES: &[&str] = &[
+    include_str!("../../../src/sync/lock.rs"),
+    include_str!("../../../src/sync/keeper.rs"),
+    include_str!("../../../src/sync/object.rs"),
+    include_str!("../../../src/sync/party.rs"),
+    include_str!("../../../src/sync/settle.rs"),
+    include_str!("../../../src/sync/table.rs"),
+];
+
+/// Steps of joining and leaving.
+const MEMBERSHIP: &[&str] = &["join.", "claim.", "leave.", "keeper.", "table.", "changes."];
 
 #[test]
 fn killed_at_each_step() {
@@ -574,7 +500,7 @@ fn join_two(region: &Region) -> shmkit::Result<Party<'_>> {
 fn killed_at_each_step_of_a_membership() {
     own_process!(60, || {
         steps::without_slices(true);
-        let mut seen = BTreeSet::new();
+        let mut seen = Seen::default();
         for &(name, victim) in MEMBERSHIPS {
             for number in 0.. {
                 let region = region();
@@ -583,7 +509,7 @@ fn killed_at_each_step_of_a_membership() {
                     victim(&region, &|| steps::act_at(number, stop));
                     names.write(&steps::passed());
                 });
-                let ended = await_rest(&child, word(&region)) == Rest::Ended;
+                let ended = await_rest(&child, |_| false) == Rest::Ended;
                 match ended {
                     true => child.join(),
                     false => child.slay(),
@@ -609,17 +535,16 @@ fn killed_at_each_step_of_a_membership() {
                 assert_eq!(board(&region).deaths.load(Ordering::SeqCst), 0, "{what}");
                 assert_eq!(board(&region).turns.load(Ordering::SeqCst), 2, "{what}");
                 if ended {
-                    seen.extend(names.read());
+                    seen.0.extend(names.read());
                     println!("{name}: {number} steps");
                     break;
                 }
             }
         }
-        let areas = ["join.", "claim.", "leave.", "keeper.", "table."];
-        let missed: Vec<_> = all_steps()
-            .into_iter()
-            .filter(|it| areas.iter().any(|area| it.starts_with(area)) && !seen.contains(it))
-            .collect();
+        let all = steps_of(SOURCES);
+        let of_membership = |name: &&String| MEMBERSHIP.iter().any(|area| name.starts_with(area));
+        let missed: Vec<_> =
+            all.iter().filter(of_membership).filter(|name| !seen.0.contains(*name)).collect();
         assert!(missed.is_empty(), "no situation comes to these: {missed:?}");
     });
 }
@@ -676,7 +601,7 @@ fn a_place_is_taken_by_one_who_has_looked_too_early() {
                     std::thread::sleep(Duration::from_secs(1));
                 }
             });
-            assert_eq!(await_rest(&slow, word(&region)), Rest::Stopped);
+            assert_eq!(await_rest(&slow, |_| false), Rest::Stopped);
             let writer = fork_beside_threads(|| {
                 let party = join(&region);
                 assert!(party.mutex(FIRST).unwrap().lock().is_ok());
