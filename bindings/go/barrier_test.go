@@ -125,7 +125,7 @@ func TestBarrierOfManyGoroutines(t *testing.T) {
 			}()
 		}
 		b.arrived(t, waiters)
-		// Some are for the calls of C that have run at once, and one is the library's for each 126 watches.
+		// Some are for the calls of C that have run at once, and one is the library's for each 127 watches.
 		more := threads() - before
 		check(t, more < waiters/2, "%d goroutines wait, and there are %d more threads", waiters, more)
 		refused(t, b.party.Leave(), syscall.EBUSY, "Leave")

@@ -137,7 +137,7 @@ fn a_signal_wakes_one_of_many_watches_without_futex_waitv() {
 /// Who gives up before its signal or after it, or while it waits for the mutex, leaves it to another one.
 #[test]
 fn who_gives_up_takes_no_signal_along() {
-    own_process!(60, || {
+    own_process!(120, || {
         let region = region();
         let attempt = |way: u32, by_watch: bool| {
             let heir = if by_watch { watching_taker(&region) } else { taker(&region) };

@@ -210,7 +210,7 @@ pub fn await_queue_of(pid: libc::pid_t) {
     };
     let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     while !tasks().any(|task| sleeps(task.unwrap())) {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_micros(100));
     }
 }
 
