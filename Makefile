@@ -46,12 +46,13 @@ PAIRS := c=target/pairs/c rust=$(EXAMPLES_rust)/pair go=target/pairs/go plain=ta
 PAIRS_C := tests/pairs/contract.c tests/pairs/contract.h
 TESTS := $(patsubst tests/c/%.c,target/tests-c/%,$(wildcard tests/c/*.c))
 TESTS_ASAN := $(TESTS:target/tests-c/%=target/tests-asan/%)
-CHECKS := format lint header test loom tool c valgrind asan posix go examples claims pairs old-kernel demo abi install readme docs
+TESTS_MUSL := $(patsubst tests/c/%.c,target/tests-musl/%,$(shell grep -L NO-MUSL: tests/c/*.c))
+CHECKS := format lint header test loom tool c valgrind asan musl posix go examples claims pairs old-kernel demo abi install readme docs
 
 .DEFAULT_GOAL := lib
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: lib tool demo check campaign loom bench bench-quick header install uninstall clean help examples rust go $(CHECKS:%=check-%)
+.PHONY: lib tool demo check campaign loom bench bench-quick header install uninstall clean help examples rust go musl $(CHECKS:%=check-%)
 
 # $(call example,LANGUAGE,NAME): a program of `make demo`.
 example = $(or $(EXAMPLES_$1),$(error no examples in '$1': the languages are c, rust and go))/$2
@@ -310,6 +311,35 @@ target/tests-asan/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(C_FLAGS) $(SANITIZE) -pthread -o $@ $< $(STATIC) $(NATIVE)
 
+# Static programs with musl. The library is built without optimisation, which is quicker, and beside the others.
+# The headers of the kernel are the system's, the unwinder is Rust's.
+MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
+MUSL_STATIC := target/musl/$(MUSL_TARGET)/debug/libshmkit.a
+musl_gcc = musl-gcc -static $(C_FLAGS) -idirafter /usr/include -idirafter /usr/include/$$(musl-gcc -print-multiarch)
+musl_rust = $$(rustc --print target-libdir --target $(MUSL_TARGET) 2>/dev/null)
+musl_link = $(MUSL_STATIC) -L$(musl_rust)/self-contained -lunwind
+# What is missing, in words.
+musl_lacks = command -v musl-gcc >/dev/null || echo "no musl-gcc (Debian: musl-tools);"; \
+    [ -d "$(musl_rust)" ] || echo "no Rust for $(MUSL_TARGET) (rustup target add);"
+
+$(MUSL_STATIC): $(RUST)
+	$(need_rust)
+	cargo rustc --quiet --locked --lib --crate-type staticlib --target $(MUSL_TARGET) --target-dir target/musl \
+	    --config profile.dev.debug=false -- -D warnings
+	@touch $@
+
+target/tests-musl/%: tests/c/%.c $(wildcard tests/c/*.h) $(HEADERS) $(MUSL_STATIC)
+	@mkdir -p $(@D)
+	@$(musl_gcc) -o $@ $< $(musl_link)
+
+target/libcs/musl: tests/libcs.c $(HEADERS) $(MUSL_STATIC)
+	@mkdir -p $(@D)
+	@$(musl_gcc) -o $@ $< $(musl_link)
+
+target/libcs/glibc: tests/libcs.c $(HEADERS) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(C_FLAGS) -o $@ $< $(STATIC) $(NATIVE)
+
 # POSIX calls over the library's objects, and programs that know nothing of it.
 ADAPTER := target/posix-adapter/adapter.so
 POSIX_PROGRAMS := $(patsubst tests/posix-adapter/programs/%.c,target/posix-adapter/%,$(wildcard tests/posix-adapter/programs/*.c))
@@ -386,6 +416,17 @@ check-valgrind: $(TESTS)
 check-asan: $(TESTS_ASAN)
 	$(call heading,C tests with the address and undefined behaviour sanitizers)
 	@tests/c.sh asan
+
+check-musl:
+	$(call heading,musl: C tests; one region for musl and glibc)
+	@lacks=$$($(musl_lacks)); if [ -n "$$lacks" ]; then echo SKIP musl: $$lacks; \
+	    else $(MAKE) --no-print-directory musl; fi
+
+musl: $(TESTS_MUSL) target/libcs/musl target/libcs/glibc
+	@$(musl_gcc) -fsyntax-only abi/layout.c
+	@tests/c.sh musl
+	@timeout 60 target/libcs/glibc target/libcs/musl
+	@timeout 60 target/libcs/musl target/libcs/glibc
 
 check-posix: $(ADAPTER) $(POSIX_PROGRAMS)
 	$(call heading,POSIX programs over shmkit)

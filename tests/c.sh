@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the C tests that make has built: each exits 0 when it passed, 77
 # when it cannot run here, wholly or in part, and prints why.
-#     tests/c.sh plain | valgrind | asan
-# A line with NO-VALGRIND: or NO-ASAN: and a reason in a test's source keeps it out there.
+#     tests/c.sh plain | valgrind | asan | musl
+# A line with NO-VALGRIND:, NO-ASAN: or NO-MUSL: and a reason in a test's source keeps it out there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,7 @@ valgrind)
     command=(valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=all --show-leak-kinds=all)
     ;;
 asan) built=target/tests-asan seconds=330 ;;
+musl) built=target/tests-musl ;;
 esac
 
 passed=0 failed=0 skipped=0

@@ -228,7 +228,8 @@ impl Leftover {
             Err(Errno::EINVAL | Errno::EIDRM) => return self.refuse(Errno::ENOENT, "it is gone"),
             now => now.during(|| format!("cannot look at {object}"))?,
         };
-        let same = (Some(now.shm_perm.__key), now.shm_perm.cuid, Some(now.shm_cpid), Some(now.shm_ctime))
+        let key = sys::ipc_key(&now.shm_perm);
+        let same = (Some(key), now.shm_perm.cuid, Some(now.shm_cpid), Some(now.shm_ctime))
             == (object.key, creator.uid, object.creator_pid, object.changed_at);
         if !same || Some(now.shm_segsz as u64) != object.size_bytes {
             return self.refuse(Errno::ESTALE, "it was changed since it was listed, or is another one");

@@ -199,7 +199,7 @@ impl Advice {
         (Advice::WillNeed, libc::MADV_WILLNEED),
         (Advice::Huge, libc::MADV_HUGEPAGE),
         (Advice::NoHuge, libc::MADV_NOHUGEPAGE),
-        (Advice::Collapse, libc::MADV_COLLAPSE),
+        (Advice::Collapse, mmap::MADV_COLLAPSE),
         (Advice::NoDump, libc::MADV_DONTDUMP),
         (Advice::Dump, libc::MADV_DODUMP),
     ];

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::memory::over_memlock;
 use super::{c_name, Region};
 use crate::error::{shown, Code, During, Error, Result};
-use crate::sys::{file, mmap, segment, Errno};
+use crate::sys::{self, file, mmap, segment, Errno};
 
 /// What the kernel knows of a segment. Times are seconds since 1970, 0 for never.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn stat(id: c_int) -> Result<Info> {
         attached_at: stat.shm_atime,
         detached_at: stat.shm_dtime,
         changed_at: stat.shm_ctime,
-        key: stat.shm_perm.__key,
+        key: sys::ipc_key(&stat.shm_perm),
         id,
         owner_uid: stat.shm_perm.uid,
         owner_gid: stat.shm_perm.gid,

@@ -1,6 +1,6 @@
 //! A keeper: a thread of ours that sleeps as long as the party is joined, with all signals blocked. It has a
 //! list of robust words, which the kernel walks when the process dies; the words bear its number, whichever
-//! thread locks. No thread of the application ever gets another list than the C library's.
+//! thread locks. A thread of the application keeps the list of the C library: see `pending`.
 //!
 //! The first word of each list is the keeper's slot in the party's table: the kernel marks that one before any
 //! other, so whoever finds a lock whose owner died finds the slot marked, too.

@@ -477,6 +477,7 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
     let (run, place) = ((body as usize / THREADS) as u32, body as usize % THREADS);
     // SAFETY: there since before start(), and never unmapped.
     let shard: &'static Shard = unsafe { &*SHARDS[place].load(Ordering::Acquire) };
+    let own_list = UnsafeCell::new(RobustList::EMPTY);
     // For which watches the kernel had this thread in its queues.
     let mut waited = [(0, 0, std::ptr::null()); WATCHES];
     let mut count = 0;
@@ -490,10 +491,14 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
             }
         }
         if inner.run != run {
+            if futex::own_robust_list() == Some(own_list.get()) {
+                futex::take_robust_list_away();
+            }
             return null_mut();
         }
         if inner.list.is_null() {
-            inner.list = futex::own_robust_list().unwrap_or(null_mut());
+            // SAFETY: it is taken away before this function returns.
+            inner.list = unsafe { futex::robust_list_or(own_list.get()) };
         }
         let seen = shard.changes.load(Ordering::Acquire);
         let mut words = [Expected::NONE; WAITV_MAX];

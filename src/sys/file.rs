@@ -1,6 +1,7 @@
-//! Files and descriptors: open(2), fstat(2), fallocate(2), linkat(2), flock(2), F_OFD_SETLK of fcntl(2).
+//! Files and descriptors: open(2), fstat(2), statx(2), fallocate(2), linkat(2), flock(2), F_OFD_SETLK of fcntl(2).
 
 use std::ffi::{c_int, CStr, CString};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub(crate) use nix::fcntl::OFlag;
@@ -88,18 +89,22 @@ pub(crate) fn stat_name(path: &CStr) -> Result<FileStat> {
     nix::sys::stat::lstat(path)
 }
 
+/// musl has no function for it before 1.2.5.
+pub(super) fn statx(parent: RawFd, name: &CStr, flags: c_int, mask: u32) -> Result<libc::statx> {
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY (kernel): it reads the name, and fills the struct when it succeeds; all zeros is valid too.
+    unsafe {
+        let result = libc::syscall(libc::SYS_statx, parent, name.as_ptr(), flags, mask, found.as_mut_ptr());
+        Errno::result(result).map(|_| found.assume_init())
+    }
+}
+
 /// A file's mode, as far as the kernel knows it: a file system of another process's making (FUSE, a
 /// network's) is not asked, whose answer can take for ever.
 pub(crate) fn mode_without_asking(fd: BorrowedFd<'_>) -> Result<u32> {
-    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-    // SAFETY (kernel): statx fills the struct when it succeeds; all zeros is valid too.
-    let (result, found) = unsafe {
-        let result = libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, libc::STATX_TYPE, found.as_mut_ptr());
-        (Errno::result(result), found.assume_init())
-    };
-    match result {
-        Ok(_) => Ok(u32::from(found.stx_mode)),
+    match statx(fd.as_raw_fd(), c"", flags, libc::STATX_TYPE) {
+        Ok(found) => Ok(u32::from(found.stx_mode)),
         // Not in this kernel, or filtered.
         Err(Errno::ENOSYS | Errno::EPERM) => Ok(stat(fd)?.st_mode),
         Err(errno) => Err(errno),

@@ -5,12 +5,14 @@ use std::os::fd::BorrowedFd;
 
 use nix::sys::statfs::{
     fstatfs, FsType, Statfs, BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, HUGETLBFS_MAGIC, NFS_SUPER_MAGIC,
-    OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
+    OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
 };
 
 use super::{uninterrupted, Result};
 
+// nix lacks them, with musl or at all (linux/magic.h).
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
 
 /// In bytes; no blocks at all means that the file system has no limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

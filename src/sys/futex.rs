@@ -78,6 +78,10 @@ pub(crate) struct RobustList {
     pub pending: usize,
 }
 
+impl RobustList {
+    pub(crate) const EMPTY: RobustList = RobustList { next: 0, futex_offset: 0, pending: 0 };
+}
+
 /// Tells the kernel of this thread's list. Not for threads that use mutexes of the C library.
 ///
 /// # Safety
@@ -94,4 +98,22 @@ pub(crate) fn own_robust_list() -> Option<*mut RobustList> {
     let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut list, &raw mut size) };
     let known = result == 0 && !list.is_null() && size == size_of::<RobustList>();
     known.then_some(list.cast())
+}
+
+/// The list of this thread, or `own` in its place, made empty, where it has none: musl makes one at a thread's
+/// first robust mutex. Null where the kernel takes none.
+///
+/// # Safety
+/// `own` is nobody else's, and stays until [`take_robust_list_away`].
+pub(crate) unsafe fn robust_list_or(own: *mut RobustList) -> *mut RobustList {
+    own_robust_list().unwrap_or_else(|| unsafe {
+        own.write(RobustList { next: own as usize, ..RobustList::EMPTY });
+        set_robust_list(own).map_or(std::ptr::null_mut(), |()| own)
+    })
+}
+
+/// The thread has none from here on.
+pub(crate) fn take_robust_list_away() {
+    // SAFETY (kernel): null is no list.
+    let _ = unsafe { set_robust_list(null()) };
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::Mode;
 
-use super::{uninterrupted, Errno, Result};
+use super::{file, uninterrupted, Errno, Result};
 
 /// Where the name of an entry of getdents64 begins, behind d_ino, d_off, d_reclen and d_type.
 const NAME: usize = 19;
@@ -122,16 +122,10 @@ pub(crate) fn stat_open(file: BorrowedFd<'_>) -> Result<Stat> {
 
 /// A file system of another process's making (FUSE, a network's) is not asked: its answer can take for ever.
 fn statx(parent: c_int, name: &CStr, flags: c_int) -> Result<Stat> {
-    let mut found = MaybeUninit::<libc::statx>::zeroed();
     let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
     let how = flags | libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
-    // SAFETY (kernel): statx fills the struct when it succeeds; all zeros is valid too.
-    let (result, found) = unsafe {
-        let result = libc::statx(parent, name.as_ptr(), how, mask, found.as_mut_ptr());
-        (Errno::result(result), found.assume_init())
-    };
-    match result {
-        Ok(_) => Ok(from_statx(&found)),
+    match file::statx(parent, name, how, mask) {
+        Ok(found) => Ok(from_statx(&found)),
         // Not in this kernel, or filtered.
         Err(Errno::ENOSYS | Errno::EPERM) => fstatat(parent, name, flags),
         Err(errno) => Err(errno),

@@ -10,6 +10,9 @@ use nix::sys::mman::{self, MapFlags, MsFlags, ProtFlags};
 
 use super::{Errno, Result};
 
+/// Linux 6.1; the libc crate lacks it for musl (asm-generic/mman-common.h).
+pub(crate) const MADV_COLLAPSE: c_int = 25;
+
 pub(crate) fn page_size() -> usize {
     static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
     match PAGE_SIZE.load(Ordering::Relaxed) {

@@ -47,6 +47,13 @@ pub(crate) fn ipc_indices(id: i32) -> [i32; 2] {
     [id & 0x7fff, id & 0xff_ffff]
 }
 
+/// The key that an object of System V was made with. It comes first in the kernel's struct ipc64_perm
+/// (asm-generic/ipcbuf.h); each C library has another name for it.
+pub(crate) fn ipc_key(permissions: &libc::ipc_perm) -> i32 {
+    // SAFETY (kernel): the key is the struct's first field.
+    unsafe { std::ptr::from_ref(permissions).cast::<libc::key_t>().read() }
+}
+
 /// Whether this process acts for a group.
 pub(crate) fn in_group(group: u32) -> bool {
     let mut groups = vec![0; 1 << 16];

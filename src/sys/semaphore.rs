@@ -6,13 +6,44 @@ use std::time::Duration;
 
 use super::{Errno, Result};
 
-pub(crate) use libc::{seminfo, IPC_CREAT, IPC_EXCL, SEM_UNDO};
+pub(crate) use libc::{IPC_CREAT, IPC_EXCL, SEM_UNDO};
 
 /// The largest value of a semaphore (SEMVMX of linux/sem.h), no setting.
 pub(crate) const VALUE_MAX: u16 = 32767;
 
+// The libc crate lacks both structs for musl.
+
+/// `struct semid64_ds` of asm/sembuf.h. x86 alone has words behind the times, by a mistake that stays.
+#[repr(C)]
+pub(crate) struct Stat {
+    pub sem_perm: libc::ipc_perm,
+    pub sem_otime: i64,
+    #[cfg(target_arch = "x86_64")]
+    behind_otime: u64,
+    pub sem_ctime: i64,
+    #[cfg(target_arch = "x86_64")]
+    behind_ctime: u64,
+    pub sem_nsems: u64,
+    unused: [u64; 2],
+}
+
+/// `struct seminfo` of linux/sem.h.
+#[repr(C)]
+pub(crate) struct Limits {
+    semmap: c_int,
+    pub semmni: c_int,
+    pub semmns: c_int,
+    semmnu: c_int,
+    pub semmsl: c_int,
+    pub semopm: c_int,
+    semume: c_int,
+    semusz: c_int,
+    semvmx: c_int,
+    semaem: c_int,
+}
+
 extern "C" {
-    // glibc's libc crate lacks it.
+    // The libc crate lacks it.
     fn semtimedop(id: c_int, ops: *mut libc::sembuf, count: usize, timeout: *const libc::timespec) -> c_int;
 }
 
@@ -24,17 +55,15 @@ pub(crate) fn get(key: i32, count: c_int, flags: c_int) -> Result<c_int> {
 /// Does all operations at once, or none; waits at most so long, None for ever. EAGAIN when it may wait no
 /// longer.
 pub(crate) fn operate(id: c_int, ops: &[libc::sembuf], timeout: Option<Duration>) -> Result<()> {
-    let timeout = timeout.map(|time| libc::timespec {
-        tv_sec: time.as_secs() as libc::time_t,
-        tv_nsec: time.subsec_nanos().into(),
-    });
+    let timeout = timeout
+        .map(|time| libc::timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY (kernel): it reads so many operations, and the time.
     Errno::result(unsafe { semtimedop(id, ops.as_ptr().cast_mut(), ops.len(), timeout) }).map(drop)
 }
 
-pub(crate) fn stat(id: c_int) -> Result<libc::semid_ds> {
-    let mut data = MaybeUninit::<libc::semid_ds>::uninit();
+pub(crate) fn stat(id: c_int) -> Result<Stat> {
+    let mut data = MaybeUninit::<Stat>::uninit();
     // SAFETY (kernel): IPC_STAT fills the struct when it succeeds.
     unsafe {
         Errno::result(libc::semctl(id, 0, libc::IPC_STAT, data.as_mut_ptr()))?;
@@ -43,14 +72,14 @@ pub(crate) fn stat(id: c_int) -> Result<libc::semid_ds> {
 }
 
 /// The same for whoever may not read: SEM_STAT_ANY (Linux 4.17). Its index is part of the id.
-pub(crate) fn stat_whoever(id: c_int) -> Result<libc::semid_ds> {
+pub(crate) fn stat_whoever(id: c_int) -> Result<Stat> {
     const SEM_STAT_ANY: c_int = 20;
     let denied = match stat(id) {
         Err(Errno::EACCES) => Errno::EACCES,
         stat => return stat,
     };
     for index in super::ipc_indices(id) {
-        let mut data = MaybeUninit::<libc::semid_ds>::zeroed();
+        let mut data = MaybeUninit::<Stat>::zeroed();
         // SAFETY (kernel): it fills the struct when it succeeds; all zeros is valid too.
         unsafe {
             if Errno::result(libc::semctl(index, 0, SEM_STAT_ANY, data.as_mut_ptr())) == Ok(id) {
@@ -63,9 +92,9 @@ pub(crate) fn stat_whoever(id: c_int) -> Result<libc::semid_ds> {
 
 /// Changes owner and permission bits.
 pub(crate) fn set(id: c_int, uid: u32, gid: u32, mode: u32) -> Result<()> {
-    // SAFETY: all zeros is a valid semid_ds; (kernel) IPC_SET reads uid, gid and mode alone.
+    // SAFETY: all zeros is a valid Stat; (kernel) IPC_SET reads uid, gid and mode alone.
     unsafe {
-        let mut data = MaybeUninit::<libc::semid_ds>::zeroed().assume_init();
+        let mut data = MaybeUninit::<Stat>::zeroed().assume_init();
         data.sem_perm.uid = uid;
         data.sem_perm.gid = gid;
         data.sem_perm.mode = mode as _;
@@ -118,8 +147,8 @@ pub(crate) fn set_values(id: c_int, values: &[u16]) -> Result<()> {
     Errno::result(unsafe { libc::semctl(id, 0, libc::SETALL, values.as_ptr()) }).map(drop)
 }
 
-fn info(command: c_int) -> Result<seminfo> {
-    let mut info = MaybeUninit::<seminfo>::zeroed();
+fn info(command: c_int) -> Result<Limits> {
+    let mut info = MaybeUninit::<Limits>::zeroed();
     // SAFETY (kernel): both commands fill a struct seminfo.
     unsafe {
         Errno::result(libc::semctl(0, 0, command, info.as_mut_ptr()))?;
@@ -128,7 +157,7 @@ fn info(command: c_int) -> Result<seminfo> {
 }
 
 /// The limits of this IPC namespace.
-pub(crate) fn limits() -> Result<seminfo> {
+pub(crate) fn limits() -> Result<Limits> {
     info(libc::IPC_INFO)
 }
 

@@ -225,7 +225,7 @@ impl Queue {
             sent_at: stat.msg_stime,
             received_at: stat.msg_rtime,
             changed_at: stat.msg_ctime,
-            key: stat.msg_perm.__key,
+            key: sys::ipc_key(&stat.msg_perm),
             id: self.0,
             owner_uid: stat.msg_perm.uid,
             owner_gid: stat.msg_perm.gid,

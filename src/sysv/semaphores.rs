@@ -182,7 +182,7 @@ impl Semaphores {
         Ok(Info {
             operated_at: stat.sem_otime,
             changed_at: stat.sem_ctime,
-            key: stat.sem_perm.__key,
+            key: sys::ipc_key(&stat.sem_perm),
             id: self.0,
             owner_uid: stat.sem_perm.uid,
             owner_gid: stat.sem_perm.gid,
@@ -332,7 +332,7 @@ fn find(key: i32, count: c_int, replace: bool) -> Result<Option<Semaphores>> {
 }
 
 /// A set that somebody has operated on is in use, whatever mode a stranger has given it.
-fn is_unfinished(stat: &libc::semid_ds) -> bool {
+fn is_unfinished(stat: &semaphore::Stat) -> bool {
     u32::from(stat.sem_perm.mode) & 0o111 == UNFINISHED && stat.sem_otime == 0
 }
 

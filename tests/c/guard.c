@@ -2,6 +2,7 @@
 #include "test.h"
 
 /* NO-VALGRIND: an access that goes on after its fault finds other registers; SA_NODEFER forgets the handler's mask */
+/* NO-MUSL: it has no makecontext */
 #include <dlfcn.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,7 +1,8 @@
 /* Goal: what docs/threads-signals-fork.md allows in a signal handler needs no memory and no lock: a handler
  * that interrupts anything at all calls it, and nothing in it allocates.
  * NO-VALGRIND: the test has an allocator of its own
- * NO-ASAN: the test has an allocator of its own */
+ * NO-ASAN: the test has an allocator of its own
+ * NO-MUSL: the allocator under it is glibc's */
 #include "test.h"
 
 #include <sys/time.h>

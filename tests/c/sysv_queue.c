@@ -1,6 +1,10 @@
 /* Goal: System V queues follow the kernel's rules for keys, types, lengths and rights; waits end as said. */
 #include "test.h"
 
+#ifndef MSG_COPY /* linux/msg.h; musl has it not */
+#define MSG_COPY 040000
+#endif
+
 #define UNTOUCHED_ID 0x5a5a
 
 static int id;       /* the result of calls under REFUSED_ID */

@@ -180,6 +180,16 @@ static bool instrumented(void)
 #endif
 }
 
+/* Whether mappings without a file come and go by themselves: a tool's, or those of musl's allocator. */
+static bool maps_at_will(void)
+{
+#ifdef __GLIBC__
+    return instrumented();
+#else
+    return true;
+#endif
+}
+
 /* Whether mlock(2) is the kernel's here: the address sanitizer makes it do nothing. */
 static UNUSED bool locks_memory(void)
 {
@@ -210,8 +220,8 @@ static int open_fds(void)
     return count - 3; /* ".", ".." and the directory's own */
 }
 
-/* Lines in /proc/self/maps that contain a word; in an instrumented process only those of files,
- * which all shared memory is. */
+/* Lines in /proc/self/maps that contain a word; where others come and go, only those of
+ * files, which all shared memory is. */
 static int mappings_of(const char *word)
 {
     static char line[8192];
@@ -222,7 +232,7 @@ static int mappings_of(const char *word)
     while (fgets(line, sizeof line, maps)) {
         unsigned long inode = 0;
         sscanf(line, "%*s %*s %*s %*s %lu", &inode);
-        count += strstr(line, word) && (inode != 0 || !instrumented());
+        count += strstr(line, word) && (inode != 0 || !maps_at_will());
     }
     fclose(maps);
     return count;
