@@ -3032,7 +3032,7 @@ int shm_cond_init(struct shm_party *party,
  * The mutex is locked after 0, SHMKIT_OWNER_DIED and -ETIMEDOUT, it is not after
  * -ENOTRECOVERABLE, and with any other result it is as it was before the call.
  * Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1: positive), or, without the mutex,
- * -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
+ * -ENOTRECOVERABLE, at once where the caller had the mutex from a dead owner and did not call
  * shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
  * NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no
  * slot or thread for its keeper, no memory.
@@ -3042,7 +3042,8 @@ int shm_cond_wait(struct shm_party *party,
                   struct shm_mutex *mutex);
 
 /**
- * shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC.
+ * shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past unlocks the
+ * mutex and locks it again.
  *
  * Returns as shm_cond_wait, and: -ETIMEDOUT with the mutex locked; -EINVAL a negative deadline, with
  * nothing changed. When the deadline is over and the mutex's owner has died, it is SHMKIT_OWNER_DIED.
@@ -3246,8 +3247,11 @@ int shm_barrier_wait_watch(struct shm_party *party,
  * Gives up a wait of shm_barrier_wait_watch. Whoever gives up has not waited, for the others either;
  * unless the round had ended just before: then this says how, as shm_barrier_wait_watch would have.
  *
+ * What the watch waited for is given up in any case, also if that was something else. A death that
+ * nobody was told of yet is told by the next wait.
  * Returns -ECANCELED: given up, or the watch did not wait for this barrier; or 0, SHMKIT_E_PEER_DIED:
- * so the round had ended; or: -EINVAL; -EPERM the watch is another process's.
+ * so the round had ended (the one who came last has SHMKIT_BARRIER_SERIAL, so a watch that has waited
+ * has not); or: -EINVAL, and the watch waits on; -EPERM the watch is another process's.
  */
 int shm_barrier_cancel_watch(struct shm_party *party,
                              struct shm_barrier *barrier,

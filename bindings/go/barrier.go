@@ -16,7 +16,11 @@ const BarrierSize = 32
 // processes that are written in C and Rust use the same. When as many wait as it is for all go on, and it begins
 // anew.
 //
-// It does not wait for the dead: when a member dies, each of the other processes is told once, by ErrPeerDied.
+// It does not wait for the dead: when a member dies, each of the other processes is told once, by ErrPeerDied: all
+// of its goroutines that wait, or the first that waits next. To end without Party.Leave is to die, also by os.Exit.
+// Who leaves has not died: nobody is told, and the others wait for as many as before. A process that dies before it
+// has called Party.Barrier is not noticed.
+//
 // A goroutine that waits holds no thread.
 type Barrier struct {
 	party *Party
@@ -54,8 +58,9 @@ func (p *Party) Barrier(offset, count int) (*Barrier, error) {
 // Created tells whether Party.Barrier made the barrier, rather than found it.
 func (b *Barrier) Created() bool { return b.made }
 
-// Wait waits until as many wait as the barrier is for, or ctx ends. Of those who have met one, any of them, has
-// serial: what is to be done once is its. Each sees what all of them had written before.
+// Wait waits until as many wait as the barrier is for, or ctx ends. For one of those who have met, no matter which,
+// serial is true: what is to be done once is its to do, for which the others do not wait, unless all Wait again.
+// Each sees what all of them had written before.
 //
 // Where ctx ends it is, for the others too, as if this had not waited. Where they had met just before they have
 // met this as well, and Wait succeeds.
@@ -64,7 +69,7 @@ func (b *Barrier) Created() bool { return b.made }
 // another process in its place, and wait again); what ended ctx; ErrClosed (the party was left); ENOLCK, ENOMEM,
 // EMFILE.
 func (b *Barrier) Wait(ctx context.Context) (serial bool, err error) {
-	const op = "Wait"
+	const op = "Barrier.Wait"
 	err = b.party.waitOr(ctx, op, func(party capi.Party, w capi.Watch) (f *capi.Failure) {
 		serial, f = party.BarrierWaitWatch(b.at, w)
 		return f

@@ -61,14 +61,14 @@ func (c *Cond) Created() bool { return c.made }
 //	}
 //
 // Whatever Wait returns, m is locked as it was before; but not after ENOTRECOVERABLE, when nobody can lock it any
-// more. Where its owner has died meanwhile its repair function has run.
+// more: then its Unlock does nothing. Where its owner has died meanwhile its repair function has run.
 //
 // Errors: what ended ctx (then another one who waits has the wake-up that this may have got); ENOTRECOVERABLE (so
 // it is where the repair fails, whose error it matches as well). And those that end it at once: EPERM (this
 // process does not have m), EINVAL (m is nil, or of another party), ErrClosed (the party was left), ENOLCK, ENOMEM,
 // EMFILE.
 func (c *Cond) Wait(ctx context.Context, m *Mutex) error {
-	const op = "Wait"
+	const op = "Cond.Wait"
 	if m == nil || m.party != c.party {
 		return refused(op, syscall.EINVAL, "the mutex is nil, or another party's")
 	}
@@ -101,6 +101,8 @@ func (c *Cond) Wait(ctx context.Context, m *Mutex) error {
 
 // Signal wakes one who waits, if anybody does, and is no call of C if nobody does. The caller need not have the
 // mutex; but who changes what is waited for has to.
+//
+// Errors: ErrClosed.
 func (c *Cond) Signal() error {
 	if c.idle() {
 		return nil
@@ -108,7 +110,7 @@ func (c *Cond) Signal() error {
 	return c.party.call("Signal", func(party capi.Party) *capi.Failure { return party.CondSignal(c.at) })
 }
 
-// Broadcast wakes all who wait. Else it is Signal.
+// Broadcast wakes all who wait. Else it is as Signal.
 func (c *Cond) Broadcast() error {
 	if c.idle() {
 		return nil

@@ -37,7 +37,8 @@
 //
 // Region.Join makes the process a member of a Party: of those who share locks in a region, also from C and
 // Rust. There are Mutex, RWMutex, Cond, Semaphore, Barrier, Event and Once. What a process had that dies
-// comes back, and the next one is told. OpenMutex and the like need a name and no region.
+// comes back, and the next one is told. OpenMutex, OpenRWMutex, OpenSemaphore, OpenEvent and OpenOnce need a name
+// and no region; a Cond and a Barrier lie in one.
 //
 // # Waiting
 //

@@ -64,7 +64,7 @@ func (c Code) Error() string { return capi.ErrorText(int(c)) }
 // Name returns the code's name in C ("SHMKIT_E_SHRUNK", "ENOENT").
 func (c Code) Name() string { return capi.ErrorName(int(c)) }
 
-// ErrClosed is what every method of a closed Region answers.
+// ErrClosed is what every method of a closed Region answers, and of a Party that was left.
 var ErrClosed = fs.ErrClosed
 
 func failure(op string, f *capi.Failure) error {

@@ -41,11 +41,11 @@ func (p *Party) Event(offset int, autoReset bool) (*Event, error) {
 	return e, nil
 }
 
-// Created tells whether Party.Event made the event, rather than found it.
+// Created tells whether Party.Event made the event, rather than found it; of one by name it does not know, and says false.
 func (e *Event) Created() bool { return e.made }
 
 // Set sets the event: all who wait pass, and all who come, until it is reset; with autoReset one of them.
-// Whoever passes sees what was written before.
+// Whoever passes sees what was written before. The error of this and the others but Wait is ErrClosed.
 func (e *Event) Set() error {
 	return e.party.call("Set", func(party capi.Party) *capi.Failure { return party.EventSet(e.at) })
 }
@@ -68,7 +68,8 @@ func (e *Event) IsSet() (set bool, err error) {
 	return set, err
 }
 
-// Wait waits until the event is set, or ctx ends.
+// Wait waits until the event is set, or ctx ends. Errors: what ended ctx; ErrClosed (the party was left); EMFILE,
+// ENOMEM.
 func (e *Event) Wait(ctx context.Context) error {
-	return e.party.wait(ctx, "Wait", func(party capi.Party, w capi.Watch) *capi.Failure { return party.EventWaitWatch(e.at, w) })
+	return e.party.wait(ctx, "Event.Wait", func(party capi.Party, w capi.Watch) *capi.Failure { return party.EventWaitWatch(e.at, w) })
 }

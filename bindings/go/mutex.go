@@ -56,7 +56,7 @@ func (p *Party) Mutex(offset int, repair func() error) (*Mutex, error) {
 	return &Mutex{party: p, word: (*uint32)(at), state: (*uint32)(unsafe.Add(at, 4)), repair: repair, made: made}, nil
 }
 
-// Created tells whether Party.Mutex made the lock, rather than found it.
+// Created tells whether Party.Mutex made the lock, rather than found it; of one by name it does not know, and says false.
 func (m *Mutex) Created() bool { return m.made }
 
 // Lock locks, and waits as long as need be. It panics with an *Error where that is impossible: the lock is
@@ -69,12 +69,12 @@ func (m *Mutex) Lock() {
 	}
 }
 
-// LockContext locks, unless ctx ends before.
+// LockContext locks, unless ctx ends before, or has ended.
 //
 // Errors: what ended ctx; ENOTRECOVERABLE (so it is where the repair fails, whose error it matches as well);
 // ErrClosed (the party was left); ENOLCK, ENOMEM, EMFILE.
 func (m *Mutex) LockContext(ctx context.Context) error {
-	if m.lockAtOnce() {
+	if ctx.Err() == nil && m.lockAtOnce() {
 		return nil
 	}
 	return m.lock(ctx, "LockContext")
@@ -96,13 +96,20 @@ func (m *Mutex) TryLock() bool {
 	panic(err)
 }
 
-// Unlock unlocks. It panics with an *Error where this process does not have the lock (EPERM).
+// Unlock unlocks. It panics with an *Error where this process does not have the lock (EPERM), but not if the lock
+// is beyond repair: so it can be deferred before a Cond.Wait that finds that.
 func (m *Mutex) Unlock() {
 	if number := m.number.Load(); number != 0 && atomic.CompareAndSwapUint32(m.word, number, 0) {
 		runtime.KeepAlive(m)
 		return
 	}
-	err := m.party.call("Unlock", func(party capi.Party) *capi.Failure { return party.MutexUnlock(unsafe.Pointer(m.word)) })
+	err := m.party.call("Unlock", func(party capi.Party) *capi.Failure {
+		f := party.MutexUnlock(unsafe.Pointer(m.word))
+		if f != nil && f.Errno() == syscall.EPERM && atomic.LoadUint32(m.state) != 0 {
+			return nil
+		}
+		return f
+	})
 	if err != nil {
 		panic(err)
 	}

@@ -37,7 +37,7 @@ func (p *Party) Once(offset int) (*Once, error) {
 	return o, nil
 }
 
-// Created tells whether Party.Once made the once, rather than found it.
+// Created tells whether Party.Once made the once, rather than found it; of one by name it does not know, and says false.
 func (o *Once) Created() bool { return o.made }
 
 // Do calls f, unless it is done; while another does it, Do waits until ctx ends. It is done when an f has

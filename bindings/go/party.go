@@ -15,6 +15,9 @@ import (
 // Party is this process's membership among those who use the locks of a region. The kernel ends it when
 // the process dies, in whatever way, and gives what the process held to the next who wants it.
 //
+// A context that has ended already ends a wait before it begins, also where there was nothing to wait for. What a
+// method answers after Leave is ErrClosed.
+//
 // Locks belong to the process and not to a thread: any goroutine may unlock what another has locked, and
 // the goroutines of a process exclude each other as processes do. Whoever waits waits in Go's netpoller:
 // no thread is held.
@@ -104,8 +107,8 @@ func (r *Region) Join(offset int, options ...PartyOption) (*Party, error) {
 	return &Party{region: r, handle: handle}, nil
 }
 
-// Leave ends the membership; to leave again does nothing. EBUSY while this process holds a lock of the party
-// or waits for one: then it stays joined.
+// Leave ends the membership; to leave again does nothing. EBUSY while this process holds a lock of the party, has
+// units of a tracked semaphore, or waits for something of the party: then it stays joined.
 func (p *Party) Leave() error { return p.leave("Leave") }
 
 func (p *Party) leave(op string) error {
@@ -118,7 +121,7 @@ func (p *Party) leave(op string) error {
 		return nil
 	}
 	if f := p.handle.Leave(); f != nil {
-		return refused(op, f.Errno(), "a lock of the party is held, or waited for: %s", f.Message)
+		return refused(op, f.Errno(), "something of the party is held, or waited for: %s", f.Message)
 	}
 	p.left.Store(true)
 	if !p.named {

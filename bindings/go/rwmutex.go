@@ -52,7 +52,7 @@ func (p *Party) RWMutex(offset int, repair func() error) (*RWMutex, error) {
 	return m, nil
 }
 
-// Created tells whether Party.RWMutex made the lock, rather than found it.
+// Created tells whether Party.RWMutex made the lock, rather than found it; of one by name it does not know, and says false.
 func (m *RWMutex) Created() bool { return m.made }
 
 // Lock locks for writing, and waits as long as need be. It panics as Mutex.Lock does.

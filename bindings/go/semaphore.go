@@ -59,7 +59,7 @@ func semaphoreKind(op string, units int, tracked bool) (flags uint32, err error)
 	return flags, nil
 }
 
-// Created tells whether Party.Semaphore made the semaphore, rather than found it.
+// Created tells whether Party.Semaphore made the semaphore, rather than found it; of one by name it does not know, and says false.
 func (s *Semaphore) Created() bool { return s.made }
 
 // Acquire takes a unit, and waits for one until ctx ends.
@@ -71,7 +71,7 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	})
 }
 
-// TryAcquire takes a unit if there is one, and tells whether it did.
+// TryAcquire takes a unit if there is one, and tells whether it did. Errors: ErrClosed; EINVAL; ENOLCK, ENOMEM.
 func (s *Semaphore) TryAcquire() (bool, error) {
 	err := s.party.call("TryAcquire", func(party capi.Party) *capi.Failure { return party.SemaphoreTryWait(s.at) })
 	if failed, _ := err.(*Error); failed != nil && failed.Errno == syscall.EAGAIN {

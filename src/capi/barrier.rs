@@ -95,8 +95,11 @@ pub unsafe extern "C" fn shm_barrier_wait_watch(
 /// Gives up a wait of shm_barrier_wait_watch. Whoever gives up has not waited, for the others either;
 /// unless the round had ended just before: then this says how, as shm_barrier_wait_watch would have.
 ///
+/// What the watch waited for is given up in any case, also if that was something else. A death that
+/// nobody was told of yet is told by the next wait.
 /// Returns -ECANCELED: given up, or the watch did not wait for this barrier; or 0, SHMKIT_E_PEER_DIED:
-/// so the round had ended; or: -EINVAL; -EPERM the watch is another process's.
+/// so the round had ended (the one who came last has SHMKIT_BARRIER_SERIAL, so a watch that has waited
+/// has not); or: -EINVAL, and the watch waits on; -EPERM the watch is another process's.
 #[no_mangle]
 pub unsafe extern "C" fn shm_barrier_cancel_watch(
     party: *mut shm_party,

@@ -37,7 +37,7 @@ pub unsafe extern "C" fn shm_cond_init(
 /// The mutex is locked after 0, SHMKIT_OWNER_DIED and -ETIMEDOUT, it is not after
 /// -ENOTRECOVERABLE, and with any other result it is as it was before the call.
 /// Returns what shm_mutex_lock returns: 0, SHMKIT_OWNER_DIED (1: positive), or, without the mutex,
-/// -ENOTRECOVERABLE, as also when the caller had the mutex from a dead owner and did not call
+/// -ENOTRECOVERABLE, at once where the caller had the mutex from a dead owner and did not call
 /// shm_mutex_consistent. Or, with nothing changed: -EPERM this process does not own the mutex; -EINVAL
 /// NULL, or not a condition and a mutex of this party; -ENOLCK, -ENOMEM in a child made by fork(): no
 /// slot or thread for its keeper, no memory.
@@ -50,7 +50,8 @@ pub unsafe extern "C" fn shm_cond_wait(
     wait(party, cond, mutex, Deadline::NEVER)
 }
 
-/// shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC.
+/// shm_cond_wait until a deadline, in nanoseconds of CLOCK_MONOTONIC. One in the past unlocks the
+/// mutex and locks it again.
 ///
 /// Returns as shm_cond_wait, and: -ETIMEDOUT with the mutex locked; -EINVAL a negative deadline, with
 /// nothing changed. When the deadline is over and the mutex's owner has died, it is SHMKIT_OWNER_DIED.

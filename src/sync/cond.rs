@@ -134,8 +134,12 @@ fn signal(word: &AtomicU64, all: bool) {
 /// The half is the lower one of a condition's word that is mapped.
 unsafe fn give_back(half: *const AtomicU32, seen: u64) {
     // SAFETY: the caller's promise.
-    let word = unsafe { wait::whole_of_low(&*half) };
-    if !withdraw(word, seen as u32) {
+    give_up(unsafe { wait::whole_of_low(&*half) }, seen as u32);
+}
+
+/// For one who has not slept, or sleeps no more: a signal that was for it is another one's.
+fn give_up(word: &AtomicU64, seen: u32) {
+    if !withdraw(word, seen) {
         signal(word, false);
     }
 }
@@ -158,7 +162,8 @@ impl Condvar<'_> {
     /// Lets the mutex go, waits to be notified, and locks the mutex again: also when nobody has notified, as
     /// when a process joins the party, leaves it, or dies. So look again at what is waited for.
     ///
-    /// The result is that of [`Mutex::lock`]. After ENOTRECOVERABLE the mutex is not locked; after ETIMEDOUT it is;
+    /// The result is that of [`Mutex::lock`]. After ENOTRECOVERABLE the mutex is not locked, and that comes at once
+    /// where its owner had died and nobody has called [`Mutex::consistent`]; after ETIMEDOUT it is;
     /// and with any other failure it is as it was before: EPERM (this process does not own it), EINVAL; in a child
     /// made by fork ENOLCK, ENOMEM.
     pub fn wait(&self, mutex: &Mutex<'_>) -> Result<Locked, Code> {
@@ -178,6 +183,10 @@ impl Condvar<'_> {
             return Err(code);
         }
         step("cond.unlocked");
+        if !mutex.is_recoverable() {
+            give_up(word, seen);
+            return Err(Errno::ENOTRECOVERABLE.into());
+        }
         let end = self.sleep(word, seen, changes, deadline);
         step("cond.woken");
         // Who was woken does not touch it either, so that one of them may give the bytes back.
@@ -226,7 +235,9 @@ impl Condvar<'_> {
         let besides = Besides::changes(self.state, changes).until(until).holding(hold);
         watch.arm((half, Until::Signalled(seen), Turn::All), besides)?;
         if has_begun.is_none() {
-            if let Err(code) = mutex.unlock() {
+            let unlocked = mutex.unlock();
+            let gone = unlocked.is_ok() && !mutex.is_recoverable();
+            if let Err(code) = unlocked.and(if gone { Err(Errno::ENOTRECOVERABLE.into()) } else { Ok(()) }) {
                 watch.cancel()?;
                 return Err(code);
             }

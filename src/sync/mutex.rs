@@ -270,6 +270,11 @@ impl<'p> Mutex<'p> {
         Ok(taken.into())
     }
 
+    /// False once it was unlocked by one who had it from a dead owner, and had not said that it is consistent.
+    pub(super) fn is_recoverable(&self) -> bool {
+        lock::is_recoverable(self.words())
+    }
+
     #[cold]
     #[inline(never)]
     fn unlock_slow(&self) -> Result<(), Code> {

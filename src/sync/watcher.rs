@@ -63,6 +63,8 @@ struct Shard {
     lock: Lock,
     /// Another number whenever the thread has to look again.
     changes: AtomicU32,
+    /// The last run whose thread has begun.
+    begun: AtomicU32,
     inner: UnsafeCell<Inner>,
 }
 
@@ -427,8 +429,9 @@ impl Guard<'_> {
     }
 }
 
-impl Inner {
-    /// Of the shard that has this place.
+impl Guard<'_> {
+    /// Of the shard that has this place. The thread has begun when this returns: one that is about to holds locks of
+    /// whoever else looks at the beginnings of threads, which a child made by fork then would wait for.
     fn start(&mut self, place: usize) -> sys::Result<()> {
         let run = (self.run + 1) % RUNS;
         // A number, and no memory that a child made by fork would have for nobody.
@@ -436,11 +439,14 @@ impl Inner {
         // SAFETY: what it works on lives for ever and is used under a lock.
         let thread = unsafe { thread::start(keep_watch, body as *mut c_void) }?;
         (self.run, self.thread, self.list) = (run, thread, null_mut());
-        Ok(())
+        loop {
+            match self.shard.begun.load(Ordering::Acquire) {
+                begun if begun == run => return Ok(()),
+                before => drop(futex::wait(&self.shard.begun, before, None)),
+            }
+        }
     }
-}
 
-impl Guard<'_> {
     /// Lets the thread end; it is the caller's to wait for, without the lock.
     fn stop(&mut self) -> libc::pthread_t {
         (self.run, self.list) = ((self.run + 1) % RUNS, null_mut());
@@ -477,6 +483,8 @@ extern "C" fn keep_watch(body: *mut c_void) -> *mut c_void {
     let (run, place) = ((body as usize / THREADS) as u32, body as usize % THREADS);
     // SAFETY: there since before start(), and never unmapped.
     let shard: &'static Shard = unsafe { &*SHARDS[place].load(Ordering::Acquire) };
+    shard.begun.store(run, Ordering::Release);
+    let _ = futex::wake(&shard.begun, 1);
     let own_list = UnsafeCell::new(RobustList::EMPTY);
     // For which watches the kernel had this thread in its queues.
     let mut waited = [(0, 0, std::ptr::null()); WATCHES];

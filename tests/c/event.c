@@ -28,14 +28,6 @@ static void set_up(void)
     GIVES(1, shm_event_init(party, &board->automatic, SHMKIT_EVENT_AUTO_RESET, &error));
     GIVES(1, shm_mutex_init(party, &board->lock, &error));
     OK(shm_watch_open(&watch, &error));
-    /* The watch's thread runs before a child is forked: a thread that starts holds locks of the sanitizer's, which the
-     * child would wait for at its end. */
-    CODE(0, shm_watch_word(party, &board->word, 0, watch));
-    __atomic_store_n(&board->word, 1, __ATOMIC_SEQ_CST);
-    CHECK(shm_party_wake(party, &board->word, 1) >= 0);
-    CHECK(readable(-1));
-    CODE(0, shm_watch_cancel(watch));
-    __atomic_store_n(&board->word, 0, __ATOMIC_SEQ_CST);
 }
 
 static void tear_down(void)

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shmkit::sync::{self, Condvar, Locked, Mutex, Party};
+use shmkit::sync::{self, Condvar, Locked, Mutex, Party, Watch};
 use shmkit::{Deadline, Region};
 
 use super::support::*;
@@ -374,5 +374,34 @@ fn a_word_that_is_forged_without_end_does_not_hold_up_a_deadline() {
         }
         assert!(monotonic_ns() - before < 4_000_000_000);
         peer.slay();
+    });
+}
+
+/// Who had the mutex from a dead owner, and has not repaired, leaves it to nobody: there is nothing to wait for, whose
+/// signals nobody could give any more.
+#[test]
+fn a_mutex_that_is_left_inconsistent_is_not_waited_with() {
+    own_process!(10, || {
+        for by_watch in [false, true] {
+            let region = region();
+            let owner = worker(&region, |party, told| {
+                lock(&objects(party).0);
+                told.tell(1);
+                super::stay();
+            });
+            owner.go();
+            owner.told.hear();
+            owner.child.slay();
+            let party = join(&region);
+            let (mutex, cond) = objects(&party);
+            assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+            let waited = match by_watch {
+                false => cond.wait(&mutex),
+                true => cond.wait_watch(&mutex, &Watch::new().unwrap()),
+            };
+            assert_eq!(errno_of(waited), Some(libc::ENOTRECOVERABLE));
+            assert_eq!(waiters(&region), 0);
+            assert_eq!(errno_of(mutex.unlock()), Some(libc::EPERM));
+        }
     });
 }

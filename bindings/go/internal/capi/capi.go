@@ -239,12 +239,13 @@ func failed(code C.int, said *C.shm_error) *Failure {
 	return &Failure{int(code), string(message[:bytes.IndexByte(message, 0)])}
 }
 
-// silent is for calls that have no sentence.
+// silent is for calls that have no sentence: in one of Go's the phrase follows a colon.
 func silent(code C.int) *Failure {
 	if code >= 0 {
 		return nil
 	}
-	return &Failure{int(code), ErrorText(int(code))}
+	phrase := ErrorText(int(code))
+	return &Failure{int(code), strings.ToLower(phrase[:1]) + phrase[1:]}
 }
 
 // text is a string as C has it, in Go's memory; a NUL inside ends it, which the caller has excluded.
