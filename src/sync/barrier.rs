@@ -242,9 +242,7 @@ impl<'p> Barrier<'p> {
         let round = round(state, offset);
         let (own, claim) = (state.table().cell(slot, cell), claim(state.table().slot(slot)));
         let member = Member { round, count, cell, own, claim };
-        if own.load(Ordering::Relaxed) & MARK == 0 {
-            member.hear(Round(round.load(Ordering::Acquire)));
-        }
+        member.begin();
         Ok(member)
     }
 
@@ -311,7 +309,7 @@ fn passed(member: &Member<'_>, broken: bool) -> Result<Passed, Code> {
     if !broken {
         return Ok(Passed::Other);
     }
-    member.has_news(Round(member.round.load(Ordering::Acquire)));
+    member.look();
     Err(Code::from_raw(SHMKIT_E_PEER_DIED))
 }
 

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::mutex::{Locked, Mutex};
 use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
-use super::settle::Looks;
+use super::settle::look_at_the_dead;
 use super::signals::{self, add, sequence, withdraw, MARK};
 use super::steps::step;
 use super::wait::{self, Wake};
@@ -172,7 +172,7 @@ impl Condvar<'_> {
 
     /// The same until a deadline: ETIMEDOUT, with the mutex locked. A dead owner is told rather than that.
     pub fn wait_until(&self, mutex: &Mutex<'_>, deadline: Deadline) -> Result<Locked, Code> {
-        let word = self.word()?;
+        let word = self.word_with(mutex)?;
         // A child made by fork joins here, or fails while it can.
         self.state.slot_with(Patience::until(deadline))?;
         let changes = self.state.changes();
@@ -205,7 +205,7 @@ impl Condvar<'_> {
     ///
     /// Who gives up cancels the watch: then the mutex is not locked, and another one is notified in its place.
     pub fn wait_watch(&self, mutex: &Mutex<'_>, watch: &Watch) -> Result<Locked, Code> {
-        let word = self.word()?;
+        let word = self.word_with(mutex)?;
         let half = wait::low_half(word);
         let relock = || {
             let hold = Hold { word: half, own: 0, give_back: Some(signal_another) };
@@ -230,7 +230,7 @@ impl Condvar<'_> {
             }
             return relock();
         }
-        let (_, until) = Looks::default().until(self.state, Deadline::NEVER);
+        let (_, until) = look_at_the_dead(self.state, Deadline::NEVER);
         let hold = Hold { word: half, own: seen.into(), give_back: Some(give_back) };
         let besides = Besides::changes(self.state, changes).until(until).holding(hold);
         watch.arm((half, Until::Signalled(seen), Turn::All), besides)?;
@@ -247,9 +247,8 @@ impl Condvar<'_> {
 
     fn sleep(&self, word: &AtomicU64, seen: u32, changes: u32, deadline: Deadline) -> Result<Wake, Code> {
         let is_so = || sequence(word.load(Ordering::Relaxed)) == seen;
-        let mut looks = Looks::default();
         loop {
-            let (all_ended, until) = looks.until(self.state, deadline);
+            let (all_ended, until) = look_at_the_dead(self.state, deadline);
             let end = self.state.watch_part(wait::low_half(word), seen, is_so, changes, until);
             if all_ended || end != Ok(Wake::TimedOut) || wait::is_over(deadline) {
                 return end;
@@ -280,6 +279,14 @@ impl Condvar<'_> {
     fn notify(&self, all: bool) -> Result<(), Code> {
         signal(self.word()?, all);
         Ok(())
+    }
+
+    /// EINVAL for another party's mutex.
+    fn word_with(&self, mutex: &Mutex<'_>) -> Result<&AtomicU64, Code> {
+        match mutex.is_in(self.state) {
+            true => self.word(),
+            false => Err(Errno::EINVAL.into()),
+        }
     }
 
     fn word(&self) -> Result<&AtomicU64, Code> {

@@ -40,7 +40,8 @@ pub(super) enum Refused {
 }
 
 impl Member<'_> {
-    /// One more has come, in this round; None for the last one, who has ended it. `wake_all` wakes those who sleep on the word's upper half.
+    /// One more has come, in this round; None for the last one, who has ended it. `wake_all` wakes those who sleep on
+    /// the word's upper half.
     pub(super) fn arrive(
         &self,
         is_over: impl Fn() -> bool,
@@ -48,8 +49,8 @@ impl Member<'_> {
     ) -> Result<Option<Round>, Refused> {
         let mut tries = 0;
         loop {
-            let seen = Round(self.round.load(Ordering::Acquire));
-            if self.has_news(seen) {
+            let (seen, news) = self.look();
+            if news {
                 return Err(Refused::PeerDied);
             }
             let is_last = seen.arrived() + 1 >= self.count;
@@ -73,19 +74,36 @@ impl Member<'_> {
         }
     }
 
-    /// Whether there were breaks of which this process has not heard; now it has.
-    pub(super) fn has_news(&self, now: Round) -> bool {
-        let heard = self.own.load(Ordering::Relaxed) >> BREAKS_SHIFT & BREAKS_MASK;
-        if heard == now.breaks() {
-            return false;
+    /// The word, and whether there were breaks of which this process had not heard; now it has.
+    pub(super) fn look(&self) -> (Round, bool) {
+        for _ in 0..TRIES {
+            // The cell first: what another thread hears meanwhile is no news then.
+            let heard = self.own.load(Ordering::Acquire);
+            let now = Round(self.round.load(Ordering::Acquire));
+            if heard >> BREAKS_SHIFT & BREAKS_MASK == now.breaks() {
+                return (now, false);
+            }
+            if self.hear(heard, now) {
+                return (now, true);
+            }
         }
-        self.hear(now);
-        true
+        // A peer writes there.
+        (Round(self.round.load(Ordering::Acquire)), true)
     }
 
-    pub(super) fn hear(&self, now: Round) {
-        self.own.store(MARK | now.breaks() << BREAKS_SHIFT | self.claim, Ordering::Release);
+    /// From now on a member, if it was none.
+    pub(super) fn begin(&self) {
+        let before = self.own.load(Ordering::Acquire);
+        if before & MARK == 0 {
+            self.hear(before, Round(self.round.load(Ordering::Acquire)));
+        }
+    }
+
+    fn hear(&self, heard: u32, now: Round) -> bool {
+        let hears = MARK | now.breaks() << BREAKS_SHIFT | self.claim;
+        let heard = self.own.compare_exchange(heard, hears, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         step("barrier.heard");
+        heard
     }
 }
 

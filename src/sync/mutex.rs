@@ -270,6 +270,10 @@ impl<'p> Mutex<'p> {
         Ok(taken.into())
     }
 
+    pub(super) fn is_in(&self, state: &State) -> bool {
+        std::ptr::eq(self.state, state)
+    }
+
     /// False once it was unlocked by one who had it from a dead owner, and had not said that it is consistent.
     pub(super) fn is_recoverable(&self) -> bool {
         lock::is_recoverable(self.words())

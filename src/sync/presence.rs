@@ -45,7 +45,13 @@ impl Table {
             let kept = unsafe { mmap::advise(page, length.get(), libc::MADV_DONTFORK) };
             let held = kept.and_then(|()| file::hold(own.as_fd(), byte, Hold::Exclusive));
             if held.is_ok() && !before.forked_since() {
-                return Some(page);
+                drop(own);
+                if !before.forked_since() {
+                    return Some(page);
+                }
+                // A child has the lock for as long as it lives, and to try again would meet that.
+                self.end_presence(page);
+                return None;
             }
             // A child that was made meanwhile has the descriptor, and the lock with it.
             let _ = file::let_go(own.as_fd(), byte);

@@ -41,7 +41,7 @@ use super::mutex::Thread;
 use super::object::{Head, Kind};
 use super::party::{Party, Patience, State};
 use super::pending::Pending;
-use super::settle::Looks;
+use super::settle::look_at_the_dead;
 use super::steps::step;
 use super::units::{self, after_look, gate_of, units_of, FILLED, UNITS_MAX};
 use super::wait;
@@ -489,11 +489,10 @@ impl Tracked<'_> {
 
     fn wait(&self, deadline: Deadline) -> Result<(), Code> {
         let (own, cell) = self.own(Patience::until(deadline))?;
-        let mut looks = Looks::default();
         let mut slept = false;
         loop {
             let changes = self.state.changes();
-            let (_, until) = looks.until(self.state, deadline);
+            let (_, until) = look_at_the_dead(self.state, deadline);
             let taken = self.take(own, cell, BRIEF, true, slept);
             if taken == Ok(true) {
                 return Ok(());
@@ -518,7 +517,7 @@ impl Tracked<'_> {
         let (own, cell) = self.own(Patience::brief())?;
         let slept = watch.has_waited(self.gate())?;
         let changes = self.state.changes();
-        let (_, mut again) = Looks::default().until(self.state, Deadline::NEVER);
+        let (_, mut again) = look_at_the_dead(self.state, Deadline::NEVER);
         match self.take(own, cell, Duration::ZERO, true, slept) {
             Ok(true) => return watch.done(self.gate()),
             Ok(false) => {}
@@ -536,7 +535,7 @@ impl Tracked<'_> {
     fn try_wait(&self) -> Result<(), Code> {
         let (own, cell) = self.own(Patience::brief())?;
         // So that the units of the dead are there.
-        Looks::default().until(self.state, Deadline::NEVER);
+        look_at_the_dead(self.state, Deadline::NEVER);
         match self.take(own, cell, BRIEF, false, false) {
             Ok(true) => Ok(()),
             _ => Err(Errno::EAGAIN.into()),

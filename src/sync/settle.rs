@@ -46,12 +46,12 @@ impl Identity {
     pub(super) fn own() -> Identity {
         let pid = sys::own_process() as u32;
         let start = process::standing("self").ok().flatten().map_or(0, |standing| standing.start);
-        Identity { pid, namespace: process::own_pid_namespace(), start }
+        Identity { pid, namespace: process::own_namespaces(), start }
     }
 
     /// Whether the process has surely ended as a whole.
     fn has_ended(self) -> bool {
-        let own_namespace = process::own_pid_namespace();
+        let own_namespace = process::own_namespaces();
         let Ok(pid) = libc::pid_t::try_from(self.pid) else { return false };
         if self.namespace != own_namespace || own_namespace == 0 || self.start == 0 {
             return false;
@@ -77,7 +77,8 @@ struct Dying<'a> {
     process: Identity,
     /// What the slot has of it, with its claim.
     identity: u64,
-    /// When that was: it had begun to die by then.
+    /// By which this process knows it again, and when it was met first: it had begun to die by then.
+    met: u64,
     found_ns: i64,
 }
 
@@ -91,6 +92,7 @@ impl Dying<'_> {
         let (word, settled) = (&self.table.slot(self.index).identity, self.identity & !u64::from(u32::MAX));
         let _ = word.compare_exchange(self.identity, settled, Ordering::AcqRel, Ordering::Relaxed);
         step("settle.marked");
+        forget(self.met);
         true
     }
 
@@ -98,7 +100,7 @@ impl Dying<'_> {
     fn has_stopped(&self, own_namespace: u64, deadline: Deadline) -> bool {
         let process = self.process;
         let Ok(pid) = libc::pid_t::try_from(process.pid) else { return true };
-        if process.namespace != own_namespace || own_namespace == 0 {
+        if process.namespace != own_namespace || own_namespace == 0 || process.start == 0 {
             return self.has_stopped_unseen(deadline);
         }
         // This program has come into its place.
@@ -150,7 +152,8 @@ impl Dying<'_> {
                 }
             }
             // Another one has its number.
-            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => return Some(false),
+            Ok(Some(_)) => return Some(false),
+            // What /proc does not show can be there (hidepid).
             _ if !process::exists(pid as libc::pid_t) => return Some(false),
             _ => return None,
         }
@@ -197,43 +200,47 @@ fn claim_of(identity: u64) -> u32 {
     (identity >> 32) as u32
 }
 
-/// When this process has met deaths of which nothing can be seen: which << 32 | milliseconds. So it is heard of by
-/// those, too, who look for a short time again and again.
+/// When this process has met deaths, until they are settled: which << 32 | milliseconds. So those of whom nothing can
+/// be seen are heard of by those, too, who look for a short time again and again. Where there are more, the others
+/// come when these have gone.
 static MET: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 
-/// When this one was met first.
-fn met_ns(process: Identity, keeper: u32) -> i64 {
+/// Never 0.
+fn which(process: Identity, keeper: u32) -> u64 {
     let all = (process.start ^ u64::from(process.pid) << 32 ^ u64::from(keeper)) ^ process.namespace << 16;
-    // Never 0.
-    let which = all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 | 1;
-    let place = &MET[which as usize / 2 % MET.len()];
-    let now_ns = clock::monotonic_ns();
-    let now_ms = (now_ns / 1_000_000) as u32;
-    let met = place.load(Ordering::Relaxed);
-    if met >> 32 != which {
-        place.store(which << 32 | u64::from(now_ms), Ordering::Relaxed);
-        return now_ns;
-    }
-    now_ns - i64::from(now_ms.wrapping_sub(met as u32)) * 1_000_000
+    all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 | 1
 }
 
-/// What one waits for who has to know that the dead have ended, and has something else to wait for.
-#[derive(Default)]
-pub(super) struct Looks(u32);
+fn met_ns(which: u64) -> i64 {
+    let now_ns = clock::monotonic_ns();
+    let now_ms = (now_ns / 1_000_000) as u32;
+    let since_ms = |met: u64| now_ms.wrapping_sub(met as u32);
+    let all = || MET.iter().map(|place| (place, place.load(Ordering::Relaxed)));
+    if let Some((_, met)) = all().find(|(_, met)| met >> 32 == which) {
+        return now_ns - i64::from(since_ms(met)) * 1_000_000;
+    }
+    // Nobody has asked for an old one any more.
+    let mut free = all().filter(|&(_, met)| met == 0 || u128::from(since_ms(met)) > 2 * PRESENT.as_millis());
+    let new = which << 32 | u64::from(now_ms);
+    free.any(|(place, met)| place.compare_exchange(met, new, Ordering::Relaxed, Ordering::Relaxed).is_ok());
+    now_ns
+}
 
-impl Looks {
-    /// So many looks come soon after each other, and take no time.
-    const SHORT: u32 = 20;
-
-    /// Whether all who are marked dead have ended; if not, until when to wait before the next look.
-    pub(super) fn until(&mut self, state: &State, deadline: Deadline) -> (bool, Deadline) {
-        self.0 = self.0.saturating_add(1);
-        // A process of which nothing can be seen takes a while.
-        let patience = if self.0 <= Looks::SHORT { Duration::ZERO } else { 2 * BLIND };
-        match state.settle(deadline.or_after(patience)) {
-            true => (true, deadline),
-            false => (false, deadline.or_after(LOOK)),
+fn forget(which: u64) {
+    for place in &MET {
+        let met = place.load(Ordering::Relaxed);
+        if met >> 32 == which {
+            let _ = place.compare_exchange(met, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+}
+
+/// For one who has to know that all who are marked dead have stopped, and has something else to wait for: whether they
+/// have; if not, until when to wait before the next look.
+pub(super) fn look_at_the_dead(state: &State, deadline: Deadline) -> (bool, Deadline) {
+    match state.settle(deadline.or_after(Duration::ZERO)) {
+        true => (true, deadline),
+        false => (false, deadline.or_after(LOOK)),
     }
 }
 
@@ -241,7 +248,7 @@ impl Looks {
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 impl Slot {
-    /// Whether the process that had it last has ended as a whole, as far as anybody has seen.
+    /// Whether the process that had it last has stopped, as far as anybody has seen.
     pub(super) fn has_ended(&self) -> bool {
         self.owner().is_none() && self.identity.load(Ordering::Acquire) as u32 == 0
     }
@@ -307,7 +314,7 @@ impl Table {
         let Some((process, identity)) = slot.identity() else { return false };
         let ended = match self.is_present(index, claim_of(identity)) {
             Some(true) => false,
-            Some(false) if process.namespace != process::own_pid_namespace() => true,
+            Some(false) if process.namespace != process::own_namespaces() => true,
             _ => process.has_ended(),
         };
         // One that leaves says so before it is not present any more.
@@ -341,12 +348,7 @@ impl Table {
         self.note_death(index);
         step("settle.noted");
         let (process, identity) = slot.identity()?;
-        Some(Dying {
-            table: self,
-            index,
-            process,
-            identity,
-            found_ns: met_ns(process, slot.tid.load(Ordering::Relaxed)),
-        })
+        let met = which(process, slot.tid.load(Ordering::Relaxed));
+        Some(Dying { table: self, index, process, identity, met, found_ns: met_ns(met) })
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | 0 | free | who leaves | – |
 //! | t (·W) | the keeper t lives (somebody watches) | who joins; a watcher adds W | kernel: OD, OD·W, wakes one watcher |
-//! | OD (·W) | died | kernel; who finds the process ended | the next who joins takes it, once its process has ended as a whole |
+//! | OD (·W) | died | kernel; who finds the process ended | the next who joins takes it, once its process has stopped |
 //!
 //! `identity`: a count of claims << 32 | pid. pid 0: not yet, or no more. Only while the word is t it is the
 //! claimer's to store; from then on pid becomes 0 by a compare-and-swap of whoever has seen the process ended.

@@ -112,7 +112,7 @@ pub(super) fn sleep(word: &AtomicU32, value: u32, deadline: Deadline) -> bool {
 }
 
 /// Sleeps while the word has this value and the party is as it was when `changes` was `seen`. `is_so` tells
-/// whether the word has the value, where it is a part of a larger one: only the kernel reads a part.
+/// whether the word has the value, where it is a part of a larger one: nothing rests on a part but the sleep.
 pub(super) fn watch(
     table: &Table,
     own_slot: u32,

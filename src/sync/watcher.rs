@@ -258,13 +258,15 @@ impl Party<'_> {
     }
 }
 
-/// Whether a watch waits for a word at one of these addresses.
+/// Whether a watch waits for a word at one of these addresses, or holds one.
 pub(super) fn is_waiting_within(addresses: Range<usize>) -> bool {
     SHARDS.iter().map(|place| place.load(Ordering::Acquire)).take_while(|shard| !shard.is_null()).any(
         |shard| {
             // SAFETY: never unmapped.
             let inner = unsafe { &*shard }.hold();
-            inner.slots.iter().any(|slot| slot.state != IDLE && addresses.contains(&(slot.word as usize)))
+            let is_there = |word: *const AtomicU32| addresses.contains(&(word as usize));
+            let uses = |slot: &Slot| is_there(slot.word) || is_there(slot.besides.hold.word);
+            inner.slots.iter().any(|slot| slot.state != IDLE && uses(slot))
         },
     )
 }

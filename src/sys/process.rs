@@ -97,13 +97,16 @@ pub(crate) fn has_thread(pid: u32, thread: u32) -> bool {
 pub(crate) fn is_being_killed(pid: u32) -> Option<bool> {
     let tasks = match std::fs::read_dir(format!("/proc/{pid}/task")) {
         Ok(tasks) => tasks,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return std::fs::metadata("/proc/self/stat").is_ok().then_some(false)
-        }
-        Err(_) => return None,
+        Err(error) => return is_gone(&error).then_some(false),
     };
-    for task in tasks.flatten() {
-        let Ok(status) = std::fs::read(task.path().join("status")) else { continue };
+    // Only what is gone is passed by: a look that fails tells nothing.
+    for task in tasks {
+        let Ok(task) = task else { return None };
+        let status = match std::fs::read(task.path().join("status")) {
+            Ok(status) => status,
+            Err(error) if is_gone(&error) => continue,
+            Err(_) => return None,
+        };
         let status = String::from_utf8_lossy(&status);
         let pending = status.lines().find_map(|line| line.strip_prefix("SigPnd:"));
         let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())?;
@@ -112,18 +115,28 @@ pub(crate) fn is_being_killed(pid: u32) -> Option<bool> {
         }
         match stat(&format!("/proc/{pid}/task/{}/stat", task.file_name().to_string_lossy())) {
             Ok(Some(thread)) if !thread.exiting => return Some(true),
-            Ok(None) => return None,
-            _ => {}
+            Ok(Some(_)) | Err(Errno::ENOENT | Errno::ESRCH) => {}
+            Ok(None) | Err(_) => return None,
         }
     }
     Some(false)
 }
 
-/// The PID namespace of this process, as its inode; 0 where /proc does not tell.
-pub(crate) fn own_pid_namespace() -> u64 {
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// The PID namespace of this process, which its number is of, and the time namespace (Linux 5.6), which starts are of,
+/// as their inodes; 0 where /proc does not tell.
+pub(crate) fn own_namespaces() -> u64 {
     use std::os::unix::fs::MetadataExt;
     // Of the file that the link means.
-    std::fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
+    let inode =
+        |of: &str| std::fs::metadata(format!("/proc/self/ns/{of}")).map_or(0, |namespace| namespace.ino());
+    match inode("pid") {
+        0 => 0,
+        pid => pid | inode("time") << 32,
+    }
 }
 
 /// Whether the kernel knows the number at all.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shmkit::error::SHMKIT_E_PEER_DIED;
 use shmkit::sync::{Locked, Party, PartyOptions, SemaphoreFlags, Wake, Watch};
-use shmkit::{Code, Deadline, Region};
+use shmkit::{Code, Deadline, Options, Region};
 
 use super::support::*;
 use super::watch::is_readable_within;
@@ -50,6 +50,39 @@ fn an_owner_that_is_no_member_has_no_number() {
         }
         identity.store(told, Ordering::Relaxed);
         assert_eq!(mutex.owner(), Ok(Some(std::process::id())));
+        mutex.unlock().unwrap();
+    });
+}
+
+/// In its time namespace processes start at other times than here.
+#[test]
+fn an_owner_whose_clock_tells_another_time_lives() {
+    own_process!(30, || {
+        let region = Region::anon_create(1 << 20, &Options::default()).unwrap();
+        let told = Line::new();
+        let outer = fork(|| {
+            if let Err(why) = own_clocks() {
+                skip(why);
+                return told.tell(-1);
+            }
+            let owner = fork(|| {
+                let party = join(&region);
+                assert_eq!(party.mutex(FIRST).unwrap().lock(), Ok(Locked::Clean));
+                told.tell(1);
+                sleep_for_ever();
+            });
+            owner.join();
+        });
+        if told.hear() == -1 {
+            return outer.join();
+        }
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        // Longer than the slice after which one looks whether the owner is there.
+        assert_eq!(errno_of(mutex.lock_until(in_time(2500))), Some(libc::ETIMEDOUT));
+        outer.slay();
+        assert_eq!(mutex.lock(), Ok(Locked::OwnerDied));
+        mutex.consistent().unwrap();
         mutex.unlock().unwrap();
     });
 }

@@ -77,7 +77,7 @@ impl Shared {
         let own = &self.cells[cell as usize];
         let member = Member { round: &self.round, count: COUNT, cell, own, claim: tid };
         if own.load(Ordering::Relaxed) & MARK == 0 {
-            member.hear(self.now());
+            member.begin();
         }
         let seen = self.slot.is_dead();
         while !self.tell_of_the_dead() {}
@@ -94,7 +94,7 @@ impl Shared {
             None => End::Late,
             Some(false) => End::Passed,
             Some(true) => {
-                member.has_news(self.now());
+                member.look();
                 self.is_told(tid)
             }
         }
