@@ -7,6 +7,7 @@ mod pair;
 mod recovery;
 
 use std::ffi::c_int;
+use std::hint::black_box;
 
 use anyhow::{ensure, Result};
 
@@ -96,11 +97,14 @@ fn alone(
 
 // SAFETY of all of these: the objects are made, and the party is joined.
 fn semaphore(bench: &Bench) -> Result<Vec<Run>> {
+    // As a C program calls them: the link-time optimiser would take them apart, and cannot do that to glibc's.
+    let wait: unsafe extern "C" fn(_, _) -> _ = black_box(c::shm_semaphore_wait);
+    let post: unsafe extern "C" fn(_, _) -> _ = black_box(c::shm_semaphore_post);
     alone(
         bench,
         |board, party| unsafe {
             let semaphore = board.semaphore.0.get();
-            (c::shm_semaphore_wait(party, semaphore), c::shm_semaphore_post(party, semaphore))
+            (wait(party, semaphore), post(party, semaphore))
         },
         |board| unsafe { (libc::sem_wait(board.sem.0.get()), libc::sem_post(board.sem.0.get())) },
     )
