@@ -263,9 +263,13 @@ fn busy(world: &World, who: Who, mutex: Mutex<'_>, chance: &mut Chance) {
             let child = good(unsafe { libc::fork() });
             if child == 0 {
                 let unlocked = mutex.unlock().is_ok();
-                // Once its parent is killed it may well have it, and dies with it.
-                let locked = mutex.try_lock().is_ok() && unsafe { libc::getppid() } == parent;
-                unsafe { libc::_exit((unlocked || locked).into()) }
+                let locked = mutex.try_lock().is_ok();
+                let is_orphan = unsafe { libc::getppid() } != parent;
+                if locked && is_orphan {
+                    // Once its parent is killed it may well have it, and dies with it.
+                    world.history().append(Event::new(Kind::Dead, 0, who.incarnation << 4));
+                }
+                unsafe { libc::_exit((unlocked || locked && !is_orphan).into()) }
             }
             let mut status = 0;
             good(unsafe { libc::waitpid(child, &mut status, 0) });
