@@ -124,7 +124,7 @@ fn wake_all(round: &AtomicU64) {
 }
 
 fn claim(slot: &Slot) -> u32 {
-    (slot.identity.load(Ordering::Acquire) >> 32) as u32 & CLAIM_MASK
+    slot.claims() & CLAIM_MASK
 }
 
 /// Tells of a death in all barriers of which a slot's process was a member. False where it could not be told.

@@ -405,3 +405,19 @@ fn a_mutex_that_is_left_inconsistent_is_not_waited_with() {
         }
     });
 }
+
+/// Its watch would have a word in a region that the party of the condition does not keep.
+#[test]
+fn a_mutex_of_another_party_is_refused() {
+    own_process!(10, || {
+        let (one, other) = (region(), region());
+        let (party, stranger) = (join(&one), join(&other));
+        let (_, cond) = objects(&party);
+        let mutex = stranger.mutex(FIRST).unwrap();
+        lock(&mutex);
+        assert_eq!(errno_of(cond.wait(&mutex)), Some(libc::EINVAL));
+        assert_eq!(errno_of(cond.wait_watch(&mutex, &Watch::new().unwrap())), Some(libc::EINVAL));
+        assert_eq!(waiters(&one), 0);
+        mutex.unlock().unwrap();
+    });
+}

@@ -648,6 +648,33 @@ fn a_slot_that_tells_of_another_process_does_not_hold_up_a_deadline() {
     });
 }
 
+/// Who looks for a moment, again and again, comes to the end of the wait for the dead, too, however many they are.
+#[test]
+fn deaths_that_nobody_can_see_are_over_for_those_who_only_try() {
+    own_process!(20, || {
+        let region = region();
+        let party = join(&region);
+        let mutex = party.mutex(FIRST).unwrap();
+        let first_slot = TABLE + 64 + 32 * size_of::<u64>();
+        let slot = |index: usize, at: usize| unsafe { region.as_ptr().add(first_slot + index * 64 + at) };
+        let number = |index, at| unsafe { AtomicU32::from_ptr(slot(index, at).cast()) };
+        let large = |index, at| unsafe { AtomicU64::from_ptr(slot(index, at).cast()) };
+        unsafe { AtomicU32::from_ptr(region.as_ptr().add(TABLE + 20).cast()) }.store(64, Ordering::SeqCst);
+        let start = monotonic_ns() as u64;
+        for index in 1..13 {
+            large(index, 24).store(start + index as u64, Ordering::SeqCst);
+            large(index, 8).store(1 << 32 | 1, Ordering::SeqCst);
+            number(index, 0).store(1 << 30, Ordering::SeqCst);
+        }
+        word(&region).store(1 << 30, Ordering::SeqCst);
+        while mutex.try_lock() != Ok(Locked::OwnerDied) {
+            std::thread::yield_now();
+        }
+        mutex.consistent().unwrap();
+        mutex.unlock().unwrap();
+    });
+}
+
 /// In a child made by fork, which joins when it first locks, and finds a slot only once its dead owner has stopped.
 #[test]
 fn the_first_use_in_a_child_obeys_the_deadline() {
