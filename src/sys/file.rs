@@ -7,15 +7,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 pub(crate) use nix::fcntl::OFlag;
 use nix::fcntl::{self, AtFlags, FallocateFlags, FcntlArg};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{fstatfs, FsType, HUGETLBFS_MAGIC, TMPFS_MAGIC};
+use nix::sys::statfs::{fstatfs, HUGETLBFS_MAGIC};
 use nix::unistd;
 
+use super::filesystem::Room;
 use super::{mmap::page_size, uninterrupted, Errno, Result};
 
 pub(crate) use nix::sys::stat::FileStat;
-
-/// ramfs has no constant in nix.
-const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 pub(crate) fn open(path: &CStr, flags: OFlag, mode: u32) -> Result<OwnedFd> {
     uninterrupted(|| fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::from_bits_truncate(mode)))
@@ -180,8 +178,7 @@ pub(crate) fn start_writing(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Res
 
 /// Whether the file lies in memory only.
 pub(crate) fn in_memory(fd: BorrowedFd<'_>) -> Result<bool> {
-    let system = fstatfs(fd)?.filesystem_type();
-    Ok([TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC].contains(&system))
+    Ok(Room::of(fd)?.in_memory())
 }
 
 /// How many bytes the file's system has left; None where it has no limit of its own.
